@@ -1,0 +1,79 @@
+"""What the lessons ask, and ``check``, which tells a student how close the answer is."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from typing import Any
+
+from lossbook.exercises import checking
+from lossbook.exercises.checking import Report
+from lossbook.exercises.core import Case, Exercise
+
+__all__ = ["Case", "Exercise", "Report", "check", "exercise", "exercises", "ready"]
+
+SHARED = {"core", "checking"}
+
+
+@cache
+def exercises() -> dict[str, Exercise]:
+    """Return every exercise of the course by the name of the function that it asks for."""
+    found: dict[str, Exercise] = {}
+    for module in pkgutil.iter_modules(__path__):
+        if module.name in SHARED:
+            continue
+        for item in importlib.import_module(f"{__name__}.{module.name}").EXERCISES:
+            if item.slug != module.name:
+                raise ValueError(f"exercise {item.name!r} is declared in {module.name}.py; its name must say so")
+            if item.function in found:
+                raise ValueError(f"function {item.function!r} is asked for twice; names must differ across lessons")
+            found[item.function] = item
+    return found
+
+
+def exercise(function: str) -> Exercise:
+    """Return the exercise that asks for the function of this name.
+
+    Raises:
+        KeyError: No exercise asks for it.
+
+    """
+    try:
+        return exercises()[function]
+    except KeyError:
+        raise KeyError(f"function is {function!r}; it must be one of {', '.join(sorted(exercises()))}") from None
+
+
+def check(function: Any) -> Report:
+    """Compare a student's function with the reference, and report. Never raises on a student's mistake.
+
+    The exercise is found by the function's name. The report is readable as text; ``report.points`` is what it has won
+    and ``report.passed`` says whether every case agrees.
+
+    Args:
+        function: The function that the exercise asks for, under the name that the exercise gave it.
+
+    """
+    name = checking.name_of(function)
+    if name is None:
+        return checking.unknown(
+            f"check takes a function, as in check(sigmoid); it was given {checking.show(function)}."
+        )
+    if name not in exercises():
+        return checking.unknown(
+            f"no exercise asks for a function called {name!r}; keep the name that the lesson gives."
+        )
+    return checking.run(function, exercise(name))
+
+
+def ready(*functions: Any) -> bool:
+    """Return whether every function passes its check; where one does not, print one line that says which comes first.
+
+    A picture that needs a student's function begins with ``if ready(function):`` so that a fresh lesson runs to the end.
+    """
+    for function in functions:
+        if not check(function).passed:
+            print(f"This part appears when check({checking.name_of(function)}) passes.")
+            return False
+    return True
