@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -47,7 +48,7 @@ def use_style() -> None:
     """Make the book's style matplotlib's default for this process."""
     mpl.rcdefaults()
     mpl.rcParams.update(STYLE)  # type: ignore[arg-type]
-    mpl.rcParams["axes.prop_cycle"] = mpl.cycler(color=COLOURS) + mpl.cycler(linestyle=DASHES)
+    mpl.rcParams["axes.prop_cycle"] = cycler(color=COLOURS) + cycler(linestyle=DASHES)
 
 
 def figure(columns: int = 1, *, rows: int = 1, height: float = 3.8, width: float = 7.0) -> tuple[Figure, list[Axes]]:

@@ -68,9 +68,9 @@ def check(function: Any) -> Report:
 
 
 def ready(*functions: Any) -> bool:
-    """Return whether every function passes its check; where one does not, print one line that says which comes first.
+    """Return whether every function passes its check; where one does not, print one line that names it.
 
-    A picture that needs a student's function begins with ``if ready(function):`` so that a fresh lesson runs to the end.
+    A picture that needs a student's function begins with ``if ready(function):``, so a fresh lesson runs to the end.
     """
     for function in functions:
         if not check(function).passed:

@@ -127,7 +127,7 @@ def difference(got: Any, expected: Any, exercise: Exercise, what: str = "") -> s
 
 
 def gradient(function: Callable[..., Any], case: Case) -> tuple[Any, Tensor | None]:
-    """Call a function on a case; return its value and the gradient of its sum to the first argument, if there is one."""
+    """Call a function on a case; return its value and the gradient of its sum to the first argument, if any."""
     first = fresh(case.args[0], requires_grad=True)
     value = function(first, *(fresh(item) for item in case.args[1:]), **dict(case.kwargs))
     if not (isinstance(value, Tensor) and value.requires_grad):

@@ -1,4 +1,4 @@
-"""What an exercise is: a function to write, the cases it must get right, and the reference that says what right means."""
+"""What an exercise is: a function to write, the cases it must get right, and the reference that says what is right."""
 
 from __future__ import annotations
 
