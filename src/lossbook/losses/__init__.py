@@ -1,0 +1,1 @@
+"""Reference implementations: PyTorch's losses, each the last line of its derivation."""
