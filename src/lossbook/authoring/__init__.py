@@ -1,0 +1,1 @@
+"""Makes the lessons from the solutions, and builds the book."""

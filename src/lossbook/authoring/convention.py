@@ -1,0 +1,236 @@
+"""Reads a solution, `solutions/NN-slug.md`, and derives nbgrader's metadata from what the author wrote.
+
+The author types no metadata: a cell with a solution region is an exercise, a cell that is `check(f).points` grades
+it, a cell that imports `check` sets up both.
+"""
+
+import ast
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import jupytext
+from IPython.core.displayhook import DisplayHook
+from IPython.core.inputtransformer2 import TransformerManager
+from nbformat import NotebookNode
+
+from lossbook.authoring.notebooks import METADATA, as_node, place
+
+BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+LESSON_ONLY, SOLUTION_ONLY = "lesson-only", "solution-only"
+INSTALL = """\
+try:
+    import lossbook
+except ModuleNotFoundError:  # on Colab: install the course's package
+    %pip install -q "lossbook @ git+https://github.com/lossbook/lossbook"
+"""
+_plain_python: Callable[[str], str] = TransformerManager().transform_cell  # type: ignore[no-untyped-call, unused-ignore]
+_ends_with_semicolon: Callable[[str], bool] = DisplayHook.semicolon_at_end_of_expression
+_FORBIDDEN = {"nbval-skip", "raises-exception", "nbval-raises-exception"}
+
+
+class Exercise(Protocol):
+    """What the release needs to know of an exercise."""
+
+    @property
+    def points(self) -> float:
+        """The most points a submission can get."""
+
+
+Lookup = Callable[[str], Exercise]
+
+
+class AuthorError(ValueError):
+    """A source that breaks the convention; the message names the file, the cell and what to do."""
+
+
+class _Reader:
+    """One pass over the cells of one source, in order."""
+
+    def __init__(self, name: str, lookup: Lookup) -> None:
+        self.name, self.lookup = name, lookup
+        self.open: tuple[str, str] | None = None  # the exercise not yet checked, and where it is
+        self.solved: set[str] = set()
+        self.checked: set[str] = set()
+        self.where = ""
+
+    def fail(self, what: str) -> AuthorError:
+        return AuthorError(f"{self.name}, {self.where}: {what}")
+
+    def read(self, cells: list[NotebookNode]) -> None:
+        self._opening(cells)
+        for number, cell in enumerate(cells, 1):
+            self.where = place(number, cell)
+            self._tags(cell)
+            if cell.cell_type == "code":
+                self._code(cell)
+            elif BEGIN in cell.source or END in cell.source:
+                raise self.fail(f"{BEGIN!r} and {END!r} belong in a code cell")
+        self._closed()
+
+    def _opening(self, cells: list[NotebookNode]) -> None:
+        self.where = "cell 1"
+        if not cells or cells[0].cell_type != "markdown" or not cells[0].source.startswith("# "):
+            raise self.fail("a lesson opens with its title: a text cell that starts with '# '")
+        code = [cell for cell in cells if cell.cell_type == "code"]
+        if not code or code[0].source.strip() != INSTALL.strip():
+            raise self.fail(f"the first code cell must install the course on Colab; make it\n{INSTALL}")
+
+    def _tags(self, cell: NotebookNode) -> None:
+        if "nbgrader" in cell.metadata:
+            raise self.fail("remove the key `nbgrader`: the release derives it")
+        tags = set(cell.metadata.get("tags", []))
+        if tags & _FORBIDDEN:
+            raise self.fail(f"remove the tag {min(tags & _FORBIDDEN)!r}: every cell is run and must succeed")
+        if "nbval-ignore-output" in tags and "timing" not in tags:
+            raise self.fail("only timings may go uncompared: add the tag 'timing' or drop 'nbval-ignore-output'")
+        if {LESSON_ONLY, SOLUTION_ONLY} <= tags:
+            raise self.fail(f"keep one of the tags {LESSON_ONLY!r} and {SOLUTION_ONLY!r}")
+
+    def _code(self, cell: NotebookNode) -> None:
+        tree = self._parse(cell.source)
+        if BEGIN in cell.source or END in cell.source:
+            self._solution(cell, tree)
+        elif (function := _graded_function(tree)) is not None:
+            self._graded(cell, function)
+        elif _imports_check(tree):
+            _mark(cell, "setup", locked=True)
+
+    def _parse(self, source: str) -> ast.Module:
+        if not source.strip():
+            raise self.fail("the code cell is empty: remove it")
+        if "NBVAL_" in source:
+            raise self.fail("remove the comment for nbval: use tags")
+        try:
+            tree = ast.parse(_plain_python(source))
+        except SyntaxError as error:
+            raise self.fail(f"line {error.lineno} is not Python ({error.msg})") from None
+        if _ends_with_semicolon(source):
+            raise self.fail("drop the last ';': assign the value to `_`, or end the cell with plt.show()")
+        return tree
+
+    def _solution(self, cell: NotebookNode, tree: ast.Module) -> None:
+        functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        if len(functions) != 1:
+            found = ", ".join(node.name for node in functions) or "none"
+            raise self.fail(f"a cell with a solution defines one function; this one defines {found}")
+        function = functions[0]
+        self._regions(cell.source, function)
+        name = function.name
+        if name in self.solved:
+            raise self.fail(f"{name} is already an exercise of this lesson: rename one of the two")
+        self._closed()
+        self.solved.add(name)
+        self.open = name, self.where
+        _mark(cell, _grade_id(name), solution=True)
+
+    def _regions(self, source: str, function: ast.FunctionDef) -> None:
+        """Check that the markers come in pairs inside the function, below its docstring."""
+        if ast.get_docstring(function) is None:
+            raise self.fail(f"give {function.name} a docstring above {BEGIN!r}: it is what the student sees")
+        docstring_end = function.body[0].end_lineno or 0
+        inside = False
+        for number, line in enumerate(source.split("\n"), 1):
+            if BEGIN in line and inside:
+                raise self.fail(f"line {number}: {BEGIN!r} again before {END!r}")
+            if END in line and not inside:
+                raise self.fail(f"line {number}: {END!r} without {BEGIN!r} above it")
+            if BEGIN in line:
+                inside = True
+                indent = len(line) - len(line.lstrip())
+                if number <= docstring_end or indent != function.body[0].col_offset:
+                    raise self.fail(
+                        f"line {number}: put {BEGIN!r} in the body of {function.name}, below its docstring, "
+                        "indented as the docstring"
+                    )
+            elif END in line:
+                inside = False
+        if inside:
+            raise self.fail(f"{BEGIN!r} has no {END!r}")
+
+    def _graded(self, cell: NotebookNode, function: str) -> None:
+        if function in self.checked:
+            raise self.fail(f"{function} is already checked above: keep one check({function}).points")
+        if self.open is None or self.open[0] != function:
+            expected = f"the exercise above is {self.open[0]}" if self.open else "no exercise is open above"
+            raise self.fail(f"check({function}).points, but {expected}: check the function that was just written")
+        try:
+            points = self.lookup(function).points
+        except LookupError:
+            raise self.fail(
+                f"lossbook.exercises knows no exercise {function!r}: declare it, or correct the name"
+            ) from None
+        self.checked.add(function)
+        self.open = None
+        _mark(cell, f"{_grade_id(function)}-points", locked=True, points=points)
+
+    def _closed(self) -> None:
+        if self.open is not None:
+            function, self.where = self.open
+            raise self.fail(f"{function} is never checked: add a cell whose only line is check({function}).points")
+
+
+def read(path: Path, lookup: Lookup) -> NotebookNode:
+    """Return the notebook that `path` writes down, with nbgrader's metadata, cell ids and no outputs.
+
+    Raises AuthorError where the source breaks the convention.
+    """
+    nb: NotebookNode = jupytext.reads(path.read_text(encoding="utf-8"), fmt="md:myst")
+    nb.metadata = as_node(METADATA)
+    _Reader(f"{path.parent.name}/{path.name}", lookup).read(nb.cells)
+    _name_cells(nb.cells)
+    return nb
+
+
+def _name_cells(cells: list[NotebookNode]) -> None:
+    """Give each cell an id that changes only when the cell does: its grade_id, or a hash of its source."""
+    seen: dict[str, int] = {}
+    for cell in cells:
+        content = f"{cell.cell_type}\0{cell.source}".encode()
+        identity = cell.metadata.get("nbgrader", {}).get("grade_id") or hashlib.sha256(content).hexdigest()[:12]
+        seen[identity] = seen.get(identity, 0) + 1
+        cell.id = identity if seen[identity] == 1 else f"{identity}-{seen[identity]}"
+
+
+def _grade_id(function: str) -> str:
+    """Return `function` in the letters nbgrader allows: ASCII letters, digits, _ and -."""
+    return "".join(c if c.isascii() else f"u{ord(c):x}" for c in function)
+
+
+def _mark(
+    cell: NotebookNode, grade_id: str, *, solution: bool = False, locked: bool = False, points: float | None = None
+) -> None:
+    nbgrader = {
+        "schema_version": 3,
+        "grade": points is not None,
+        "grade_id": grade_id,
+        "locked": locked,
+        "solution": solution,
+        "task": False,
+    }
+    if points is not None:
+        nbgrader["points"] = points
+    cell.metadata["nbgrader"] = nbgrader
+
+
+def _graded_function(tree: ast.Module) -> str | None:
+    """Return `f` if the cell is `check(f).points` and nothing else."""
+    match tree.body:
+        case [
+            ast.Expr(
+                value=ast.Attribute(
+                    attr="points",
+                    value=ast.Call(func=ast.Name(id="check"), args=[ast.Name(id=function)], keywords=[]),
+                )
+            )
+        ]:
+            return function
+    return None
+
+
+def _imports_check(tree: ast.Module) -> bool:
+    return any(
+        isinstance(node, ast.ImportFrom) and any((a.asname or a.name) == "check" for a in node.names)
+        for node in tree.body
+    )

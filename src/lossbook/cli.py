@@ -1,0 +1,75 @@
+"""The command `lossbook`: a thin face over the rooms."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code: 0 done, 1 the work failed, 2 the command was wrong."""
+    arguments = _parser().parse_args(argv)
+    try:
+        return int(arguments.run(arguments))
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] == "lossbook":
+            raise
+        extra = arguments.extra
+        _complain(f"{error.name} is not installed; install it with: pip install 'lossbook[{extra}]'")
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lossbook", description="Make the course: its lessons and its book.")
+    parser.add_argument("--version", action="version", version=f"lossbook {version('lossbook')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    release = commands.add_parser("release", help="make the notebooks of the lessons from solutions/*.md")
+    release.add_argument("slugs", nargs="*", metavar="SLUG", help="a lesson, such as 03-bce; all unless given")
+    release.add_argument("--check", action="store_true", help="only say which notebooks are stale; run nothing")
+    release.set_defaults(run=_release, extra="author")
+
+    book = commands.add_parser("book", help="build the book to _build/html")
+    book.add_argument("--clean", action="store_true", help="forget the pages that were executed before")
+    book.set_defaults(run=_book, extra="book")
+    return parser
+
+
+def _release(arguments: argparse.Namespace) -> int:
+    from lossbook import exercises
+    from lossbook.authoring import release
+    from lossbook.authoring.convention import AuthorError
+    from lossbook.authoring.execute import RunError
+
+    root = Path.cwd()
+    try:
+        release.sources(root, arguments.slugs)
+    except AuthorError as error:
+        _complain(str(error))
+        return 2
+    try:
+        if arguments.check:
+            stale = release.stale(root, arguments.slugs, exercises.exercise)
+            for line in stale:
+                _complain(f"{line}: run `lossbook release`")
+            return 1 if stale else 0
+        release.release(root, arguments.slugs, exercises.exercise, say=print)
+    except (AuthorError, RunError) as error:
+        _complain(str(error))
+        return 1
+    return 0
+
+
+def _book(arguments: argparse.Namespace) -> int:
+    from lossbook.authoring import book
+
+    try:
+        return book.build(Path.cwd(), clean=arguments.clean)
+    except FileNotFoundError as error:
+        _complain(str(error))
+        return 2
+
+
+def _complain(text: str) -> None:
+    print(f"lossbook: {text}", file=sys.stderr)
