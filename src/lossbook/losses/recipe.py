@@ -14,16 +14,44 @@ from torch import Tensor
 REDUCTIONS = ("none", "mean", "sum")
 
 
-def reduce(losses: Tensor, reduction: str = "mean") -> Tensor:
+def negative_log_likelihood(log_likelihood: Tensor, reduction: str = "mean") -> Tensor:
+    r"""Negate what a model thought of what happened: the recipe's last line.
+
+    .. math::
+
+        \ell_n = -\log p(y_n \mid x_n)
+
+    Args:
+        log_likelihood: Log-likelihoods of the observations, shape ``(*)``.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+
+    Returns:
+        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+
+    Raises:
+        TypeError: ``log_likelihood`` is not a tensor.
+        ValueError: ``reduction`` is unknown.
+
+    Source:
+        Equation (recipe) of chapter 1.
+    """
+    require_tensors(log_likelihood=log_likelihood)
+    return reduce(-log_likelihood, reduction)
+
+
+def reduce(losses: Tensor, reduction: str = "mean", total_weight: Tensor | int | None = None) -> Tensor:
     r"""Turn the losses of single elements into what the caller asked for.
 
     .. math::
 
-        \text{none}: \ell_n, \qquad \text{sum}: \sum_n \ell_n, \qquad \text{mean}: \frac{1}{N} \sum_n \ell_n
+        \text{none: } \ell_n, \qquad
+        \text{sum: } \sum_n \ell_n, \qquad
+        \text{mean: } \frac{1}{N} \sum_n \ell_n \;\text{ or }\; \frac{\sum_n w_n \ell_n}{\sum_n w_n}
 
     Args:
-        losses: The losses, shape ``(*)``.
+        losses: The losses, each already times its weight, shape ``(*)``.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
+        total_weight: The sum of the weights, by which a weighted mean divides. None divides by the number of losses.
 
     Returns:
         The losses themselves, shape ``(*)``, or their mean or sum, shape ``()``. The mean of nothing is ``nan``.
@@ -35,11 +63,71 @@ def reduce(losses: Tensor, reduction: str = "mean") -> Tensor:
         Equation (reductions) of chapter 1.
     """
     require_reduction(reduction)
-    if reduction == "mean":
-        return losses.mean()
+    if reduction == "none":
+        return losses
     if reduction == "sum":
         return losses.sum()
-    return losses
+    return losses.mean() if total_weight is None else losses.sum() / total_weight
+
+
+def best_constant_mse(y: Tensor) -> Tensor:
+    r"""Mean squared error of the best constant prediction, the mean: the variance of the labels.
+
+    .. math::
+
+        \min_c \frac{1}{N} \sum_n (c - y_n)^2 = \frac{1}{N} \sum_n (y_n - \bar{y})^2
+
+    Args:
+        y: Labels, shape ``(*)``.
+
+    Returns:
+        The loss that a model must beat, shape ``()``.
+
+    Source:
+        Equation (baseline-mse) of chapter 1.
+    """
+    return ((y - y.mean()) ** 2).mean()
+
+
+def best_constant_bce(y: Tensor) -> Tensor:
+    r"""Binary cross-entropy of the best constant probability, the base rate: its entropy, in nats.
+
+    .. math::
+
+        \min_p \ell(p) = -\bar{y} \log \bar{y} - (1 - \bar{y}) \log (1 - \bar{y})
+
+    Args:
+        y: Labels in [0, 1], floating-point, shape ``(*)``.
+
+    Returns:
+        The loss that a model must beat, shape ``()``: log 2 = 0.6931 for balanced labels.
+
+    Source:
+        Equation (baseline-bce) of chapter 1.
+    """
+    p = y.mean()
+    return -torch.xlogy(p, p) - torch.xlogy(1 - p, 1 - p)
+
+
+def best_constant_cross_entropy(y: Tensor, K: int) -> Tensor:
+    r"""Cross-entropy of the best constant distribution, the labels' frequencies: their entropy, in nats.
+
+    .. math::
+
+        \min_p \ell(p) = -\sum_{k=1}^{K} f_k \log f_k, \qquad f_k = \frac{1}{N} \sum_n [y_n = k]
+
+    Args:
+        y: Class indices in [0, K), shape ``(*)``.
+        K: The number of classes.
+
+    Returns:
+        The loss that a model must beat, shape ``()``: log K for uniform labels.
+
+    Source:
+        Equation (baseline-cross-entropy) of chapter 1.
+    """
+    f = torch.bincount(y.flatten(), minlength=K) / y.numel()
+    return -torch.xlogy(f, f).sum()
 
 
 def weighted(losses: Tensor, weight: Tensor | None) -> Tensor:
@@ -47,6 +135,42 @@ def weighted(losses: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return losses
     return (losses * weight).to(losses.dtype)
+
+
+def counted_targets(
+    target: Tensor, ignore_index: int, weight: Tensor | None, dtype: torch.dtype
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Say which targets count, and how much.
+
+    Args:
+        target: Class indices, shape ``(*)``.
+        ignore_index: The class index of a target that does not count.
+        weight: The weight of each class, shape ``(K,)``; None for 1.
+        dtype: The dtype of the returned weights.
+
+    Returns:
+        Three tensors of shape ``(*)``: class indices that are safe to look up, which of them count, and the weight
+        of each target's class, 0 where it does not count.
+    """
+    counted = target != ignore_index
+    y = target.long().masked_fill(~counted, 0)
+    w = counted.to(dtype) if weight is None else weight[y] * counted
+    return y, counted, w
+
+
+def at_class(x: Tensor, y: Tensor, dim: int) -> Tensor:
+    """Pick from ``x``, shape ``(N, K, *)``, the entries of the classes ``y``, shape ``(N, *)``: shape ``(N, *)``."""
+    return x.gather(dim, y.unsqueeze(dim)).squeeze(dim)
+
+
+def class_dim(x: Tensor) -> int:
+    """Return the dimension of the classes: 0 of ``(K,)``, 1 of ``(N, K, *)``."""
+    return 0 if x.ndim == 1 else 1
+
+
+def per_class(weight: Tensor, x: Tensor) -> Tensor:
+    """Shape class weights ``(K,)`` to broadcast along the classes of ``x``, ``(K,)`` or ``(N, K, *)``."""
+    return weight.reshape(-1, *[1] * (x.ndim - 2))
 
 
 def widened(x: Tensor) -> Tensor:
@@ -140,3 +264,57 @@ def require_constant(**arguments: Tensor | None) -> None:
     for name, value in arguments.items():
         if value is not None and value.requires_grad and torch.is_grad_enabled():
             raise RuntimeError(f"{name} requires a gradient; it must not: the loss is not differentiable by it")
+
+
+def require_numbers(**arguments: object) -> None:
+    """Raise ``TypeError`` unless every argument is a Python number."""
+    for name, value in arguments.items():
+        if not isinstance(value, int | float):
+            raise TypeError(f"{name} is a {type(value).__name__}; it must be a float")
+
+
+def require_flags(**arguments: object) -> None:
+    """Raise ``TypeError`` unless every argument is True or False."""
+    for name, value in arguments.items():
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} is a {type(value).__name__}; it must be a bool")
+
+
+def require_class_indices(input: Tensor, target: Tensor, ignore_index: int) -> None:
+    """Refuse targets that do not name one class of ``input``, ``(K,)`` or ``(N, K, *)``, for each of its elements.
+
+    Raises:
+        ValueError: The batch sizes differ.
+        RuntimeError: The other sizes differ, or the dtype is not int64 (or uint8, without trailing dimensions).
+        IndexError: An index lies outside [0, K) and is not ``ignore_index``.
+    """
+    expected = input.shape[:1] + input.shape[2:] if input.ndim > 1 else torch.Size()
+    if target.shape != expected:
+        error = ValueError if input.ndim == 1 or target.shape[:1] != expected[:1] else RuntimeError
+        raise error(f"target has shape {tuple(target.shape)}; it must be {tuple(expected)}")
+    if target.dtype != torch.int64 and not (target.dtype == torch.uint8 and input.ndim <= 2):
+        raise RuntimeError(f"target has dtype {target.dtype}; class indices must be torch.int64")
+    K = input.shape[class_dim(input)]
+    wrong = (target != ignore_index) & ((target < 0) | (target >= K))
+    if wrong.any():
+        raise IndexError(f"target has the class {target[wrong][0].item()}; it must be in [0, {K}) or ignore_index")
+
+
+def require_class_weights(input: Tensor, weight: Tensor | None) -> None:
+    """Raise ``RuntimeError`` unless there is one weight for each class of ``input``, ``(K,)`` or ``(N, K, *)``."""
+    K = input.shape[class_dim(input)]
+    if weight is not None and weight.shape != (K,):
+        raise RuntimeError(f"weight has shape {tuple(weight.shape)}; it must be one weight a class, ({K},)")
+
+
+def require_same_dtype(input: Tensor, weight: Tensor | None) -> None:
+    """Raise ``RuntimeError`` unless the weights have the input's dtype."""
+    if weight is not None and weight.dtype != input.dtype:
+        raise RuntimeError(f"weight has dtype {weight.dtype}; it must be the input's, {input.dtype}")
+
+
+def require_integers(**arguments: object) -> None:
+    """Raise ``TypeError`` unless every argument is a Python integer."""
+    for name, value in arguments.items():
+        if not isinstance(value, int):
+            raise TypeError(f"{name} is a {type(value).__name__}; it must be an int")

@@ -1,0 +1,72 @@
+r"""The Kullback-Leibler divergence: what a model's distribution costs beyond the target's own entropy."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor, exp
+
+from lossbook.losses.recipe import REDUCTIONS, reduce, require_flags, require_reduction, require_tensors
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    log_target: bool = False,
+) -> Tensor:
+    r"""Kullback-Leibler divergence of log-probabilities from a target distribution, element by element.
+
+    .. math::
+
+        \ell = q \, (\log q - \log p), \qquad 0 \log 0 = 0, \qquad
+        D_{\mathrm{KL}}(q \,\|\, p) = \sum_{k=1}^{K} \ell_k
+
+    Args:
+        input: Log-probabilities :math:`\log p`, shape ``(*)``.
+        target: Probabilities :math:`q`, or :math:`\log q` if ``log_target``, of a shape that broadcasts with it.
+        reduction: ``"none"``, ``"mean"`` (over all elements, which is no divergence, and warns), ``"sum"``, or
+            ``"batchmean"``: the sum, divided by the first size of the input.
+        log_target: Whether the target is the log of the probabilities.
+
+    Returns:
+        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+
+    Raises:
+        TypeError: An argument is not a tensor, or ``log_target`` not a bool.
+        ValueError: ``reduction`` is unknown.
+        RuntimeError: The shapes do not broadcast, or a dtype is not floating-point.
+
+    Source:
+        Equation (kl) of chapter 6; Kullback & Leibler (1951).
+    """
+    _require_distributions(input, target, reduction, log_target)
+    log_p = input
+
+    if log_target:
+        log_q = target
+        losses = exp(log_q) * (log_q - log_p)
+    else:
+        q = target
+        losses = torch.xlogy(q, q) - q * log_p
+
+    if reduction == "batchmean":
+        return losses.sum() / input.shape[0] if input.ndim else losses.sum()
+    return reduce(losses, reduction)
+
+
+def _require_distributions(input: Tensor, target: Tensor, reduction: str, log_target: bool) -> None:
+    """Refuse what ``kl_div`` does not accept, and warn of a mean that is no divergence."""
+    require_tensors(input=input, target=target)
+    require_flags(log_target=log_target)
+    require_reduction(reduction, (*REDUCTIONS, "batchmean"))
+    if reduction == "mean":
+        warnings.warn(
+            "reduction is 'mean', which divides by the number of elements; 'batchmean' divides by the batch, as the "
+            "divergence does",
+            stacklevel=3,
+        )
+    for name, value in (("input", input), ("target", target)):
+        if not value.is_floating_point():
+            raise RuntimeError(f"{name} has dtype {value.dtype}; it must be a floating-point dtype")

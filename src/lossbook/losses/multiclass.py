@@ -1,0 +1,200 @@
+r"""Cross-entropy: the negative log-likelihood of one class among K, from logits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, exp, log
+
+from lossbook.losses.recipe import (
+    at_class,
+    class_dim,
+    counted_targets,
+    per_class,
+    reduce,
+    require_class_indices,
+    require_class_weights,
+    require_constant,
+    require_floating,
+    require_integers,
+    require_numbers,
+    require_same_dtype,
+    require_tensors,
+    widened,
+)
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    r"""Cross-entropy of logits with class indices, or with class probabilities.
+
+    .. math::
+
+        \ell = -w_y \log p_y \quad \text{or} \quad \ell = -\sum_{k=1}^{K} w_k q_k \log p_k,
+        \qquad \log p_k = z_k - \log \sum_{j=1}^{K} e^{z_j},
+        \qquad \frac{\partial \ell}{\partial z_k} = p_k - q_k \;\text{ for } w = 1
+
+    A target of the input's shape holds probabilities; any other holds indices. Label smoothing replaces the
+    target's distribution q by :math:`(1 - \varepsilon) q + \varepsilon / K`.
+
+    Args:
+        input: Logits :math:`z`, shape ``(K,)``, ``(N, K)`` or ``(N, K, *)``.
+        target: Class indices :math:`y`, shape ``()``, ``(N,)`` or ``(N, *)``, or class probabilities :math:`q`, of
+            the input's shape.
+        weight: The weight :math:`w_k` of each class, shape ``(K,)``.
+        ignore_index: The class index of a target that does not count.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``. The mean divides by the sum of the weights of the targets
+            that count for indices, and by the number of targets for probabilities.
+        label_smoothing: The share :math:`\varepsilon` of the label given to all classes alike, at most 1.
+
+    Returns:
+        The loss: shape ``()``, or that of the class indices for ``"none"``.
+
+    Raises:
+        TypeError: An argument is not a tensor, or an option not a number.
+        ValueError: The batch sizes differ, or ``reduction`` is unknown.
+        IndexError: A class index lies outside [0, K) and is not ``ignore_index``, or the input has no dimension.
+        RuntimeError: Another size or a dtype does not fit, ``label_smoothing`` is above 1, ``ignore_index`` is at
+            least 0 with probabilities, or ``weight`` requires a gradient with indices.
+
+    Source:
+        Equation (cross-entropy) of chapter 4.
+    """
+    _require_options(ignore_index, label_smoothing)
+    require_tensors(input=input, target=target, weight=weight)
+    smoothing = label_smoothing if label_smoothing > 0 else 0.0
+    if input.shape == target.shape:
+        return _with_probabilities(input, target, weight, ignore_index, reduction, smoothing)
+    return _with_indices(input, target, weight, ignore_index, reduction, smoothing)
+
+
+def _with_indices(
+    z: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, smoothing: float
+) -> Tensor:
+    r"""Cross-entropy with class indices: the log-probability of the class that happened, negated."""
+    _require_logits(z)
+    target = target.reshape(()) if z.ndim == 1 and target.shape == (1,) else target
+    require_class_indices(z, target, ignore_index)
+    require_class_weights(z, weight)
+    require_same_dtype(z, weight)
+    require_constant(weight=weight)
+
+    k = class_dim(z)
+    log_p = log_softmax(z, k)
+    y, counted, w = counted_targets(target, ignore_index, weight, z.dtype)
+    losses = torch.where(counted, -w * at_class(log_p, y, k), 0)
+    loss = reduce(losses, reduction, total_weight=w.sum())
+    if smoothing == 0:
+        return loss
+
+    spread = -log_p if weight is None else -log_p * per_class(weight, log_p)
+    spread = torch.where(counted, spread.sum(k), 0)
+    return (1 - smoothing) * loss + smoothing / z.shape[k] * reduce(spread, reduction, total_weight=w.sum())
+
+
+def _with_probabilities(
+    z: Tensor, q: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, smoothing: float
+) -> Tensor:
+    r"""Cross-entropy with class probabilities: the mean log-probability under them, negated."""
+    if not q.is_floating_point():
+        raise RuntimeError(f"target has dtype {q.dtype}; class probabilities must be floating-point")
+    if ignore_index >= 0:
+        raise RuntimeError(f"ignore_index is {ignore_index}; no class probability can be ignored: leave it out")
+    _require_logits(z)
+    require_class_weights(z, weight)
+
+    k = class_dim(z)
+    K = z.shape[k]
+    if smoothing > 0:
+        q = q * (1 - smoothing) + smoothing / K
+    products = log_softmax(z, k) * q
+    if weight is not None:
+        products = products * per_class(weight, products)
+    losses = -products.sum(k)
+    return reduce(losses, reduction, total_weight=losses.numel())
+
+
+def log_softmax(z: Tensor, dim: int) -> Tensor:
+    r"""Log-probabilities from logits, whose exponentials never overflow.
+
+    .. math::
+
+        \log p_k = z_k - m - \log \sum_{j=1}^{K} e^{z_j - m}, \qquad m = \max_j z_j
+
+    Args:
+        z: Logits, shape ``(*)``.
+        dim: The dimension of the classes.
+
+    Returns:
+        Log-probabilities, shape ``(*)``, in the dtype of the logits.
+
+    Source:
+        Equation (log-softmax) of chapter 4.
+    """
+    result: Tensor = _LogSoftmax.apply(z, dim)  # type: ignore[no-untyped-call]
+    return result
+
+
+def logsumexp(z: Tensor, dim: int) -> Tensor:
+    r"""Log of a sum of exponentials, none of which overflows.
+
+    .. math::
+
+        \log \sum_{j=1}^{K} e^{z_j} = m + \log \sum_{j=1}^{K} e^{z_j - m}, \qquad m = \max_j z_j
+
+    Args:
+        z: Logits, shape ``(*)``.
+        dim: The dimension of the classes, which the result keeps with size 1.
+
+    Returns:
+        The log-sum-exp, shape ``(*)`` with size 1 at ``dim``; ``nan`` where the largest logit is infinite.
+
+    Source:
+        Equation (logsumexp) of chapter 4.
+    """
+    m = z.amax(dim, keepdim=True) if z.shape[dim] else z.sum(dim, keepdim=True)
+    return m + log(exp(z - m).sum(dim, keepdim=True))
+
+
+class _LogSoftmax(torch.autograd.Function):
+    """Log-softmax, with its gradient in closed form: the incoming one less p times its sum."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(z: Tensor, dim: int) -> Tensor:
+        wide = widened(z)
+        return (wide - logsumexp(wide, dim)).to(z.dtype)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+        ctx.dim = inputs[1]
+        ctx.save_for_backward(output)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
+        (log_p,) = ctx.saved_tensors
+        grad = widened(grads[0])
+        return (grad - exp(widened(log_p)) * grad.sum(ctx.dim, keepdim=True)).to(log_p.dtype), None
+
+
+def _require_options(ignore_index: int, label_smoothing: float) -> None:
+    """Refuse options of the wrong kind, and a share above 1."""
+    require_integers(ignore_index=ignore_index)
+    require_numbers(label_smoothing=label_smoothing)
+    if label_smoothing > 1:
+        raise RuntimeError(f"label_smoothing is {label_smoothing}; it must be between 0 and 1")
+
+
+def _require_logits(z: Tensor) -> None:
+    """Refuse logits without a dimension of classes, or not floating-point."""
+    if z.ndim == 0:
+        raise IndexError("input has no dimension; it must have one of classes: (K,) or (N, K, *)")
+    require_floating(input=z)
