@@ -35,9 +35,12 @@ def probability_cases(generator: Generator) -> Sequence[Case]:
 
 
 def logit_cases(generator: Generator) -> Sequence[Case]:
-    """Draw logits and labels, far from zero too."""
+    """Draw logits and labels, far from zero too.
+
+    No logit is exactly zero: there max(z, 0) and |z| have a kink, at which a right formula may have any slope.
+    """
     return [
-        Case((torch.tensor([0.0]), torch.tensor([1.0])), note="a coin: ln 2"),
+        Case((torch.tensor([1e-6]), torch.tensor([1.0])), note="a coin: ln 2"),
         Case((torch.tensor([2.0, -1.0]), torch.tensor([1.0, 0.0])), note="right twice"),
         Case((torch.tensor([200.0]), torch.tensor([0.0])), note="sure and wrong: the loss is 200"),
         Case((torch.tensor([-1000.0, 1000.0]), torch.tensor([1.0, 1.0])), note="e^1000 overflows"),
@@ -55,7 +58,7 @@ def gradient_of_bce(z: Tensor, y: Tensor) -> Tensor:
 def weighted_cases(generator: Generator) -> Sequence[Case]:
     """Draw logits, labels and a weight for the positive class."""
     return [
-        Case((torch.tensor([0.0, 0.0]), torch.tensor([1.0, 0.0]), 3.0), note="only the positive is weighted"),
+        Case((torch.tensor([0.5, 0.5]), torch.tensor([1.0, 0.0]), 3.0), note="only the positive is weighted"),
         Case((torch.tensor([1.0, -2.0]), torch.tensor([1.0, 1.0]), 1.0), note="a weight of 1 changes nothing"),
         Case((torch.tensor([-500.0, 500.0]), torch.tensor([1.0, 0.0]), 2.0), note="far from zero"),
         Case((normal(generator, 8, scale=3.0), integers(generator, 2, 8).float(), 5.0), note="random"),
