@@ -1,0 +1,113 @@
+"""Every way to break the author's convention is told, with its place and what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from lossbook.authoring.convention import INSTALL, AuthorError, read
+
+DOUBLE = '''\
+def double(x):
+    """Return 2·x."""
+    ### BEGIN SOLUTION
+    return 2 * x
+    ### END SOLUTION
+'''
+CHECK = "check(double).points\n"
+
+
+def source(*cells: str, title: str = "# Title", install: str = INSTALL, tags: str = "") -> str:
+    """Return a lesson with these code cells; `tags` go on the last one."""
+    option = f":tags: [{tags}]\n\n" if tags else ""
+    code = [install, *cells]
+    code[-1] = option + code[-1]
+    return f"{title}\n\n" + "\n".join(f"```{{code-cell}} ipython3\n{cell.rstrip()}\n```\n" for cell in code)
+
+
+def write(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "solutions" / "03-bce.md"
+    path.parent.mkdir()
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def broken(text: str) -> str:
+    return DOUBLE.replace("    ### END SOLUTION\n", "") if text == "end" else DOUBLE.replace("### BEGIN SOLUTION", "#")
+
+
+@pytest.mark.parametrize(
+    ("text", "cell", "message"),
+    [
+        (source(DOUBLE), 3, "double is never checked: add a cell whose only line is check(double).points"),
+        (source(DOUBLE, "check(double)\nprint(1)"), 3, "double is never checked"),
+        (source(DOUBLE, DOUBLE.replace("double", "square")), 3, "double is never checked"),
+        (source(broken("end"), CHECK), 3, "'### BEGIN SOLUTION' has no '### END SOLUTION'"),
+        (source(broken("begin"), CHECK), 3, "line 5: '### END SOLUTION' without '### BEGIN SOLUTION' above"),
+        (
+            source(DOUBLE.replace("    return", "    ### BEGIN SOLUTION\n    return"), CHECK),
+            3,
+            "line 4: '### BEGIN SOLUTION' again before '### END SOLUTION'",
+        ),
+        (source("### BEGIN SOLUTION\nx = 1\n### END SOLUTION"), 3, "defines one function; this one defines none"),
+        (source(DOUBLE + "def f(): pass"), 3, "defines one function; this one defines double, f"),
+        (source(DOUBLE.replace('    """Return 2·x."""\n', ""), CHECK), 3, "give double a docstring"),
+        (source("### BEGIN SOLUTION\n" + DOUBLE.replace("    ### BEGIN SOLUTION\n", "")), 3, "below its docstring"),
+        (
+            source(DOUBLE.replace("    ### BEGIN", "### BEGIN"), CHECK),
+            3,
+            "line 3: put '### BEGIN SOLUTION' in the body",
+        ),
+        (source(DOUBLE, CHECK, DOUBLE), 5, "double is already an exercise"),
+        (source(DOUBLE, CHECK, CHECK), 5, "double is already checked above"),
+        (source(DOUBLE, "check(dubble).points"), 4, "the exercise above is double"),
+        (source(CHECK), 3, "no exercise is open above"),
+        (source(*(cell.replace("double", "triple") for cell in (DOUBLE, CHECK))), 4, "no exercise 'triple'"),
+        (source("1 +"), 3, "line 1 is not Python"),
+        (source("x = 1;"), 3, "drop the last ';'"),
+        (source("plt.plot(x);  # no"), 3, "drop the last ';'"),
+        (source(""), 3, "the code cell is empty"),
+        (source("# NBVAL_SKIP\nx = 1"), 3, "remove the comment for nbval"),
+        (source("x = 1", tags="nbval-skip"), 3, "remove the tag 'nbval-skip'"),
+        (source("x = 1", tags="raises-exception"), 3, "remove the tag 'raises-exception'"),
+        (source("x = 1", tags="nbval-ignore-output"), 3, "add the tag 'timing'"),
+        (source("x = 1", tags="lesson-only, solution-only"), 3, "keep one of the tags"),
+        (source("x = 1") + "\n### BEGIN SOLUTION\n", 4, "belong in a code cell"),
+        (source("x = 1", title="No heading"), 1, "a lesson opens with its title"),
+        (source("x = 1", install="import torch"), 1, "the first code cell must install the course on Colab"),
+        ("", 1, "a lesson opens with its title"),
+    ],
+)
+def test_a_broken_convention_is_told(tmp_path: Path, lookup, text: str, cell: int, message: str) -> None:
+    with pytest.raises(AuthorError) as error:
+        read(write(tmp_path, text), lookup)
+    assert str(error.value).startswith(f"solutions/03-bce.md, cell {cell}")
+    assert message in str(error.value)
+
+
+def test_typed_metadata_is_refused(tmp_path: Path, lookup) -> None:
+    cell = "```{code-cell} ipython3\n:nbgrader: {}\n\nx = 1\n```\n"
+    with pytest.raises(AuthorError, match="remove the key `nbgrader`"):
+        read(write(tmp_path, source() + cell), lookup)
+
+
+def test_magics_and_a_semicolon_in_the_middle_are_fine(tmp_path: Path, lookup) -> None:
+    nb = read(write(tmp_path, source("%matplotlib inline\na = 1; b = 2\nprint(';')")), lookup)
+    assert len(nb.cells) == 3
+
+
+def test_ids_are_stable_and_unique(tmp_path: Path, lookup) -> None:
+    path = write(tmp_path, source(DOUBLE, CHECK, "x = 1", "x = 1"))
+    first = [cell.id for cell in read(path, lookup).cells]
+    assert first == [cell.id for cell in read(path, lookup).cells]
+    assert len(set(first)) == len(first)
+    assert first[2:4] == ["double", "double-points"]
+    path.write_text(source("y = 1", DOUBLE, CHECK, "x = 1", "x = 1"), encoding="utf-8")
+    assert [cell.id for cell in read(path, lookup).cells if cell.source != "y = 1"] == first
+
+
+def test_a_function_named_in_greek_gets_an_id_that_nbgrader_allows(tmp_path: Path, lookup) -> None:
+    cells = (cell.replace("double", "σ") for cell in (DOUBLE, CHECK))
+    nb = read(write(tmp_path, source(*cells)), lambda name: lookup("double"))
+    assert nb.cells[2].metadata.nbgrader.grade_id == "u3c3"

@@ -1,0 +1,212 @@
+"""The release: two notebooks from one source, executed, the same each time."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import io
+from pathlib import Path
+
+import matplotlib.image
+import nbformat
+import numpy as np
+import pytest
+from nbgrader.nbgraderformat import MetadataValidator
+from nbgrader.utils import compute_checksum
+
+from lossbook.authoring.convention import AuthorError
+from lossbook.authoring.execute import RunError
+from lossbook.authoring.release import _same_picture, generate, release, sources, stale
+
+pytestmark = pytest.mark.xdist_group("release")
+
+
+def lesson(root: Path):
+    return nbformat.read(root / "lessons" / "03-sample.ipynb", 4)
+
+
+def solution(root: Path):
+    return nbformat.read(root / "solutions" / "03-sample.ipynb", 4)
+
+
+def by_id(nb, cell_id: str):
+    return next(cell for cell in nb.cells if cell.id == cell_id)
+
+
+def edit(root: Path, old: str, new: str) -> None:
+    path = root / "solutions" / "03-sample.md"
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+
+
+def test_both_notebooks_are_written_and_timed(released_once) -> None:
+    names = [path.relative_to(released_once.root).as_posix() for path in released_once.written]
+    assert names == ["lessons/03-sample.ipynb", "solutions/03-sample.ipynb"]
+    assert len(released_once.lines) == 2
+    assert all(" s  " in line and line.endswith("MiB  written") for line in released_once.lines)
+
+
+@pytest.mark.parametrize("open_notebook", [lesson, solution])
+def test_nbformat_and_nbgrader_accept_the_notebook(released: Path, open_notebook) -> None:
+    nb = open_notebook(released)
+    nbformat.validate(nb)
+    MetadataValidator().validate_nb(nb)
+    assert nb.nbformat_minor == 5
+    assert set(nb.metadata) == {"kernelspec", "language_info"}
+    assert nb.metadata.kernelspec.name == "python3"
+    assert "version" not in nb.metadata.language_info
+    assert not any("execution" in cell.metadata for cell in nb.cells)
+    counts = [cell.execution_count for cell in nb.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+
+
+def test_the_file_is_as_nbformat_writes_it(released: Path) -> None:
+    path = released / "lessons" / "03-sample.ipynb"
+    text = path.read_text(encoding="utf-8")
+    assert text == nbformat.writes(nbformat.read(path, 4)) + "\n"
+    assert "σ, −, ×" in text
+
+
+def test_cells_have_the_roles_that_nbgrader_wants(released: Path) -> None:
+    for nb in (lesson(released), solution(released)):
+        roles = {cell.id: cell.metadata.nbgrader for cell in nb.cells if "nbgrader" in cell.metadata}
+        assert [*roles] == ["setup", "double", "double-points", "square", "square-points"]
+        flags = {name: (role.grade, role.solution, role.locked) for name, role in roles.items()}
+        assert flags["setup"] == (False, False, True)
+        assert flags["double"] == flags["square"] == (False, True, False)
+        assert flags["double-points"] == flags["square-points"] == (True, False, True)
+        assert [roles[name].points for name in ("double-points", "square-points")] == [2, 3]
+        assert all(role.grade_id == name for name, role in roles.items())
+
+
+def test_a_lesson_is_locked_and_carries_checksums(released: Path) -> None:
+    marked = [cell for cell in lesson(released).cells if "nbgrader" in cell.metadata]
+    assert all(cell.metadata.nbgrader.checksum == compute_checksum(cell) for cell in marked)
+    assert all(cell.metadata.deletable is False for cell in marked)
+    assert {cell.id for cell in marked if cell.metadata.get("editable", True)} == {"double", "square"}
+
+
+def test_a_stub_keeps_signature_and_docstring(released: Path) -> None:
+    stub = by_id(lesson(released), "square").source
+    assert "SOLUTION" not in stub
+    assert stub.endswith("        return x\n    raise NotImplementedError")
+    function = ast.parse(stub).body[0]
+    assert ast.get_docstring(function) == "Return x².\n\nThe sign of x is lost."
+    assert "### BEGIN SOLUTION" in by_id(solution(released), "square").source
+
+
+def test_stubs_get_nothing_and_solutions_everything(released: Path) -> None:
+    def points(nb) -> list[str]:
+        return [by_id(nb, name).outputs[0].data["text/plain"] for name in ("double-points", "square-points")]
+
+    assert points(lesson(released)) == ["0.0", "0.0"]
+    assert points(solution(released)) == ["2.0", "3.0"]
+
+
+def test_tags_choose_the_notebook_and_pass_through(released: Path) -> None:
+    ours, theirs = lesson(released), solution(released)
+    assert [cell.source for cell in ours.cells][-3:] == ["Now it is your turn.", "The end.", "The end."]
+    assert [cell.source for cell in theirs.cells][-3:] == ["Here is why it works.", "The end.", "The end."]
+    for nb in (ours, theirs):
+        assert not any("-only" in tag for cell in nb.cells for tag in cell.metadata.get("tags", []))
+        picture = next(cell for cell in nb.cells if "mystnb" in cell.metadata)
+        assert picture.metadata.mystnb.image.alt == "A line through zero."
+        assert picture.metadata.tags == ["hide-input"]
+
+
+def test_what_a_cell_prints_is_one_output(released: Path) -> None:
+    picture = next(cell for cell in lesson(released).cells if "mystnb" in cell.metadata)
+    assert [output.output_type for output in picture.outputs] == ["stream", "display_data"]
+    assert picture.outputs[0].text == "The line x ↦ 2·x is straight.\n"
+
+
+def test_a_second_release_touches_nothing(released: Path, lookup) -> None:
+    before = {path: path.stat().st_mtime_ns for path in released.rglob("*.ipynb")}
+    assert release(released, [], lookup) == []
+    assert {path: path.stat().st_mtime_ns for path in released.rglob("*.ipynb")} == before
+
+
+def test_a_changed_output_is_written(released: Path, lookup) -> None:
+    path = released / "solutions" / "03-sample.ipynb"
+    path.write_text(path.read_text(encoding="utf-8").replace("✓ double", "✓ dubble"), encoding="utf-8")
+    assert stale(released, [], lookup) == []
+    assert release(released, ["sample"], lookup) == [path]
+    assert "✓ double" in path.read_text(encoding="utf-8")
+
+
+def test_stale_is_empty_after_a_release(released: Path, lookup) -> None:
+    assert stale(released, [], lookup) == []
+
+
+def test_stale_names_both_notebooks_of_an_edited_source(released: Path, lookup) -> None:
+    edit(released, "The end.", "The very end.")
+    assert stale(released, [], lookup) == [
+        "lessons/03-sample.ipynb is not what its source makes",
+        "solutions/03-sample.ipynb is not what its source makes",
+    ]
+
+
+def test_stale_sees_other_hands(released: Path, lookup) -> None:
+    (released / "solutions" / "03-sample.ipynb").unlink()
+    path = released / "lessons" / "03-sample.ipynb"
+    (released / "lessons" / "09-old.ipynb").write_text("{}")
+    text = path.read_text(encoding="utf-8")
+    rest = ["solutions/03-sample.ipynb is missing", "lessons/09-old.ipynb has no source in solutions/"]
+    path.write_text(text.replace('"execution_count": 1,', '"execution_count": null,'), encoding="utf-8")
+    assert stale(released, [], lookup) == ["lessons/03-sample.ipynb was not run from top to bottom", *rest]
+    path.write_text(text.replace("\n ", "\n  "), encoding="utf-8")
+    assert stale(released, [], lookup) == ["lessons/03-sample.ipynb is not as the release writes it", *rest]
+    path.write_text("", encoding="utf-8")
+    assert stale(released, [], lookup) == ["lessons/03-sample.ipynb is not as the release writes it", *rest]
+
+
+def test_a_lesson_is_named_with_or_without_its_number(course: Path) -> None:
+    path = course / "solutions" / "03-sample.md"
+    assert sources(course) == sources(course, ["sample"]) == sources(course, ["03-sample", "sample"]) == [path]
+
+
+def test_an_unknown_lesson_and_a_wrong_folder_are_told(course: Path, tmp_path: Path) -> None:
+    with pytest.raises(AuthorError, match="no lesson is called '04-x'; the lessons are 03-sample"):
+        sources(course, ["04-x"])
+    with pytest.raises(AuthorError, match=r"run this in the folder of the course"):
+        sources(tmp_path / "nowhere")
+
+
+def test_all_broken_sources_are_told_at_once(course: Path, lookup) -> None:
+    edit(course, "check(square).points", "square(2)")
+    (course / "solutions" / "04-other.md").write_text("No title\n")
+    with pytest.raises(AuthorError) as error:
+        generate(course, [], lookup)
+    first, *rest = str(error.value).splitlines()
+    assert first.startswith("solutions/03-sample.md, cell 10 ('def square(x: float) -> float:'): square is never")
+    assert rest[0].startswith("solutions/04-other.md, cell 1: a lesson opens")
+
+
+def test_a_solution_that_fails_and_a_stub_that_raises_are_told(course: Path, lookup) -> None:
+    edit(course, "return x * x", "return x + x")
+    edit(course, 'print(f"{time.perf_counter():.9f} s")', "double(1)")
+    with pytest.raises(RunError) as error:
+        release(course, [], lookup)
+    stub, wrong = str(error.value).splitlines()
+    assert stub == "lessons/03-sample.ipynb: cell 12 ('double(1)') raised NotImplementedError: "
+    want = "gives 0 points; the solution must get 3"
+    assert wrong == f"solutions/03-sample.ipynb: cell 11 ('check(square).points') {want}"
+    assert not [*course.rglob("*.ipynb")]
+
+
+def png(pixels: np.ndarray) -> str:
+    file = io.BytesIO()
+    matplotlib.image.imsave(file, pixels, format="png")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+def test_a_picture_is_compared_by_what_it_shows() -> None:
+    pixels = np.full((100, 100, 3), 128, np.uint8)
+    noisy, marked = pixels + np.uint8(1), pixels.copy()
+    marked[50, 50:53] = 255
+    assert _same_picture(png(pixels), png(noisy))
+    assert not _same_picture(png(pixels), png(marked))
+    assert not _same_picture(png(pixels), png(pixels[:50]))
+    assert not _same_picture(png(pixels), None)
+    assert _same_picture(None, None)
