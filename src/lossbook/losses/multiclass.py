@@ -159,8 +159,13 @@ def logsumexp(z: Tensor, dim: int) -> Tensor:
     Source:
         Equation (logsumexp) of chapter 4.
     """
-    m = z.amax(dim, keepdim=True) if z.shape[dim] else z.sum(dim, keepdim=True)
+    m = largest(z, dim)
     return m + log(exp(z - m).sum(dim, keepdim=True))
+
+
+def largest(z: Tensor, dim: int) -> Tensor:
+    """Return the largest logit along ``dim``, which keeps size 1; of no logits, 0. The gradient does not see it."""
+    return z.detach().amax(dim, keepdim=True) if z.shape[dim] else z.detach().sum(dim, keepdim=True)
 
 
 class _LogSoftmax(torch.autograd.Function):
@@ -170,8 +175,8 @@ class _LogSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(z: Tensor, dim: int) -> Tensor:
-        wide = widened(z)
-        return (wide - logsumexp(wide, dim)).to(z.dtype)
+        shifted = widened(z) - largest(widened(z), dim)
+        return (shifted - log(exp(shifted).sum(dim, keepdim=True))).to(z.dtype)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
