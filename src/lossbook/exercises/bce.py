@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises.core import Case, Exercise, integers, normal, uniform
+from lossbook.exercises.core import Case, Exercise, integers, normal, prediction, uniform
 from lossbook.losses import binary_cross_entropy, binary_cross_entropy_with_logits
 
 
@@ -96,6 +96,7 @@ EXERCISES = (
     ),
     Exercise("bce.bce_python_sum", 1, binary_cross_entropy, probability_cases),
     Exercise("bce.bce_torch_sum", 1, binary_cross_entropy, probability_cases),
+    prediction("bce.predict_bce_ratio"),
     # A running float32 total of 2^18 terms is off by 2.5e-3 of itself; adding by pairs is right to 1e-7.
     Exercise("bce.pairwise_sum", 2, exact_sum, sum_cases, rtol=2e-6),
 )

@@ -138,6 +138,8 @@ def gradient(function: Callable[..., Any], case: Case) -> tuple[Any, Tensor | No
 
 def failure_on(function: Callable[..., Any], case: Case, exercise: Exercise) -> str | None:
     """Say what the function gets wrong on one case, or return None. Raises NotImplementedError where a stub does."""
+    if exercise.judge is not None:
+        return exercise.judge(function(*fresh(case.args), **dict(case.kwargs)))
     if not exercise.gradient:
         expected = exercise.reference(*fresh(case.args), **dict(case.kwargs))
         return difference(function(*fresh(case.args), **dict(case.kwargs)), expected, exercise)
@@ -157,6 +159,11 @@ def describe(error: BaseException) -> str:
     return f"raised {type(error).__name__}" + (f": {text[0]}" if text else "")
 
 
+def points_of(exercise: Exercise) -> str:
+    """Return the exercise's points in words."""
+    return "1 point" if exercise.points == 1 else f"{exercise.points} points"
+
+
 def run(function: Callable[..., Any], exercise: Exercise, seed: int = SEED) -> Report:
     """Compare a function with an exercise's reference on all its cases. Never raises on a student's mistake."""
     cases: Sequence[Case] = exercise.cases(torch.Generator().manual_seed(seed))
@@ -165,7 +172,7 @@ def run(function: Callable[..., Any], exercise: Exercise, seed: int = SEED) -> R
         try:
             reason = failure_on(function, case, exercise)
         except NotImplementedError:
-            message = f"○ {exercise.function}: not attempted yet ({exercise.points} points)."
+            message = f"○ {exercise.function}: not attempted yet ({points_of(exercise)})."
             return Report(exercise.name, "not attempted", 0.0, exercise.points, len(cases), (), message)
         except (
             Exception,
@@ -177,7 +184,7 @@ def run(function: Callable[..., Any], exercise: Exercise, seed: int = SEED) -> R
     if failures:
         message = f"✗ {exercise.function}: {len(failures)} of {len(cases)} cases differ."
         return Report(exercise.name, "failed", 0.0, exercise.points, len(cases), tuple(failures), message)
-    message = f"✓ {exercise.function}: all {len(cases)} cases agree ({exercise.points} points)."
+    message = f"✓ {exercise.function}: all {len(cases)} cases agree ({points_of(exercise)})."
     return Report(exercise.name, "passed", float(exercise.points), exercise.points, len(cases), (), message)
 
 

@@ -39,6 +39,8 @@ class Exercise:
         rtol: Relative tolerance. The default allows any order of summation of a few thousand float32 terms.
         atol: Absolute tolerance, for results near zero.
         hints: From the gentlest to the plainest; shown one at a time.
+        judge: Where many answers are right: given a result, what is wrong with it in words, or None. It takes the
+            reference's place.
 
     """
 
@@ -50,6 +52,7 @@ class Exercise:
     rtol: float = 1e-4
     atol: float = 1e-6
     hints: tuple[str, ...] = ()
+    judge: Callable[[Any], str | None] | None = None
 
     @property
     def function(self) -> str:
@@ -76,6 +79,23 @@ def fresh(value: Any, *, requires_grad: bool = False) -> Any:
     if isinstance(value, (list, tuple)):
         return type(value)(fresh(item) for item in value)
     return value
+
+
+def not_a_positive_number(value: Any) -> str | None:
+    """Say what keeps a value from being a positive, finite number; None where it is one."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf"):
+        return None
+    return f"got {value!r}; a prediction is a positive number, such as 50"
+
+
+def prediction(name: str) -> Exercise:
+    """Return the exercise of writing a prediction down before measuring: any positive number is right.
+
+    Args:
+        name: ``slug.function``, where the function takes nothing and returns the prediction.
+
+    """
+    return Exercise(name, 1, float, lambda generator: [Case(())], judge=not_a_positive_number)
 
 
 def uniform(generator: Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
