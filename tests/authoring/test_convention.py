@@ -61,8 +61,8 @@ def broken(text: str) -> str:
         ),
         (source(DOUBLE, CHECK, DOUBLE), 5, "double is already an exercise"),
         (source(DOUBLE, CHECK, CHECK), 5, "double is already checked above"),
-        (source(DOUBLE, "check(dubble).points"), 4, "the exercise above is double"),
-        (source(CHECK), 3, "no exercise is open above"),
+        (source(DOUBLE, "check(dubble).points"), 4, "no cell above solves dubble; not yet checked: double"),
+        (source(CHECK), 3, "no cell above solves double; not yet checked: none"),
         (source(*(cell.replace("double", "triple") for cell in (DOUBLE, CHECK))), 4, "no exercise 'triple'"),
         (source("1 +"), 3, "line 1 is not Python"),
         (source("x = 1;"), 3, "drop the last ';'"),
@@ -95,6 +95,12 @@ def test_typed_metadata_is_refused(tmp_path: Path, lookup) -> None:
 def test_magics_and_a_semicolon_in_the_middle_are_fine(tmp_path: Path, lookup) -> None:
     nb = read(write(tmp_path, source("%matplotlib inline\na = 1; b = 2\nprint(';')")), lookup)
     assert len(nb.cells) == 3
+
+
+def test_a_prediction_is_written_and_not_graded(tmp_path: Path, lookup) -> None:
+    nb = read(write(tmp_path, source(DOUBLE.replace("double", "predict_ratio"))), lookup)
+    assert nb.cells[2].metadata.nbgrader.solution
+    assert not any(cell.metadata.get("nbgrader", {}).get("grade") for cell in nb.cells)
 
 
 def test_ids_are_stable_and_unique(tmp_path: Path, lookup) -> None:

@@ -1,7 +1,7 @@
 """Reads a solution, `solutions/NN-slug.md`, and derives nbgrader's metadata from what the author wrote.
 
 The author types no metadata: a cell with a solution region is an exercise, a cell that is `check(f).points` grades
-it, a cell that imports `check` sets up both.
+it, a cell that imports `check` sets up both. A function called `predict_…` is written but not graded.
 """
 
 import ast
@@ -19,6 +19,7 @@ from lossbook.authoring.notebooks import METADATA, as_node, place
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 LESSON_ONLY, SOLUTION_ONLY = "lesson-only", "solution-only"
+PREDICTION = "predict_"  # a function so named is written by the student and not graded: no prediction is wrong
 INSTALL = """\
 try:
     import lossbook
@@ -50,7 +51,7 @@ class _Reader:
 
     def __init__(self, name: str, lookup: Lookup) -> None:
         self.name, self.lookup = name, lookup
-        self.open: tuple[str, str] | None = None  # the exercise not yet checked, and where it is
+        self.unchecked: dict[str, str] = {}  # the exercises not yet checked, and where each is
         self.solved: set[str] = set()
         self.checked: set[str] = set()
         self.where = ""
@@ -67,7 +68,9 @@ class _Reader:
                 self._code(cell)
             elif BEGIN in cell.source or END in cell.source:
                 raise self.fail(f"{BEGIN!r} and {END!r} belong in a code cell")
-        self._closed()
+        for function, where in self.unchecked.items():
+            self.where = where
+            raise self.fail(f"{function} is never checked: add a cell whose only line is check({function}).points")
 
     def _opening(self, cells: list[NotebookNode]) -> None:
         self.where = "cell 1"
@@ -120,9 +123,9 @@ class _Reader:
         name = function.name
         if name in self.solved:
             raise self.fail(f"{name} is already an exercise of this lesson: rename one of the two")
-        self._closed()
         self.solved.add(name)
-        self.open = name, self.where
+        if not name.startswith(PREDICTION):
+            self.unchecked[name] = self.where
         _mark(cell, _grade_id(name), solution=True)
 
     def _regions(self, source: str, function: ast.FunctionDef) -> None:
@@ -152,9 +155,9 @@ class _Reader:
     def _graded(self, cell: NotebookNode, function: str) -> None:
         if function in self.checked:
             raise self.fail(f"{function} is already checked above: keep one check({function}).points")
-        if self.open is None or self.open[0] != function:
-            expected = f"the exercise above is {self.open[0]}" if self.open else "no exercise is open above"
-            raise self.fail(f"check({function}).points, but {expected}: check the function that was just written")
+        if function not in self.unchecked:
+            above = ", ".join(self.unchecked) or "none"
+            raise self.fail(f"no cell above solves {function}; not yet checked: {above}. Correct the name")
         try:
             points = self.lookup(function).points
         except LookupError:
@@ -162,13 +165,8 @@ class _Reader:
                 f"lossbook.exercises knows no exercise {function!r}: declare it, or correct the name"
             ) from None
         self.checked.add(function)
-        self.open = None
+        del self.unchecked[function]
         _mark(cell, f"{_grade_id(function)}-points", locked=True, points=points)
-
-    def _closed(self) -> None:
-        if self.open is not None:
-            function, self.where = self.open
-            raise self.fail(f"{function} is never checked: add a cell whose only line is check({function}).points")
 
 
 def read(path: Path, lookup: Lookup) -> NotebookNode:
