@@ -1,7 +1,7 @@
 """Reads a solution, `solutions/NN-slug.md`, and derives nbgrader's metadata from what the author wrote.
 
 The author types no metadata: a cell with a solution region is an exercise, a cell that is `check(f).points` grades
-it, a cell that imports `check` sets up both. A function called `predict_…` is written but not graded.
+it, a cell that imports `check` sets up both. A function called `predict_…` need not be checked.
 """
 
 import ast
@@ -19,7 +19,7 @@ from lossbook.authoring.notebooks import METADATA, as_node, place
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 LESSON_ONLY, SOLUTION_ONLY = "lesson-only", "solution-only"
-PREDICTION = "predict_"  # a function so named is written by the student and not graded: no prediction is wrong
+PREDICTION = "predict_"  # a function so named need not be checked: no prediction is wrong
 INSTALL = """\
 try:
     import lossbook
@@ -52,7 +52,6 @@ class _Reader:
     def __init__(self, name: str, lookup: Lookup) -> None:
         self.name, self.lookup = name, lookup
         self.unchecked: dict[str, str] = {}  # the exercises not yet checked, and where each is
-        self.solved: set[str] = set()
         self.checked: set[str] = set()
         self.where = ""
 
@@ -70,7 +69,8 @@ class _Reader:
                 raise self.fail(f"{BEGIN!r} and {END!r} belong in a code cell")
         for function, where in self.unchecked.items():
             self.where = where
-            raise self.fail(f"{function} is never checked: add a cell whose only line is check({function}).points")
+            if not function.startswith(PREDICTION):
+                raise self.fail(f"{function} is never checked: add a cell whose only line is check({function}).points")
 
     def _opening(self, cells: list[NotebookNode]) -> None:
         self.where = "cell 1"
@@ -121,11 +121,9 @@ class _Reader:
         function = functions[0]
         self._regions(cell.source, function)
         name = function.name
-        if name in self.solved:
+        if name in self.unchecked or name in self.checked:
             raise self.fail(f"{name} is already an exercise of this lesson: rename one of the two")
-        self.solved.add(name)
-        if not name.startswith(PREDICTION):
-            self.unchecked[name] = self.where
+        self.unchecked[name] = self.where
         _mark(cell, _grade_id(name), solution=True)
 
     def _regions(self, source: str, function: ast.FunctionDef) -> None:
