@@ -1,0 +1,147 @@
+"""The project itself: its style, its types, its packaging, its commands."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import distribution, packages_distributions
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+IMPORT_NAMES = {"jupyter-book": "jupyter_book", "pytest-xdist": "xdist"}
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("command", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join)
+def test_style_and_types(command: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("extra", sorted(PROJECT["optional-dependencies"]))
+def test_an_extra_installs_what_it_names(extra: str) -> None:
+    for line in PROJECT["optional-dependencies"][extra]:
+        name = Requirement(line).name
+        importlib.import_module(IMPORT_NAMES.get(name, name))
+
+
+def closure(names: list[str]) -> set[str]:
+    """Return the distributions that these need, themselves included."""
+    found: set[str] = set()
+    while names:
+        name = canonicalize_name(names.pop())
+        if name in found:
+            continue
+        found.add(name)
+        requirements = [Requirement(line) for line in distribution(name).requires or []]
+        names += [r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+    return found
+
+
+IMPORT_ALONE = """
+import importlib, json, sys
+blocked, modules = json.loads(sys.argv[1])
+
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in blocked:
+            raise ModuleNotFoundError(f"No module named {name!r} (blocked)", name=name)
+
+sys.meta_path.insert(0, Block())
+for module in modules:
+    importlib.import_module(module)
+"""
+
+
+def test_a_lesson_needs_torch_numpy_and_matplotlib_alone() -> None:
+    allowed = closure(["torch", "numpy", "matplotlib"]) | {"lossbook"}
+    blocked = sorted(
+        package
+        for package, names in packages_distributions().items()
+        if not allowed & {canonicalize_name(name) for name in names}
+    )
+    assert {"IPython", "nbgrader", "jupytext", "nbclient", "pytest"} <= set(blocked)
+    modules = ["lossbook.losses", "lossbook.exercises", "lossbook.timing", "lossbook.figures"]
+    exercises = sorted((ROOT / "src" / "lossbook" / "exercises").glob("[!_]*.py"))
+    modules += [f"lossbook.exercises.{path.stem}" for path in exercises]
+    done = subprocess.run(
+        [sys.executable, "-c", IMPORT_ALONE, json.dumps([blocked, modules])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_one_version() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == PROJECT["version"]
+    released = re.findall(
+        r"^## \[?v?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert released[0] == PROJECT["version"]
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make book" in readme
+    assert "make test" in readme
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_is_well_formed(path: Path) -> None:
+    workflow = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert workflow["permissions"] == {"contents": "read"}
+    assert True in workflow  # YAML reads the key `on` as true
+    for job in workflow["jobs"].values():
+        assert job["timeout-minutes"] <= 60
+        assert all(("uses" in step) != ("run" in step) for step in job["steps"])
+
+
+def test_there_are_workflows_to_check() -> None:
+    assert [path.name for path in WORKFLOWS] == ["pages.yml", "test.yml", "weekly.yml"]
+
+
+def make(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "-C", str(ROOT), *arguments, *(f"{key}={value}" for key, value in variables.items())]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_make_says_what_it_can_do() -> None:
+    printed = make("--no-print-directory").stdout
+    assert {line.split()[1] for line in printed.splitlines()} >= {"book", "test", "lessons", "lint", "clean"}
+
+
+def test_make_refuses_an_old_python(tmp_path: Path) -> None:
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    done = make("test", VENV=str(tmp_path / "venv"), PYTHON=str(old))
+    assert done.returncode != 0
+    assert "Python 3.11 or newer is needed" in done.stderr
+
+
+def test_make_installs_before_it_builds(tmp_path: Path) -> None:
+    printed = make("--dry-run", "book", VENV=str(tmp_path / "venv")).stdout
+    venv, install, build = (printed.index(part) for part in ("-m venv", "pip install", "lossbook book"))
+    assert venv < install < build
+    assert "-c constraints.txt" in printed
+
+
+def test_the_ci_script_is_sound() -> None:
+    path = ROOT / ".ci" / "run"
+    assert os.access(path, os.X_OK)
+    subprocess.run(["bash", "-n", str(path)], check=True)
+    assert "set -euo pipefail" in path.read_text(encoding="utf-8")
