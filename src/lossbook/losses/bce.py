@@ -12,6 +12,7 @@ from lossbook.losses.recipe import (
     require_floating,
     require_same_shape,
     require_tensors,
+    require_tensors_or_none,
     weighted,
     widened,
     with_gradients,
@@ -141,7 +142,8 @@ def neg_log_sigmoid(z: Tensor) -> Tensor:
 
 def _require_pair(input: Tensor, target: Tensor, **weights: Tensor | None) -> None:
     """Refuse what neither loss accepts, before any arithmetic."""
-    require_tensors(input=input, target=target, **weights)
+    require_tensors(input=input, target=target)
+    require_tensors_or_none(**weights)
     require_same_shape(input=input, target=target)
     require_floating(input=input, target=target)
     require_expandable(input.shape, **weights)

@@ -14,6 +14,7 @@ from lossbook.losses.recipe import (
     require_numbers,
     require_reduction,
     require_tensors,
+    require_tensors_or_none,
     widened,
     with_gradients,
 )
@@ -245,7 +246,8 @@ def _at_least(var: Tensor, eps: float) -> Tensor:
 
 def _broadcast(input: Tensor, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Bring predictions and observations to one shape, and warn where they were not of one."""
-    require_tensors(input=input, target=target, weight=weight)
+    require_tensors(input=input, target=target)
+    require_tensors_or_none(weight=weight)
     if target.shape != input.shape:
         warnings.warn(
             f"target has shape {tuple(target.shape)} and input {tuple(input.shape)}: they broadcast, and the loss "

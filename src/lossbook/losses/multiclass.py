@@ -21,6 +21,7 @@ from lossbook.losses.recipe import (
     require_numbers,
     require_same_dtype,
     require_tensors,
+    require_tensors_or_none,
     widened,
 )
 
@@ -68,7 +69,8 @@ def cross_entropy(
         Equation (cross-entropy) of chapter 4.
     """
     _require_options(ignore_index, label_smoothing)
-    require_tensors(input=input, target=target, weight=weight)
+    require_tensors(input=input, target=target)
+    require_tensors_or_none(weight=weight)
     smoothing = label_smoothing if label_smoothing > 0 else 0.0
     if input.shape == target.shape:
         return _with_probabilities(input, target, weight, ignore_index, reduction, smoothing)

@@ -22,6 +22,7 @@ from lossbook.losses.recipe import (
     require_reduction,
     require_same_dtype,
     require_tensors,
+    require_tensors_or_none,
 )
 
 
@@ -114,13 +115,14 @@ def poisson_nll_loss(
     losses = exp(input) - y * input if log_input else input - y * log(input + eps)
     if full:
         log_factorial = y * log(y) - y + 0.5 * log(2 * math.pi * y)
-        losses = losses + log_factorial.masked_fill(y <= 1, 0)
+        losses = losses + log_factorial.masked_fill(y <= 1, 0).to(losses.dtype)
     return reduce(losses, reduction)
 
 
 def _require_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
     """Refuse what ``nll_loss`` does not accept; return the target in its own shape: one class of ``(K,)`` is ``()``."""
-    require_tensors(input=input, target=target, weight=weight)
+    require_tensors(input=input, target=target)
+    require_tensors_or_none(weight=weight)
     require_integers(ignore_index=ignore_index)
     if input.ndim == 0:
         raise ValueError("input has no dimension; it must have one of classes: (K,) or (N, K, *)")

@@ -224,10 +224,15 @@ def require_reduction(reduction: str, allowed: tuple[str, ...] = REDUCTIONS) -> 
 
 
 def require_tensors(**arguments: object) -> None:
-    """Raise ``TypeError`` unless every argument is a tensor or None."""
+    """Raise ``TypeError`` unless every argument is a tensor."""
     for name, value in arguments.items():
-        if value is not None and not isinstance(value, Tensor):
+        if not isinstance(value, Tensor):
             raise TypeError(f"{name} is a {type(value).__name__}; it must be a Tensor")
+
+
+def require_tensors_or_none(**arguments: object) -> None:
+    """Raise ``TypeError`` unless every argument is a tensor or None."""
+    require_tensors(**{name: value for name, value in arguments.items() if value is not None})
 
 
 def require_floating(**arguments: Tensor) -> None:
