@@ -45,7 +45,7 @@ def binary_cross_entropy(
         reduction: ``"none"``, ``"mean"`` (over all elements) or ``"sum"``.
 
     Returns:
-        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+        The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
         TypeError: An argument is not a tensor.
@@ -96,7 +96,7 @@ def binary_cross_entropy_with_logits(
         pos_weight: Weights :math:`c` of the positive labels, of a shape that broadcasts to ``(*)``.
 
     Returns:
-        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+        The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
         TypeError: An argument is not a tensor.

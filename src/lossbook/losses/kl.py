@@ -31,7 +31,7 @@ def kl_div(
         log_target: Whether the target is the log of the probabilities.
 
     Returns:
-        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+        The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
         TypeError: An argument is not a tensor, or ``log_target`` not a bool.

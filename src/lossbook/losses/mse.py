@@ -34,7 +34,7 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean", weight: Ten
         weight: Weights :math:`w`, of the input's shape.
 
     Returns:
-        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+        The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
         TypeError: An argument is not a tensor.
@@ -65,7 +65,7 @@ def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", weight: Tens
         weight: Weights :math:`w`, of the input's shape.
 
     Returns:
-        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+        The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
         TypeError: An argument is not a tensor.
@@ -95,7 +95,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
         beta: Where the parabola ends, at least 0; 0 is the absolute error.
 
     Returns:
-        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+        The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
         TypeError: An argument is not a tensor, or ``beta`` is not a number.
@@ -144,7 +144,7 @@ def huber_loss(
         weight: Weights :math:`w`, of the input's shape.
 
     Returns:
-        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+        The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
         TypeError: An argument is not a tensor, or ``delta`` is not a number.
@@ -195,7 +195,7 @@ def gaussian_nll_loss(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
 
     Returns:
-        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+        The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
         TypeError: An argument is neither a tensor nor, for ``var``, a float.

@@ -56,7 +56,7 @@ def cross_entropy(
         label_smoothing: The share :math:`\varepsilon` of the label given to all classes alike, at most 1.
 
     Returns:
-        The loss: shape ``()``, or that of the class indices for ``"none"``.
+        The loss, of shape ``()``, or that of the class indices for ``"none"``.
 
     Raises:
         TypeError: An argument is not a tensor, or an option not a number.

@@ -49,7 +49,7 @@ def nll_loss(
             that count, not by N.
 
     Returns:
-        The loss: shape ``()``, or that of the target for ``"none"``.
+        The loss, of shape ``()``, or that of the target for ``"none"``.
 
     Raises:
         TypeError: An argument is not a tensor, or ``ignore_index`` not an integer.
@@ -96,7 +96,7 @@ def poisson_nll_loss(
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
 
     Returns:
-        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+        The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
         TypeError: An argument is not a tensor, or an option of another kind than its default.

@@ -26,7 +26,7 @@ def negative_log_likelihood(log_likelihood: Tensor, reduction: str = "mean") -> 
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
 
     Returns:
-        The loss: shape ``()``, or ``(*)`` for ``"none"``.
+        The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
         TypeError: ``log_likelihood`` is not a tensor.
@@ -100,7 +100,7 @@ def best_constant_bce(y: Tensor) -> Tensor:
         y: Labels in [0, 1], floating-point, shape ``(*)``.
 
     Returns:
-        The loss that a model must beat, shape ``()``: log 2 = 0.6931 for balanced labels.
+        The loss that a model must beat, shape ``()``. It is log 2 = 0.6931 for balanced labels.
 
     Source:
         Equation (baseline-bce) of chapter 1.
@@ -121,7 +121,7 @@ def best_constant_cross_entropy(y: Tensor, K: int) -> Tensor:
         K: The number of classes.
 
     Returns:
-        The loss that a model must beat, shape ``()``: log K for uniform labels.
+        The loss that a model must beat, shape ``()``. It is log K for uniform labels.
 
     Source:
         Equation (baseline-cross-entropy) of chapter 1.
@@ -149,8 +149,8 @@ def counted_targets(
         dtype: The dtype of the returned weights.
 
     Returns:
-        Three tensors of shape ``(*)``: class indices that are safe to look up, which of them count, and the weight
-        of each target's class, 0 where it does not count.
+        Class indices that are safe to look up, which of them count, and the weight of each target's class, 0 where
+        it does not count, each of shape ``(*)``.
     """
     counted = target != ignore_index
     y = target.long().masked_fill(~counted, 0)
@@ -179,7 +179,7 @@ def widened(x: Tensor) -> Tensor:
 
 
 class _WithGradients(torch.autograd.Function):
-    """The identity on a value, with its derivatives supplied (see :func:`with_gradients`)."""
+    """The identity on a value, with its derivatives supplied (see ``with_gradients``)."""
 
     generate_vmap_rule = True
 
