@@ -1,0 +1,27 @@
+"""What the tests of every lesson's exercises share: the functions of its solution."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def solutions() -> Callable[[str], dict[str, Callable[..., Any]]]:
+    """Return what gives, for a lesson such as ``03-bce``, the functions that its solution defines, by name."""
+
+    def defined(row: str) -> dict[str, Callable[..., Any]]:
+        notebook = jupytext.read(ROOT / "solutions" / f"{row}.md", fmt="md:myst")
+        names: dict[str, Any] = {}
+        for cell in notebook.cells:
+            if cell.cell_type != "code":
+                continue
+            if "### BEGIN SOLUTION" in cell.source or cell.source.startswith(("import ", "from ")):
+                exec(compile(cell.source, row, "exec"), names)
+        return {name: value for name, value in names.items() if getattr(value, "__module__", "") == "builtins"}
+
+    return defined
