@@ -16,12 +16,12 @@ def solutions() -> Callable[[str], dict[str, Callable[..., Any]]]:
 
     def defined(row: str) -> dict[str, Callable[..., Any]]:
         notebook = jupytext.read(ROOT / "solutions" / f"{row}.md", fmt="md:myst")
-        names: dict[str, Any] = {}
+        names: dict[str, Any] = {"__name__": row}
         for cell in notebook.cells:
             if cell.cell_type != "code":
                 continue
             if "### BEGIN SOLUTION" in cell.source or cell.source.startswith(("import ", "from ")):
                 exec(compile(cell.source, row, "exec"), names)
-        return {name: value for name, value in names.items() if getattr(value, "__module__", "") == "builtins"}
+        return {name: value for name, value in names.items() if getattr(value, "__module__", "") == row}
 
     return defined

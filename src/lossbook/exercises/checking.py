@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
-from collections.abc import Callable, Sequence
+import io
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,6 +162,15 @@ def describe(error: BaseException) -> str:
     return f"raised {type(error).__name__}" + (f": {text[0]}" if text else "")
 
 
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Hold back what a student's function prints and warns of: it is called many times, and neither is a fault."""
+    sink = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+        warnings.simplefilter("ignore")
+        yield
+
+
 def points_of(exercise: Exercise) -> str:
     """Return the exercise's points in words."""
     return "1 point" if exercise.points == 1 else f"{exercise.points} points"
@@ -170,7 +182,8 @@ def run(function: Callable[..., Any], exercise: Exercise, seed: int = SEED) -> R
     failures = []
     for case in cases:
         try:
-            reason = failure_on(function, case, exercise)
+            with quietly():
+                reason = failure_on(function, case, exercise)
         except NotImplementedError:
             message = f"○ {exercise.function}: not attempted yet ({points_of(exercise)})."
             return Report(exercise.name, "not attempted", 0.0, exercise.points, len(cases), (), message)

@@ -1,0 +1,156 @@
+"""`check` finds what differs, says it, and never raises on a student's mistake."""
+
+import sys
+import time
+import warnings
+
+import pytest
+import torch
+
+from lossbook.exercises import check, exercise, exercises, ready
+
+
+def right_sigmoid(z):
+    return torch.sigmoid(z)
+
+
+def named(name, function):
+    """Return the function under another name, as a student would have written it."""
+
+    def stand_in(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    stand_in.__name__ = name
+    return stand_in
+
+
+def test_a_right_answer_wins_all_points():
+    report = check(named("sigmoid", right_sigmoid))
+    assert report.passed
+    assert report.points == report.out_of == exercise("sigmoid").points
+    assert type(report.points) is float
+    assert repr(report).startswith("✓ sigmoid: all 5 cases agree")
+
+
+def test_a_stub_is_not_attempted_and_says_so_in_one_line():
+    def sigmoid(z):
+        raise NotImplementedError
+
+    report = check(sigmoid)
+    assert (report.state, report.points, report.passed) == ("not attempted", 0.0, False)
+    assert repr(report).count("\n") == 0
+
+
+def test_a_wrong_answer_shows_input_got_and_expected():
+    text = repr(check(named("sigmoid", lambda z: 1 - torch.sigmoid(z))))
+    assert "cases differ" in text
+    assert "sigmoid([0, 1, -1])" in text
+    assert "got      [0.5, 0.2689, 0.7311]" in text
+    assert "expected [0.5, 0.7311, 0.2689]" in text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda z: None, "does the function end with return"),
+        (lambda z: "half", "got a str"),
+        (lambda z: torch.sigmoid(z)[..., :1], "expected shape"),
+        (lambda z: z.nothing, "AttributeError"),
+        (lambda z: 1 / 0, "ZeroDivisionError"),
+        (lambda: 0.5, "TypeError"),
+        (lambda z: sys.exit(3), "SystemExit"),
+        (lambda z: torch.full_like(z, float("nan")), "nan"),
+        (lambda z: object(), "got a object"),
+        (lambda z: [z, [z]], "got a list"),
+        (lambda z: right_sigmoid(z) + 0.001, "expected"),
+    ],
+)
+def test_a_mistake_is_reported_and_never_raised(wrong, said):
+    report = check(named("sigmoid", wrong))
+    assert report.state == "failed"
+    assert report.points == 0
+    assert said in repr(report)
+
+
+@pytest.mark.parametrize(
+    "thing", [None, 3, "sigmoid", right_sigmoid(torch.zeros(1)), torch.nn.Sigmoid, len, right_sigmoid]
+)
+def test_what_is_no_exercise_is_said_to_be_none(thing):
+    report = check(thing)
+    assert (report.state, report.points) == ("unknown", 0.0)
+    assert repr(report).count("\n") == 0
+
+
+def test_warnings_prints_and_changed_arguments_are_forgiven(capfd):
+    def sigmoid(z):
+        warnings.warn("a harmless warning", stacklevel=1)
+        print("a stray print")
+        print("another", file=sys.stderr)
+        return z.neg_().exp_().add_(1).reciprocal_()
+
+    assert check(sigmoid).passed
+    assert capfd.readouterr() == ("", "")
+
+
+def test_gradients_are_compared():
+    def detached(p, y):
+        return -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean().detach()
+
+    assert "gradient" in repr(check(named("bce", detached)))
+
+
+def test_a_result_in_float64_or_as_a_number_is_right_too():
+    assert check(named("bce_python_sum", lambda p, y: torch.nn.functional.binary_cross_entropy(p, y).item())).passed
+    assert check(named("sigmoid", lambda z: torch.sigmoid(z.double()))).passed
+    assert check(named("sigmoid", lambda z: torch.sigmoid(z).numpy())).passed
+
+
+@pytest.mark.parametrize("value", [0, -3, "many", None, float("nan"), float("inf"), True])
+def test_a_prediction_is_a_positive_number(value):
+    assert check(named("predict_bce_ratio", lambda: 12.5)).passed
+    report = check(named("predict_bce_ratio", lambda: value))
+    assert report.state == "failed"
+    assert "positive number" in repr(report)
+
+
+def test_ready_says_which_function_comes_first(capsys):
+    sigmoid = named("sigmoid", right_sigmoid)
+    bce = named("bce", lambda p, y: 0)
+    assert ready(sigmoid)
+    assert capsys.readouterr().out == ""
+    assert not ready(sigmoid, bce)
+    assert capsys.readouterr().out == "This part appears when check(bce) passes.\n"
+
+
+def test_an_unknown_exercise_is_a_clear_error():
+    with pytest.raises(KeyError, match="function is 'sigmoyd'; it must be one of"):
+        exercise("sigmoyd")
+
+
+@pytest.mark.parametrize("name", sorted(exercises()))
+def test_every_exercise_is_sound(name):
+    """Its reference agrees with itself, with any seed; it has points; its cases are not all one; it is quick."""
+    declared = exercise(name)
+    assert declared.points >= 1
+    start = time.perf_counter()
+    if declared.judge is None:
+        answer = named(name, declared.reference)
+        assert check(answer).passed
+        assert time.perf_counter() - start < 1
+        cases = declared.cases(torch.Generator().manual_seed(1))
+        assert len(cases) >= 3
+        assert not check(named(name, lambda *args, **kwargs: torch.tensor(0.123))).passed
+    else:
+        assert not check(named(name, lambda *args, **kwargs: None)).passed
+
+
+def test_every_lesson_has_four_to_seven_exercises_and_the_timing_exercise():
+    by_lesson = {}
+    for declared in exercises().values():
+        by_lesson.setdefault(declared.slug, []).append(declared.function)
+    for slug, functions in by_lesson.items():
+        timing = [f for f in functions if f.endswith(("_python_sum", "_torch_sum")) or f.startswith("predict_")]
+        assert len([f for f in timing if f.endswith("_python_sum")]) == 1, slug
+        assert len([f for f in timing if f.endswith("_torch_sum")]) == 1, slug
+        assert len([f for f in timing if f.startswith("predict_")]) >= 1, slug
+        assert 4 <= len(set(functions) - set(timing)) <= 7, slug
