@@ -8,7 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-JUPYTER_BOOK = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+# Jupyter Book adds its own traceback to what Sphinx has said already.
+JUPYTER_BOOK = """
+import sys
+from jupyter_book.cli.main import main
+try:
+    main()
+except RuntimeError as error:
+    sys.exit(str(error))
+"""
 
 
 def build(root: Path | str = ".", output: Path | str | None = None, *, clean: bool = False) -> int:

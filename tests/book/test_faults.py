@@ -1,0 +1,52 @@
+"""A fault fails the build, and goes on failing it for as long as it is there."""
+
+import pytest
+
+
+def test_a_cell_that_raises_fails_the_build_and_is_named(tiny, page_with):
+    tiny.write("two", page_with("x = 0") + "\n```{code-cell} ipython3\n1 / x\n```\n")
+    for _ in range(2):
+        built = tiny.build()
+        assert built.code != 0
+        assert "book/two.md, line 14: code cell 2 of 2" in built.log
+        assert "ZeroDivisionError: division by zero" in built.log
+    assert built.executed == {"book/two"}, "what does run was kept in the cache"
+    tiny.write("two", page_with("x = 1"))
+    assert tiny.build().code == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("# Two\n\nSee {ref}`nowhere`.\n", "nowhere"),
+        ("# Two\n\nSee {eq}`eq-nowhere`.\n", "eq-nowhere"),
+        ("# Two\n\nSee {py:func}`lossbook.losses.no_such_loss`.\n", "no_such_loss"),
+        ("A page without a heading.\n", "title"),
+    ],
+    ids=["reference", "equation", "function", "no heading"],
+)
+def test_a_warning_fails_the_build_the_second_time_as_well(tiny, text, told):
+    tiny.write("one", "# One\n")
+    tiny.write("two", text)
+    for _ in range(2):
+        built = tiny.build()
+        assert built.code != 0
+        assert told in built.log
+
+
+def test_a_lenient_build_hides_no_fault_from_the_strict_one_after_it(tiny):
+    tiny.write("one", "# One\n")
+    tiny.write("two", "# Two\n\nSee {ref}`nowhere`.\n")
+    assert tiny.build_leniently().code == 0
+    assert tiny.build().code != 0
+
+
+def test_all_pages_that_do_not_run_are_named_at_once(tiny, page_with):
+    tiny.write("one", page_with("raise KeyError('first')"))
+    tiny.write("two", page_with("import os; os._exit(1)"))
+    built = tiny.build()
+    assert built.code != 0
+    assert "book/one.md, line 10" in built.log
+    assert "KeyError: 'first'" in built.log
+    assert "book/two.md, line 10" in built.log
+    assert "Kernel died" in built.log
