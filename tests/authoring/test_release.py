@@ -61,6 +61,11 @@ def test_nbformat_and_nbgrader_accept_the_notebook(released: Path, open_notebook
     assert counts == list(range(1, len(counts) + 1))
 
 
+def test_each_notebook_says_what_it_is(released: Path) -> None:
+    assert lesson(released).cells[0].source.startswith("# Lesson 3")
+    assert solution(released).cells[0].source.startswith("# Solution of lesson 3")
+
+
 def test_the_file_is_as_nbformat_writes_it(released: Path) -> None:
     path = released / "lessons" / "03-sample.ipynb"
     text = path.read_text(encoding="utf-8")

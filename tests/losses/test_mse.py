@@ -108,6 +108,10 @@ def test_refusals(both_refuse, name):
         both_refuse(name, "reduction", x, x, weight=x, reduction="avg")
 
 
+def test_a_negative_variance_is_refused_even_of_nothing(both_refuse):
+    both_refuse("gaussian_nll_loss", "var", torch.rand(0), torch.rand(0), -1.0)
+
+
 def test_refusals_of_beta_and_delta(both_refuse):
     x = torch.rand(3, 2)
     for beta in (-1.0, NAN, None, "1"):

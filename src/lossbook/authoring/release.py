@@ -36,8 +36,9 @@ def sources(root: Path, slugs: Sequence[str] = ()) -> list[Path]:
 
 
 def solution(nb: NotebookNode) -> NotebookNode:
-    """Return the solutions' notebook: a source notebook of nbgrader, markers and all."""
+    """Return the solutions' notebook: a source notebook of nbgrader, markers and all, that says what it is."""
     nb = _without(nb, drop=LESSON_ONLY, unmark=SOLUTION_ONLY)
+    nb.cells[0].source = nb.cells[0].source.replace("# Lesson", "# Solution of lesson", 1)
     return _preprocess(nb, CheckCellMetadata())
 
 

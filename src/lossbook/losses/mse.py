@@ -220,9 +220,11 @@ def gaussian_nll_loss(
 def _variance(var: Tensor | float, input: Tensor) -> Tensor:
     """Return the variances in a shape that broadcasts with ``input``; refuse negative ones."""
     if isinstance(var, float):
-        var = var * torch.ones_like(input)
-    require_tensors(var=var)
-    if (var < 0).any():
+        negative, var = var < 0, var * torch.ones_like(input)
+    else:
+        require_tensors(var=var)
+        negative = bool((var < 0).any())
+    if negative:
         raise ValueError("var has negative elements; a variance must be at least 0")
     require_floating(var=var)
     if var.shape == input.shape[:-1] and var.shape != input.shape:
