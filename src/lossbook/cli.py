@@ -33,6 +33,10 @@ def _parser() -> argparse.ArgumentParser:
     book = commands.add_parser("book", help="build the book to _build/html")
     book.add_argument("--clean", action="store_true", help="forget the pages that were executed before")
     book.set_defaults(run=_book, extra="book")
+
+    record = commands.add_parser("record", help="time Python's sum against torch.sum here, and keep the result as data")
+    record.add_argument("--out", type=Path, default=Path("data/timings"), metavar="DIR", help="default: %(default)s")
+    record.set_defaults(run=_record, extra="book")
     return parser
 
 
@@ -69,6 +73,16 @@ def _book(arguments: argparse.Namespace) -> int:
     except FileNotFoundError as error:
         _complain(str(error))
         return 2
+
+
+def _record(arguments: argparse.Namespace) -> int:
+    from lossbook.timing.record import record
+
+    if arguments.out.exists() and not arguments.out.is_dir():
+        _complain(f"--out is {arguments.out}, a file; it must be a folder")
+        return 2
+    print(record(arguments.out, "lossbook record"))
+    return 0
 
 
 def _complain(text: str) -> None:

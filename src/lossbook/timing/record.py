@@ -1,0 +1,99 @@
+"""Record the race on this machine as a file of data, with all that a reader needs to judge it."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lossbook.timing.sums import SIZES, race_sums
+
+RECORDED_SIZES = (*SIZES, 1_000_000)
+
+
+def python_sum(log_p: Tensor) -> Tensor:
+    """Return the mean negative log-likelihood, added up by Python's sum."""
+    total: Tensor = sum(-log_p)  # type: ignore[assignment]
+    return total / len(log_p)
+
+
+def torch_sum(log_p: Tensor) -> Tensor:
+    """Return the mean negative log-likelihood, added up by torch.sum."""
+    return torch.sum(-log_p) / len(log_p)
+
+
+def log_probabilities(n: int) -> tuple[Tensor]:
+    """Return the logarithms of n probabilities drawn uniformly from [0.05, 0.95), float32, the same each time."""
+    generator = torch.Generator().manual_seed(420)
+    return (torch.log(torch.rand(n, generator=generator) * 0.9 + 0.05),)
+
+
+def driver() -> str | None:
+    """Return the version of the NVIDIA driver, or None where ``nvidia-smi`` does not say."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        return subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
+        return None
+
+
+def processor() -> str:
+    """Return the processor's name as the system gives it."""
+    try:
+        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
+    except OSError:
+        found = None
+    return found.group(1) if found else platform.processor() or platform.machine()
+
+
+def recording(command: str, sizes: Sequence[int] = RECORDED_SIZES) -> dict[str, Any]:
+    """Run the race on the CPU, and on the GPU where there is one; return the measurements and their circumstances.
+
+    Args:
+        command: The command that a reader would give to measure the same.
+        sizes: The numbers of samples N.
+
+    """
+    gpu = torch.cuda.is_available()
+    race = race_sums(python_sum, torch_sum, log_probabilities, 1.0, sizes)
+    return {
+        "device": torch.cuda.get_device_name() if gpu else processor(),
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "driver": driver() if gpu else None,
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "cuda": torch.version.cuda if gpu else None,
+            "numpy": np.__version__,
+        },
+        "date": datetime.now(UTC).date().isoformat(),
+        "command": command,
+        "rows": [asdict(row) for row in race.rows],
+    }
+
+
+def record(folder: Path, command: str, sizes: Sequence[int] = RECORDED_SIZES) -> Path:
+    """Record the race and write it to ``folder``, in a file named after the device; return the file.
+
+    Args:
+        folder: Where recordings are kept; made if it is missing. A recording of the same device is replaced.
+        command: The command that a reader would give to measure the same.
+        sizes: The numbers of samples N.
+
+    """
+    data = recording(command, sizes)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / (re.sub(r"[^a-z0-9]+", "-", data["device"].lower()).strip("-") + ".json")
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    return path
