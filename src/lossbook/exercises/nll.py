@@ -23,8 +23,8 @@ THREE = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.25, 0.25, 0.5]]).log(
 def index_cases(generator: Generator) -> Sequence[Case]:
     """Draw log-probabilities and class indices."""
     return [
-        Case((torch.full((2, 4), 0.25).log(), torch.tensor([0, 3])), note="a uniform guess: ln 4"),
         Case((THREE, torch.tensor([0, 1, 2])), note="minus the mean of log 0.7, log 0.8 and log 0.5"),
+        Case((torch.full((2, 4), 0.25).log(), torch.tensor([0, 3])), note="a uniform guess: ln 4"),
         Case((THREE, torch.tensor([2, 2, 0])), note="wrong three times"),
         Case((torch.tensor([[-1000.0, 0.0]]), torch.tensor([0])), note="the input is log p already: exp(−1000) is 0"),
         Case(
