@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[2]
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if Path(__file__).parent in item.path.parents:
+        if "book" in getattr(item, "fixturenames", ()):  # the tests of one build share a worker
             item.add_marker(pytest.mark.xdist_group("book"))
 
 
@@ -45,9 +45,13 @@ class Book(Build):
     folder: Path
     html: Path
     docnames: list[str]
+    pages: dict[str, BeautifulSoup] = field(default_factory=dict)
 
     def page(self, docname: str) -> BeautifulSoup:
-        return BeautifulSoup((self.html / f"{docname}.html").read_text(encoding="utf-8"), "html.parser")
+        if docname not in self.pages:
+            text = (self.html / f"{docname}.html").read_text(encoding="utf-8")
+            self.pages[docname] = BeautifulSoup(text, "html.parser")
+        return self.pages[docname]
 
     def article(self, docname: str):
         return self.page(docname).select_one("article.bd-article")
