@@ -102,7 +102,7 @@ def byte_cases(generator: Generator) -> Sequence[Case]:
     """Draw numbers of samples and classes."""
     return [
         Case((1, 2), note="8 bytes for an index, two floats of 4 for its one-hot row"),
-        Case((100, 10)),
+        Case((100, 10), note="100 labels of 10 classes"),
         Case((8192, 50257), note="a language model"),
         Case((int(integers(generator, 1000, 1)) + 1, int(integers(generator, 1000, 1)) + 2), note="random"),
     ]
@@ -116,7 +116,10 @@ def target_bytes(N: int, K: int) -> tuple[int, int]:
 def log_probability_cases(generator: Generator) -> Sequence[Case]:
     """Draw log-probabilities and the indices of the classes that happened."""
     return [
-        Case((torch.log(torch.tensor([[0.2, 0.7, 0.1]])), torch.tensor([1])), note="one sample: −log 0.7"),
+        Case(
+            (torch.log(torch.tensor([[0.2, 0.7, 0.1]])), torch.tensor([1])),
+            note="one sample: −log 0.7; no label is the last class",
+        ),
         Case(
             (torch.log(torch.tensor([[0.5, 0.5], [0.9, 0.1], [0.25, 0.75]])), torch.tensor([0, 1, 1])),
             note="three samples",
