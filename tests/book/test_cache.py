@@ -34,3 +34,12 @@ def test_a_tag_is_part_of_what_is_cached(tiny, page_with):
     assert tiny.build().code == 0
     tiny.write("two", page_with(code))
     assert tiny.build().code != 0
+
+
+def test_a_change_of_data_that_a_page_reads_is_shown(tiny, page_with):
+    (tiny.root / "data").mkdir()
+    for word in ("old", "new"):
+        (tiny.root / "data" / "told.txt").write_text(word)
+        tiny.write("two", page_with("print(open('../data/told.txt').read())"))
+        assert tiny.build().code == 0
+        assert word in tiny.text("two")

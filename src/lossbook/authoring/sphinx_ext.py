@@ -58,29 +58,31 @@ class Page:
     config: Any  # myst-nb's configuration of this page
 
 
-def source_key(package: Path = PACKAGE) -> str:
+def source_key(root: Path, patterns: list[str], package: Path = PACKAGE) -> str:
     """Return a name for everything beside a page's own text that its output depends on.
 
-    It changes with any file of the package and with the version of Python or of a package that pages show.
+    It changes with any file of the package, with any file under ``root`` that a pattern matches, and with the version
+    of Python or of a package that pages show.
     """
     digest = hashlib.sha256()
     for name in SHOWN:
         digest.update(f"{name} {version(name)}\n".encode())
     digest.update(platform.python_version().encode())
-    for path in sorted(package.rglob("*")):
-        if path.is_file() and "__pycache__" not in path.parts:
-            digest.update(f"\n{path.relative_to(package).as_posix()}\n".encode())
-            digest.update(path.read_bytes())
+    for folder, globs in ((package, ["**/*"]), (root, patterns)):
+        for path in sorted({path for pattern in globs for path in folder.glob(pattern)}):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"\n{path.relative_to(folder).as_posix()}\n".encode())
+                digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def choose_cache(app: Sphinx, config: Any) -> None:
-    """Give every state of the package a cache folder of its own, and remove the folders of other states.
+    """Give every state of what pages read a cache folder of its own, and remove the folders of other states.
 
     Sphinx reads every page again when this setting changes, so no page keeps an output of old code.
     """
     caches = Path(app.outdir).parent / ".jupyter_cache"
-    cache = caches / source_key()
+    cache = caches / source_key(Path(app.srcdir), config.lossbook_pages_read)
     config.nb_execution_cache_path = str(cache)
     for old in caches.glob("*"):
         if old.is_dir() and old != cache:
@@ -139,13 +141,16 @@ def cached(cache: Any, page: Page) -> bool:
 
 
 def execute(page: Page) -> tuple[str, float]:
-    """Execute a page in place. Return what went wrong, if anything, and the seconds it took."""
+    """Execute a page in place. Return what went wrong, if anything, and the seconds it took.
+
+    A text page runs in its folder. A notebook runs in an empty one, as on Colab, so it can lean on no file beside it.
+    """
     started = time.perf_counter()
     try:
         with TemporaryDirectory() as empty:
             result = single_nb_execution(
                 page.notebook,
-                cwd=empty if page.config.execution_in_temp else str(page.path.parent),
+                cwd=empty if page.path.suffix == ".ipynb" else str(page.path.parent),
                 allow_errors=page.config.execution_allow_errors,
                 timeout=page.config.execution_timeout,
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],
@@ -198,6 +203,7 @@ def mend_buttons(app: Sphinx, pagename: str, templatename: str, context: dict[st
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
+    app.add_config_value("lossbook_pages_read", [], "env")
     app.connect("config-inited", choose_cache)
     app.connect("env-before-read-docs", execute_pages)
     app.connect("build-finished", forget_faulty_build)
