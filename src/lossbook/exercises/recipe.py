@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from lossbook.exercises.core import Case, Exercise, integers, normal, prediction, uniform
-from lossbook.losses.recipe import best_constant_bce, best_constant_cross_entropy, best_constant_mse
+from lossbook.losses.recipe import best_constant_cross_entropy, best_constant_mse
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -31,29 +31,6 @@ def toss_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
-def gaussian_nll_mean(mu: Tensor, sigma: Tensor, y: Tensor) -> Tensor:
-    """Return the mean negative log-likelihood of a Gaussian, its constant included."""
-    return ((y - mu) ** 2 / (2 * sigma**2) + torch.log(sigma) + HALF_LOG_2PI).mean()
-
-
-def gaussian_cases(generator: Generator) -> Sequence[Case]:
-    """Draw means, a standard deviation and observations."""
-    zero, one = torch.zeros(1), torch.tensor(1.0)
-    return [
-        Case((zero, one, zero), note="at the centre: ½ ln 2π = 0.9189"),
-        Case((zero, one, torch.tensor([2.0])), note="two standard deviations off: 2 more"),
-        Case((zero, torch.tensor(0.1), zero), note="a density above 1: the loss is negative"),
-        Case((torch.tensor([0.0, 1.0]), torch.tensor(2.0), torch.tensor([1.0, -1.0])), note="σ = 2"),
-        Case((normal(generator, 9), uniform(generator, 1, low=0.5, high=3.0)[0], normal(generator, 9)), note="random"),
-        Case((normal(generator, 4, 3), one, normal(generator, 4, 3)), note="random, two dimensions"),
-    ]
-
-
-def entropy_of_coin(y: Tensor) -> Tensor:
-    """Return the score of the best constant probability, 0 and not −0 where the labels are all alike."""
-    return best_constant_bce(y) + 0.0
-
-
 def entropy_of_classes(y: Tensor, K: int) -> Tensor:
     """Return the score of the best constant distribution, 0 and not −0 where the labels are all alike."""
     return best_constant_cross_entropy(y, K) + 0.0
@@ -67,17 +44,6 @@ def number_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([0.0, 0.0, 0.0, 4.0]),), note="1 away three times, 3 away once"),
         Case((10 + normal(generator, 12, scale=2.0),), note="random"),
         Case((normal(generator, 5, 2),), note="random, two dimensions"),
-    ]
-
-
-def binary_cases(generator: Generator) -> Sequence[Case]:
-    """Draw binary labels, with all and none positive among them."""
-    return [
-        Case((torch.tensor([0.0, 1.0]),), note="balanced: ln 2"),
-        Case((torch.tensor([1.0, 1.0, 1.0]),), note="all positive: the constant 1 is always right, 0 · log 0 = 0"),
-        Case((torch.zeros(4),), note="none positive: the constant 0 is always right, 0 · log 0 = 0"),
-        Case((torch.tensor([1.0] + [0.0] * 19),), note="5 % positive"),
-        Case((torch.cat([torch.tensor([0.0, 1.0]), integers(generator, 2, 20).float()]),), note="random"),
     ]
 
 
@@ -107,21 +73,6 @@ def step_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor(4.0), torch.tensor([1.0, 3.0]), 1.0, "mean"), note="rate 1: to the mean at once"),
         Case((torch.tensor(0.5), labels, 0.1, "mean"), note="random"),
         Case((torch.tensor(0.5), labels, 0.1, "sum"), note="the same, with the sum: 8 times as far"),
-    ]
-
-
-def sample_mean(batch_means: Tensor, batch_sizes: Tensor) -> Tensor:
-    """Return the mean over all samples, from the batches' means and sizes."""
-    return (batch_means * batch_sizes).sum() / batch_sizes.sum()
-
-
-def batch_cases(generator: Generator) -> Sequence[Case]:
-    """Draw batches' means and sizes."""
-    return [
-        Case((torch.tensor([0.2, 0.4]), torch.tensor([8, 8])), note="equal sizes: the plain mean"),
-        Case((torch.tensor([0.5, 5.0]), torch.tensor([9, 1])), note="the last batch has one sample"),
-        Case((torch.tensor([0.7]), torch.tensor([3])), note="one batch"),
-        Case((uniform(generator, 6), 1 + integers(generator, 31, 6)), note="random"),
     ]
 
 
@@ -155,22 +106,6 @@ def prior_cases(generator: Generator) -> Sequence[Case]:
         Case((2.0, 1.0, 10), note="noisier data: more decay"),
         Case((1.0, 2.0, 10), note="a wider prior: less decay"),
         Case((sigma, tau, 37), note="random"),
-    ]
-
-
-def shrunk(m: Tensor, lam: float) -> Tensor:
-    """Return the soft threshold of m."""
-    return torch.sign(m) * (m.abs() - lam).clamp(min=0) + 0.0  # −0 + 0 is 0
-
-
-def threshold_cases(generator: Generator) -> Sequence[Case]:
-    """Draw means on both sides of zero and of the threshold."""
-    return [
-        Case((torch.tensor([2.0, -2.0]), 0.5), note="outside the threshold: lam nearer to 0, on both sides"),
-        Case((torch.tensor([0.3, -0.3, 0.0]), 0.5), note="inside the threshold: exactly 0"),
-        Case((torch.tensor([1.0, -0.1]), 0.0), note="no threshold changes nothing"),
-        Case((normal(generator, 9), 0.7), note="random"),
-        Case((normal(generator, 3, 4, scale=2.0), 0.4), note="random, two dimensions"),
     ]
 
 
@@ -210,15 +145,11 @@ def zero_cases(generator: Generator) -> Sequence[Case]:
 
 EXERCISES = (
     Exercise("recipe.coin_log_likelihood", 2, log_likelihood_of_tosses, toss_cases, gradient=True),
-    Exercise("recipe.recipe_gaussian_nll", 2, gaussian_nll_mean, gaussian_cases, gradient=True),
     Exercise("recipe.best_constant_squares", 1, best_constant_mse, number_cases),
-    Exercise("recipe.best_constant_coin", 1, entropy_of_coin, binary_cases),
     Exercise("recipe.best_constant_classes", 1, entropy_of_classes, class_cases),
     Exercise("recipe.recipe_sgd_step", 2, gaussian_step, step_cases),
-    Exercise("recipe.mean_from_batches", 1, sample_mean, batch_cases),
     Exercise("recipe.map_of_mean", 2, posterior_mode, posterior_cases),
     Exercise("recipe.decay_for_prior", 2, decay_of_prior, prior_cases),
-    Exercise("recipe.soft_threshold", 2, shrunk, threshold_cases),
     Exercise("recipe.recipe_python_sum", 1, unit_gaussian_nll, pair_cases),
     Exercise("recipe.recipe_torch_sum", 1, unit_gaussian_nll, pair_cases),
     prediction("recipe.predict_recipe_ratio"),
