@@ -1,13 +1,17 @@
 """`check` finds what differs, says it, and never raises on a student's mistake."""
 
+import re
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import pytest
 import torch
 
 from lossbook.exercises import check, exercise, exercises, ready
+
+SOURCES = sorted((Path(__file__).parents[2] / "solutions").glob("*.md"))
 
 
 def right_sigmoid(z):
@@ -144,13 +148,14 @@ def test_every_exercise_is_sound(name):
         assert not check(named(name, lambda *args, **kwargs: None)).passed
 
 
-def test_every_lesson_has_four_to_seven_exercises_and_the_timing_exercise():
-    by_lesson = {}
-    for declared in exercises().values():
-        by_lesson.setdefault(declared.slug, []).append(declared.function)
-    for slug, functions in by_lesson.items():
-        timing = [f for f in functions if f.endswith(("_python_sum", "_torch_sum")) or f.startswith("predict_")]
-        assert len([f for f in timing if f.endswith("_python_sum")]) == 1, slug
-        assert len([f for f in timing if f.endswith("_torch_sum")]) == 1, slug
-        assert len([f for f in timing if f.startswith("predict_")]) >= 1, slug
-        assert 4 <= len(set(functions) - set(timing)) <= 7, slug
+@pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
+def test_every_lesson_has_four_to_seven_exercises_and_the_timing_exercise(source):
+    headings = re.findall(r"^## \d+\. (.+)$", source.read_text(encoding="utf-8"), re.M)
+    timing = [heading for heading in headings if heading.startswith("GPU timing")]
+    assert len(timing) == 1
+    assert 4 <= len(headings) - 1 <= 7
+    slug = source.stem.partition("-")[2]
+    functions = [declared.function for declared in exercises().values() if declared.slug == slug]
+    for ending in ("_python_sum", "_torch_sum"):
+        assert len([name for name in functions if name.endswith(ending)]) == 1
+    assert any(name.startswith("predict_") for name in functions)

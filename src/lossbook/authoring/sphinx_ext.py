@@ -156,9 +156,24 @@ def execute(page: Page) -> tuple[str, float]:
                 extra_arguments=["--IPKernelApp.log_level=ERROR"],
             )
         error = result.err
+        join_streams(page.notebook)
     except Exception as other:  # the kernel died or never started
         error = other
     return (describe(page, error) if error else ""), time.perf_counter() - started
+
+
+def join_streams(notebook: NotebookNode) -> None:
+    """Make one output of pieces that a cell printed one after another, to the letter: the kernel cuts where it likes."""
+    for cell in notebook.cells:
+        joined: list[NotebookNode] = []
+        for output in cell.get("outputs", []):
+            last = joined[-1] if joined else None
+            if last and last.output_type == output.output_type == "stream" and last.name == output.name:
+                last.text += output.text
+            else:
+                joined.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = joined
 
 
 def describe(page: Page, error: Exception) -> str:

@@ -100,12 +100,12 @@ def prediction(name: str) -> Exercise:
 
 def uniform(generator: Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
     """Draw a float32 tensor of this shape, uniform on [low, high)."""
-    return low + (high - low) * torch.rand(*shape, generator=generator)
+    return low + (high - low) * torch.rand(shape, generator=generator)
 
 
 def normal(generator: Generator, *shape: int, scale: float = 1.0) -> Tensor:
     """Draw a float32 tensor of this shape from a Gaussian of mean 0 and standard deviation ``scale``."""
-    return scale * torch.randn(*shape, generator=generator)
+    return scale * torch.randn(shape, generator=generator)
 
 
 def integers(generator: Generator, high: int, *shape: int) -> Tensor:

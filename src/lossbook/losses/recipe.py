@@ -106,7 +106,7 @@ def best_constant_bce(y: Tensor) -> Tensor:
         Equation (baseline-bce) of chapter 1.
     """
     p = y.mean()
-    return -torch.xlogy(p, p) - torch.xlogy(1 - p, 1 - p)
+    return 0 - torch.xlogy(p, p) - torch.xlogy(1 - p, 1 - p)
 
 
 def best_constant_cross_entropy(y: Tensor, K: int) -> Tensor:
@@ -127,7 +127,7 @@ def best_constant_cross_entropy(y: Tensor, K: int) -> Tensor:
         Equation (baseline-cross-entropy) of chapter 1.
     """
     f = torch.bincount(y.flatten(), minlength=K) / y.numel()
-    return -torch.xlogy(f, f).sum()
+    return 0 - torch.xlogy(f, f).sum()
 
 
 def weighted(losses: Tensor, weight: Tensor | None) -> Tensor:

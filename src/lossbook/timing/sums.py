@@ -86,14 +86,12 @@ class SumRace:
 
 
 def predicted(prediction: Callable[[], float] | float) -> float | None:
-    """Return the student's prediction, or None where there is none yet."""
+    """Return the student's prediction, or None where there is none yet or it is no positive number."""
     try:
         value = prediction() if callable(prediction) else prediction
     except NotImplementedError:
         return None
-    if not isinstance(value, (int, float)) or not value > 0:
-        raise ValueError(f"prediction is {value!r}; it must be a number of times, such as 50")
-    return float(value)
+    return float(value) if isinstance(value, (int, float)) and 0 < value < float("inf") else None
 
 
 def race_sums(
@@ -110,16 +108,13 @@ def race_sums(
         torch_sum: The same loss, reduced with ``torch.sum``.
         make_inputs: Given N, the loss's arguments: tensors on the CPU, the first of float32.
         prediction: How many times longer Python's sum will take at the largest N: a number, or a function returning it.
-            Nothing is measured before there is one.
+            Nothing is measured before there is one: the result then says what to do first.
         sizes: The numbers of samples N.
-
-    Raises:
-        ValueError: The prediction is not a positive number.
 
     """
     guess = predicted(prediction)
     if guess is None:
-        return SumRace((), None, "Write down your prediction first; then the race is run.")
+        return SumRace((), None, "Write down your prediction first, a positive number; then the race is run.")
     for loss in (python_sum, torch_sum):
         try:
             loss(*make_inputs(sizes[0]))
