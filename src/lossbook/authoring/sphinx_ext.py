@@ -163,7 +163,7 @@ def execute(page: Page) -> tuple[str, float]:
 
 
 def join_streams(notebook: NotebookNode) -> None:
-    """Make one output of pieces that a cell printed one after another, to the letter: the kernel cuts where it likes."""
+    """Make one output of the pieces that a cell printed in a row: the kernel cuts where it likes."""
     for cell in notebook.cells:
         joined: list[NotebookNode] = []
         for output in cell.get("outputs", []):
