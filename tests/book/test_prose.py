@@ -11,7 +11,7 @@ TEXTS = sorted([*(ROOT / "book").glob("*.md"), *(ROOT / "solutions").glob("*.md"
 WIDTH = 80
 
 # Numbers that the course quotes because others print them. Each is reproduced, or computed from, in
-# tests/losses/test_printed_numbers.py and on the page of printed numbers.
+# tests/test_printed_numbers.py and on the page of printed numbers.
 QUOTED = {
     "0.0223",
     "17.05",
@@ -43,7 +43,7 @@ def cells(path):
 def prose(source):
     """Return a text cell without its code spans, addresses, and fenced blocks other than mathematics."""
     source = re.sub(r"^(`{3,}|~{3,})(?!\{math\}).*?^\1", "", source, flags=re.S | re.M)
-    return re.sub(r"`[^`\n]*`|https?://\S+|<!--.*?-->", "", source)
+    return re.sub(r"`[^`\n]*`|https?://\S+|<!--.*?-->|(Python|PyTorch|torch) \d+\.\d+", "", source)
 
 
 def typed_numbers(source):
@@ -71,4 +71,4 @@ def test_code_fits_the_page(path):
 
 def test_a_typed_number_is_seen():
     assert typed_numbers("It is $\\ln 2 = 0.6932$.") == ["0.6932"]
-    assert typed_numbers("It prints 0.8685; `x = 0.123`; {glue:text}`a` and version 2.13.0.") == []
+    assert typed_numbers("It prints 0.8685; `x = 0.123`; {glue:text}`a` Python 3.11, version 2.13.0.") == []

@@ -195,9 +195,11 @@ def run(function: Callable[..., Any], exercise: Exercise, seed: int = SEED) -> R
         if reason:
             failures.append(Failure(show_call(exercise.function, case), case.note, reason))
     if failures:
-        message = f"✗ {exercise.function}: {len(failures)} of {len(cases)} cases differ."
+        differ = "the case differs" if len(cases) == 1 else f"{len(failures)} of {len(cases)} cases differ"
+        message = f"✗ {exercise.function}: {differ}."
         return Report(exercise.name, "failed", 0.0, exercise.points, len(cases), tuple(failures), message)
-    message = f"✓ {exercise.function}: all {len(cases)} cases agree ({points_of(exercise)})."
+    agree = "done" if len(cases) == 1 else f"all {len(cases)} cases agree"
+    message = f"✓ {exercise.function}: {agree} ({points_of(exercise)})."
     return Report(exercise.name, "passed", float(exercise.points), exercise.points, len(cases), (), message)
 
 

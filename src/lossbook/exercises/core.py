@@ -85,7 +85,7 @@ def not_a_positive_number(value: Any) -> str | None:
     """Say what keeps a value from being a positive, finite number; None where it is one."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf"):
         return None
-    return f"got {value!r}; a prediction is a positive number, such as 50"
+    return f"got {value!r}; a prediction is a positive number"
 
 
 def prediction(name: str) -> Exercise:

@@ -43,7 +43,9 @@ def devices() -> list[torch.device]:
 def machine() -> str:
     """Return in one line what the times below were measured on: processor, threads, GPU, PyTorch's version."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
-    return f"{platform.machine()} CPU, {torch.get_num_threads()} threads, {gpu}, torch {torch.__version__}"
+    count = torch.get_num_threads()
+    threads = "1 thread" if count == 1 else f"{count} threads"
+    return f"{platform.machine()} CPU, {threads}, {gpu}, torch {torch.__version__}"
 
 
 def wait_for(device: torch.device) -> None:
