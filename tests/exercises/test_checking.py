@@ -53,6 +53,22 @@ def test_a_wrong_answer_shows_input_got_and_expected():
     assert "expected [0.5, 0.7311, 0.2689]" in text
 
 
+def test_a_small_difference_is_shown_to_enough_digits():
+    text = repr(check(named("sigmoid", lambda z: torch.sigmoid(z.double()) * 1.0002)))
+    got, expected = re.findall(r"(?:got|expected) +\[(.+)\]", text)[:2]
+    assert got != expected
+
+
+def test_a_long_result_shows_where_it_first_differs():
+    def wrong(z):
+        p = torch.sigmoid(z)
+        if z.ndim == 2:
+            p[2, 1] = 5
+        return p
+
+    assert "got at [2, 1]      5\n" in repr(check(named("sigmoid", wrong)))
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [

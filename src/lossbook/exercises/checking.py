@@ -17,6 +17,7 @@ from lossbook.exercises.core import Case, Exercise, fresh
 
 SEED = 20
 SHOWN_FAILURES = 2
+LONG = 8  # elements beyond which a tensor is not shown whole
 
 
 @dataclass(frozen=True)
@@ -67,19 +68,19 @@ class Report:
         return "\n".join(lines)
 
 
-def show(value: Any) -> str:
-    """Return a value as short text: numbers to four significant digits, long tensors cut."""
+def show(value: Any, digits: int = 4) -> str:
+    """Return a value as short text: numbers to so many significant digits, long tensors cut."""
     if isinstance(value, Tensor):
         value = value.detach()
-        if value.numel() > 8:
-            return f"tensor of shape {tuple(value.shape)}, first {show(value.flatten()[:4])}"
-        return show(value.tolist())
+        if value.numel() > LONG:
+            return f"tensor of shape {tuple(value.shape)}, first {show(value.flatten()[:4], digits)}"
+        return show(value.tolist(), digits)
     if isinstance(value, bool) or value is None:
         return str(value)
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.{digits}g}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(show(item) for item in value) + "]"
+        return "[" + ", ".join(show(item, digits) for item in value) + "]"
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
 
@@ -126,7 +127,16 @@ def difference(got: Any, expected: Any, exercise: Exercise, what: str = "") -> s
     mine, right = mine.detach().cpu().to(torch.float64), right.detach().cpu().to(torch.float64)
     if torch.allclose(mine, right, rtol=exercise.rtol, atol=exercise.atol, equal_nan=True):
         return None
-    return f"{label}got      {show(mine)}\n{label}expected {show(right)}"
+    place = ""
+    if mine.numel() > LONG:
+        wrong = ~torch.isclose(mine, right, rtol=exercise.rtol, atol=exercise.atol, equal_nan=True)
+        index = tuple(wrong.nonzero()[0].tolist())
+        mine, right = mine[index], right[index]
+        place = f" at {list(index)}"
+    shown = show(mine), show(right)
+    if shown[0] == shown[1]:  # they differ beyond the digits shown
+        shown = show(mine, 9), show(right, 9)
+    return f"{label}got{place}      {shown[0]}\n{label}expected{place} {shown[1]}"
 
 
 def gradient(function: Callable[..., Any], case: Case) -> tuple[Any, Tensor | None]:
