@@ -54,16 +54,18 @@ def execute(nb: NotebookNode) -> None:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as profile:
         manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisEnvironment())
         client = NotebookClient(nb, km=manager, timeout=int(SECONDS), record_timing=False, coalesce_streams=True)
+        begun: list[int] = []  # the client says which cell it sends; a kernel that dies may never answer
+        client.on_cell_execute = lambda cell, cell_index: begun.append(cell_index)
         # One thread, so that sums add up in one order; no startup files of the user's.
         env = {**os.environ, "OMP_NUM_THREADS": "1", "IPYTHONDIR": profile}
         try:
             client.execute(cwd=folder, env=env, stderr=subprocess.DEVNULL, cleanup_kc=True)
         except CellExecutionError as error:
-            raise RunError(f"{_failed_cell(nb)} raised {error.ename}: {error.evalue}") from None
+            raise RunError(f"{_last(nb, begun)} raised {error.ename}: {error.evalue}") from None
         except CellTimeoutError:
-            raise RunError(f"{_failed_cell(nb)} ran for more than {SECONDS:.0f} s: make it smaller") from None
+            raise RunError(f"{_last(nb, begun)} ran for more than {SECONDS:.0f} s: make it smaller") from None
         except DeadKernelError:
-            raise RunError(f"{_failed_cell(nb)} killed the kernel: does it use too much memory?") from None
+            raise RunError(f"{_last(nb, begun)} killed the kernel: does it use too much memory?") from None
     nb.metadata = as_node(METADATA)  # the kernel adds its version
     _check_outputs(nb)
 
@@ -107,11 +109,10 @@ def _job(text: str) -> tuple[str, float, int, str]:
     return to_text(nb), seconds, peak * unit, error
 
 
-def _failed_cell(nb: NotebookNode) -> str:
-    """Name the last code cell that was started."""
-    code = [(n, cell) for n, cell in enumerate(nb.cells, 1) if cell.cell_type == "code"]
-    started = [place for place in code if place[1].execution_count is not None]
-    return place(*(started or code)[-1])
+def _last(nb: NotebookNode, begun: list[int]) -> str:
+    """Name the cell that was sent last; the first where none was."""
+    index = begun[-1] if begun else 0
+    return place(index + 1, nb.cells[index])
 
 
 def _check_outputs(nb: NotebookNode) -> None:
