@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import shutil
 import threading
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +12,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
-CHROMIUM = Path("/usr/bin/chromium")
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -104,7 +106,7 @@ class Visitor:
 
 @pytest.fixture(scope="module")
 def visitor(book):
-    reason = None if CHROMIUM.exists() else f"there is no browser at {CHROMIUM}"
+    reason = None if CHROMIUM else f"there is none of the browsers {', '.join(BROWSERS)}"
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
@@ -114,7 +116,7 @@ def visitor(book):
     if reason:
         pytest.skip(reason)
     with served(book.html) as address, sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield Visitor(browser.new_page(viewport={"width": 1280, "height": 900}), address)
         browser.close()
 
