@@ -6,15 +6,6 @@ import torch.nn.functional as F
 
 from lossbook.exercises import check
 
-
-def named(name, function):
-    def stand_in(*args):
-        return function(*args)
-
-    stand_in.__name__ = name
-    return stand_in
-
-
 NAMES = (
     "sigmoid",
     "bce",
@@ -87,7 +78,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_what_people_get_wrong_fails(what):
+def test_what_people_get_wrong_fails(named, what):
     name, wrong = WRONG[what]
     report = check(named(name, wrong))
     assert report.state == "failed", f"{what}: {report}"
@@ -128,7 +119,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("what", RIGHT)
-def test_every_right_style_passes(what):
+def test_every_right_style_passes(named, what):
     name, right = RIGHT[what]
     report = check(named(name, right))
     assert report.passed, f"{what}: {report}"

@@ -18,17 +18,7 @@ def right_sigmoid(z):
     return torch.sigmoid(z)
 
 
-def named(name, function):
-    """Return the function under another name, as a student would have written it."""
-
-    def stand_in(*args, **kwargs):
-        return function(*args, **kwargs)
-
-    stand_in.__name__ = name
-    return stand_in
-
-
-def test_a_right_answer_wins_all_points():
+def test_a_right_answer_wins_all_points(named):
     report = check(named("sigmoid", right_sigmoid))
     assert report.passed
     assert report.points == report.out_of == exercise("sigmoid").points
@@ -45,7 +35,7 @@ def test_a_stub_is_not_attempted_and_says_so_in_one_line():
     assert repr(report).count("\n") == 0
 
 
-def test_a_wrong_answer_shows_input_got_and_expected():
+def test_a_wrong_answer_shows_input_got_and_expected(named):
     text = repr(check(named("sigmoid", lambda z: 1 - torch.sigmoid(z))))
     assert "cases differ" in text
     assert "sigmoid([0, 1, -1])" in text
@@ -53,13 +43,13 @@ def test_a_wrong_answer_shows_input_got_and_expected():
     assert "expected [0.5, 0.7311, 0.2689]" in text
 
 
-def test_a_small_difference_is_shown_to_enough_digits():
+def test_a_small_difference_is_shown_to_enough_digits(named):
     text = repr(check(named("sigmoid", lambda z: torch.sigmoid(z.double()) * 1.0002)))
     got, expected = re.findall(r"(?:got|expected) +\[(.+)\]", text)[:2]
     assert got != expected
 
 
-def test_a_long_result_shows_where_it_first_differs():
+def test_a_long_result_shows_where_it_first_differs(named):
     def wrong(z):
         p = torch.sigmoid(z)
         if z.ndim == 2:
@@ -85,7 +75,7 @@ def test_a_long_result_shows_where_it_first_differs():
         (lambda z: right_sigmoid(z) + 0.001, "expected"),
     ],
 )
-def test_a_mistake_is_reported_and_never_raised(wrong, said):
+def test_a_mistake_is_reported_and_never_raised(named, wrong, said):
     report = check(named("sigmoid", wrong))
     assert report.state == "failed"
     assert report.points == 0
@@ -112,28 +102,28 @@ def test_warnings_prints_and_changed_arguments_are_forgiven(capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_gradients_are_compared():
+def test_gradients_are_compared(named):
     def detached(p, y):
         return -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean().detach()
 
     assert "gradient" in repr(check(named("bce", detached)))
 
 
-def test_a_result_in_float64_or_as_a_number_is_right_too():
+def test_a_result_in_float64_or_as_a_number_is_right_too(named):
     assert check(named("bce_python_sum", lambda p, y: torch.nn.functional.binary_cross_entropy(p, y).item())).passed
     assert check(named("sigmoid", lambda z: torch.sigmoid(z.double()))).passed
     assert check(named("sigmoid", lambda z: torch.sigmoid(z).numpy())).passed
 
 
 @pytest.mark.parametrize("value", [0, -3, "many", None, float("nan"), float("inf"), True])
-def test_a_prediction_is_a_positive_number(value):
+def test_a_prediction_is_a_positive_number(named, value):
     assert check(named("predict_bce_ratio", lambda: 12.5)).passed
     report = check(named("predict_bce_ratio", lambda: value))
     assert report.state == "failed"
     assert "positive number" in repr(report)
 
 
-def test_ready_says_which_function_comes_first(capsys):
+def test_ready_says_which_function_comes_first(named, capsys):
     sigmoid = named("sigmoid", right_sigmoid)
     bce = named("bce", lambda p, y: 0)
     assert ready(sigmoid)
@@ -148,7 +138,7 @@ def test_an_unknown_exercise_is_a_clear_error():
 
 
 @pytest.mark.parametrize("name", sorted(exercises()))
-def test_every_exercise_is_sound(name):
+def test_every_exercise_is_sound(named, name):
     """Its reference agrees with itself, with any seed; it has points; its cases are not all one; it is quick."""
     declared = exercise(name)
     assert declared.points >= 1

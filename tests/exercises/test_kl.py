@@ -21,14 +21,6 @@ NAMES = (
 )
 
 
-def named(name, function):
-    def stand_in(*args):
-        return function(*args)
-
-    stand_in.__name__ = name
-    return stand_in
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_solution_passes(solutions, name):
     report = check(solutions("06-kl")[name])
@@ -149,7 +141,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("mistake", WRONG)
-def test_what_people_write_wrong_fails(mistake):
+def test_what_people_write_wrong_fails(named, mistake):
     name, function = WRONG[mistake]
     report = check(named(name, function))
     assert report.state == "failed", (mistake, report)
@@ -235,14 +227,14 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("style", RIGHT)
-def test_other_right_styles_pass(style):
+def test_other_right_styles_pass(named, style):
     name, function = RIGHT[style]
     report = check(named(name, function))
     assert report.passed, (style, report)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stub_is_not_attempted(name):
+def test_a_stub_is_not_attempted(named, name):
     def stub(*args):
         raise NotImplementedError
 

@@ -12,16 +12,6 @@ ROW = "04-multiclass"
 NAMES = [name for name, item in exercises().items() if item.slug == "multiclass"]
 
 
-def named(name, function):
-    """Return the function under the name of the exercise that it answers, and leave its own name alone."""
-
-    def answer(*args):
-        return function(*args)
-
-    answer.__name__ = name
-    return answer
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_the_solution_passes(solutions, name):
     report = check(solutions(ROW)[name])
@@ -30,7 +20,7 @@ def test_the_solution_passes(solutions, name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_stub_is_not_attempted(name):
+def test_a_stub_is_not_attempted(named, name):
     def stub(*args):
         raise NotImplementedError
 
@@ -183,7 +173,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("name", "mistake"), [(name, mistake) for name in WRONG for mistake in WRONG[name]])
-def test_a_wrong_function_fails(name, mistake):
+def test_a_wrong_function_fails(named, name, mistake):
     report = check(named(name, WRONG[name][mistake]))
     assert report.state == "failed", f"{name}, {mistake}: {report}"
     assert report.points == 0
@@ -284,6 +274,6 @@ RIGHT = {
 
 
 @pytest.mark.parametrize(("name", "number"), [(name, number) for name in RIGHT for number in range(len(RIGHT[name]))])
-def test_a_right_function_in_another_style_passes(name, number):
+def test_a_right_function_in_another_style_passes(named, name, number):
     report = check(named(name, RIGHT[name][number]))
     assert report.passed, report

@@ -17,12 +17,6 @@ def solved(solutions):
     return solutions("01-recipe")
 
 
-def named(name, function):
-    """Return the function under the name that the exercise asks for."""
-    function.__name__ = name
-    return function
-
-
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_solution_passes(solved, name):
     report = check(solved[name])
@@ -31,7 +25,7 @@ def test_the_solution_passes(solved, name):
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_the_stub_is_not_attempted(name):
+def test_the_stub_is_not_attempted(named, name):
     def stub(*arguments):
         raise NotImplementedError
 
@@ -118,7 +112,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_a_wrong_function_fails(what):
+def test_a_wrong_function_fails(named, what):
     report = check(named(what.partition(":")[0], WRONG[what]))
     assert (report.state, report.points) == ("failed", 0), repr(report)
     assert report.failures
@@ -172,7 +166,7 @@ RIGHT = {
 
 
 @pytest.mark.parametrize("what", RIGHT)
-def test_a_right_function_in_another_style_passes(what):
+def test_a_right_function_in_another_style_passes(named, what):
     report = check(named(what.partition(":")[0], RIGHT[what]))
     assert report.passed, repr(report)
 
