@@ -1,5 +1,6 @@
 """What is typed into prose: no number that a cell should have computed, no line of code too wide for the page."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -33,6 +34,7 @@ QUOTED = {
     "0.32",
 }
 DECIMAL = re.compile(r"(?<![\w.])\d+\.\d{2,}(?![\w.]*\w)")
+INCLUDE = re.compile(r"^```\{literalinclude\} (\S+)\n(?::[^\n]*\n)*?:pyobject: (\w+)$", re.M)
 
 
 def cells(path):
@@ -67,6 +69,22 @@ def test_code_fits_the_page(path):
         if len(line) > WIDTH
     ]
     assert not wide, f"longer than {WIDTH} columns: {wide}"
+
+
+def included(path):
+    """Yield each piece of source that a page includes: its name and its lines."""
+    for target, name in INCLUDE.findall(path.read_text(encoding="utf-8")):
+        source = (path.parent / target).read_text(encoding="utf-8")
+        node = next(n for n in ast.walk(ast.parse(source)) if getattr(n, "name", None) == name)
+        yield name, source.splitlines()[node.lineno - 1 : node.end_lineno]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "book").glob("0*.md")), ids=lambda path: path.stem)
+def test_included_code_fits_the_page(path):
+    pieces = dict(included(path))
+    assert pieces, "a chapter includes its reference implementation"
+    wide = [(name, line) for name, lines in pieces.items() for line in lines if len(line) > WIDTH + 4]
+    assert not wide
 
 
 def test_a_typed_number_is_seen():

@@ -35,8 +35,9 @@ def binary_cross_entropy(
         \ell = -w \bigl[ y \log p + (1 - y) \log (1 - p) \bigr],
         \qquad \frac{\partial \ell}{\partial p} = w \, \frac{p - y}{p (1 - p)}
 
-    Each logarithm is held at or above -100, so that a certain and wrong model costs 100 and not infinity. The
-    gradient's denominator is held at or above 1e-12: it does not vanish where the logarithm is held.
+    Each logarithm is held at or above -100, so that a certain and wrong model
+    costs 100 and not infinity. The gradient's denominator is held at or above
+    1e-12: it does not vanish where the logarithm is held.
 
     Args:
         input: Probabilities :math:`p` in [0, 1], shape ``(*)``.
@@ -50,8 +51,9 @@ def binary_cross_entropy(
     Raises:
         TypeError: An argument is not a tensor.
         ValueError: The shapes differ, or ``reduction`` is unknown.
-        RuntimeError: A probability or label lies outside [0, 1], the dtypes differ, or ``weight`` does not
-            broadcast to the input or requires a gradient.
+        RuntimeError: A probability or label lies outside [0, 1], the dtypes
+            differ, or ``weight`` does not broadcast to the input or requires a
+            gradient.
 
     Source:
         Equation (bce-clamped) of chapter 3.
@@ -77,23 +79,25 @@ def binary_cross_entropy_with_logits(
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
 ) -> Tensor:
-    r"""Binary cross-entropy of logits: stable, because no probability is ever formed.
+    r"""Binary cross-entropy of logits: stable, as no probability is formed.
 
     .. math::
 
-        \ell = w \bigl[ (1 - y) z + l \, \bigl( \log (1 + e^{-|z|}) + \max(-z, 0) \bigr) \bigr],
-        \qquad l = 1 + (c - 1) y,
-        \qquad \frac{\partial \ell}{\partial z} = w \bigl[ l \, \sigma(z) - c y \bigr]
+        \ell = w \bigl[ (1 - y) z + l \, \bigl( \log (1 + e^{-|z|}) + \max(-z,
+        0) \bigr) \bigr], \qquad l = 1 + (c - 1) y,
+        \qquad \frac{\partial \ell}{\partial z} = w \bigl[ l \, \sigma(z) - c y
+        \bigr]
 
-    Without ``pos_weight``, :math:`c = 1` and the gradient is what the model said minus what happened,
-    :math:`\sigma(z) - y`.
+    Without ``pos_weight``, :math:`c = 1` and the gradient is what the model
+    said minus what happened, :math:`\sigma(z) - y`.
 
     Args:
         input: Logits :math:`z`, shape ``(*)``.
         target: Labels :math:`y`, shape ``(*)``; the loss has their dtype.
         weight: Weights :math:`w`, of a shape that broadcasts to ``(*)``.
         reduction: ``"none"``, ``"mean"`` (over all elements) or ``"sum"``.
-        pos_weight: Weights :math:`c` of the positive labels, of a shape that broadcasts to ``(*)``.
+        pos_weight: Weights :math:`c` of the positive labels, of a shape that
+            broadcasts to ``(*)``.
 
     Returns:
         The loss, of shape ``()``, or ``(*)`` for ``"none"``.
@@ -101,8 +105,8 @@ def binary_cross_entropy_with_logits(
     Raises:
         TypeError: An argument is not a tensor.
         ValueError: The shapes differ, or ``reduction`` is unknown.
-        RuntimeError: A dtype is not floating-point, or a weight does not broadcast to the input or requires a
-            gradient.
+        RuntimeError: A dtype is not floating-point, or a weight does not
+            broadcast to the input or requires a gradient.
 
     Source:
         Equation (bce-stable) of chapter 3.
@@ -115,7 +119,11 @@ def binary_cross_entropy_with_logits(
 
     positive = y if pos_weight is None else pos_weight * y
     by_z = l * torch.sigmoid(z) - positive
-    by_y = -z if pos_weight is None else pos_weight * neg_log_sigmoid(z) - neg_log_sigmoid(-z)
+    by_y = (
+        -z
+        if pos_weight is None
+        else pos_weight * neg_log_sigmoid(z) - neg_log_sigmoid(-z)
+    )
     losses = with_gradients(losses.to(y.dtype), (z, by_z), (y, by_y))
     return reduce(weighted(losses, weight), reduction)
 
@@ -140,7 +148,9 @@ def neg_log_sigmoid(z: Tensor) -> Tensor:
     return (log1p(exp(-wide.abs())) + (-wide).clamp(min=0)).to(z.dtype)
 
 
-def _require_pair(input: Tensor, target: Tensor, **weights: Tensor | None) -> None:
+def _require_pair(
+    input: Tensor, target: Tensor, **weights: Tensor | None
+) -> None:
     """Refuse what neither loss accepts, before any arithmetic."""
     require_tensors(input=input, target=target)
     require_tensors_or_none(**weights)
@@ -153,7 +163,11 @@ def _require_pair(input: Tensor, target: Tensor, **weights: Tensor | None) -> No
 def _require_probabilities(input: Tensor, target: Tensor) -> None:
     """Refuse dtypes that differ, and anything outside [0, 1]: nan is outside too."""
     if input.dtype != target.dtype:
-        raise RuntimeError(f"target has dtype {target.dtype}; it must be the input's, {input.dtype}")
+        raise RuntimeError(
+            f"target has dtype {target.dtype}; it must be the input's, {input.dtype}"
+        )
     for name, value in (("input", input), ("target", target)):
         if not ((value >= 0) & (value <= 1)).all():
-            raise RuntimeError(f"{name} has elements outside [0, 1]; every one must be a probability")
+            raise RuntimeError(
+                f"{name} has elements outside [0, 1]; every one must be a probability"
+            )

@@ -7,7 +7,13 @@ import warnings
 import torch
 from torch import Tensor, exp
 
-from lossbook.losses.recipe import REDUCTIONS, reduce, require_flags, require_reduction, require_tensors
+from lossbook.losses.recipe import (
+    REDUCTIONS,
+    reduce,
+    require_flags,
+    require_reduction,
+    require_tensors,
+)
 
 
 def kl_div(
@@ -16,7 +22,7 @@ def kl_div(
     reduction: str = "mean",
     log_target: bool = False,
 ) -> Tensor:
-    r"""Kullback-Leibler divergence of log-probabilities from a target distribution, element by element.
+    r"""Kullback-Leibler divergence of a model from a target, elementwise.
 
     .. math::
 
@@ -25,9 +31,11 @@ def kl_div(
 
     Args:
         input: Log-probabilities :math:`\log p`, shape ``(*)``.
-        target: Probabilities :math:`q`, or :math:`\log q` if ``log_target``, of a shape that broadcasts with it.
-        reduction: ``"none"``, ``"mean"`` (over all elements, which is no divergence, and warns), ``"sum"``, or
-            ``"batchmean"``: the sum, divided by the first size of the input.
+        target: Probabilities :math:`q`, or :math:`\log q` if ``log_target``, of
+            a shape that broadcasts with it.
+        reduction: ``"none"``, ``"mean"`` (over all elements, which is no
+            divergence, and warns), ``"sum"``, or ``"batchmean"``: the sum,
+            divided by the first size of the input.
         log_target: Whether the target is the log of the probabilities.
 
     Returns:
@@ -36,7 +44,8 @@ def kl_div(
     Raises:
         TypeError: An argument is not a tensor, or ``log_target`` not a bool.
         ValueError: ``reduction`` is unknown.
-        RuntimeError: The shapes do not broadcast, or a dtype is not floating-point.
+        RuntimeError: The shapes do not broadcast, or a dtype is not
+            floating-point.
 
     Source:
         Equation (kl) of chapter 6; Kullback & Leibler (1951).
@@ -56,7 +65,9 @@ def kl_div(
     return reduce(losses, reduction)
 
 
-def _require_distributions(input: Tensor, target: Tensor, reduction: str, log_target: bool) -> None:
+def _require_distributions(
+    input: Tensor, target: Tensor, reduction: str, log_target: bool
+) -> None:
     """Refuse what ``kl_div`` does not accept, and warn of a mean that is no divergence."""
     require_tensors(input=input, target=target)
     require_flags(log_target=log_target)
@@ -69,4 +80,6 @@ def _require_distributions(input: Tensor, target: Tensor, reduction: str, log_ta
         )
     for name, value in (("input", input), ("target", target)):
         if not value.is_floating_point():
-            raise RuntimeError(f"{name} has dtype {value.dtype}; it must be a floating-point dtype")
+            raise RuntimeError(
+                f"{name} has dtype {value.dtype}; it must be a floating-point dtype"
+            )

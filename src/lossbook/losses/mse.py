@@ -20,17 +20,25 @@ from lossbook.losses.recipe import (
 )
 
 
-def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     r"""Squared error: Gaussian noise of constant variance.
 
     .. math::
 
-        \ell = w \, (\hat{y} - y)^2, \qquad \frac{\partial \ell}{\partial \hat{y}} = 2 w \, (\hat{y} - y)
+        \ell = w \, (\hat{y} - y)^2, \qquad
+        \frac{\partial \ell}{\partial \hat{y}} = 2 w \, (\hat{y} - y)
 
     Args:
         input: Predictions :math:`\hat{y}`, shape ``(*)``.
-        target: Observations :math:`y`, shape ``(*)``, or one that broadcasts with it, which earns a warning.
-        reduction: ``"none"``, ``"mean"`` or ``"sum"``. A weighted mean divides by the sum of ``weight``.
+        target: Observations :math:`y`, shape ``(*)``, or one that broadcasts
+            with it, which earns a warning.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``. A weighted mean divides
+            by the sum of ``weight``.
         weight: Weights :math:`w`, of the input's shape.
 
     Returns:
@@ -38,8 +46,10 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean", weight: Ten
 
     Raises:
         TypeError: An argument is not a tensor.
-        ValueError: ``weight`` has another shape than the input, or ``reduction`` is unknown.
-        RuntimeError: The shapes do not broadcast, or neither dtype is floating-point.
+        ValueError: ``weight`` has another shape than the input, or
+            ``reduction`` is unknown.
+        RuntimeError: The shapes do not broadcast, or neither dtype is
+            floating-point.
 
     Source:
         Equation (mse) of chapter 2.
@@ -50,18 +60,26 @@ def mse_loss(input: Tensor, target: Tensor, reduction: str = "mean", weight: Ten
     return _reduce_weighted((y_hat - y) ** 2, reduction, weight)
 
 
-def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None) -> Tensor:
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+) -> Tensor:
     r"""Absolute error: Laplace noise.
 
     .. math::
 
         \ell = w \, |\hat{y} - y|, \qquad
-        \frac{\partial \ell}{\partial \hat{y}} = w \operatorname{sign}(\hat{y} - y), \quad \operatorname{sign}(0) = 0
+        \frac{\partial \ell}{\partial \hat{y}}
+        = w \operatorname{sign}(\hat{y} - y), \quad \operatorname{sign}(0) = 0
 
     Args:
         input: Predictions :math:`\hat{y}`, shape ``(*)``.
-        target: Observations :math:`y`, shape ``(*)``, or one that broadcasts with it, which earns a warning.
-        reduction: ``"none"``, ``"mean"`` or ``"sum"``. A weighted mean divides by the sum of ``weight``.
+        target: Observations :math:`y`, shape ``(*)``, or one that broadcasts
+            with it, which earns a warning.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``. A weighted mean divides
+            by the sum of ``weight``.
         weight: Weights :math:`w`, of the input's shape.
 
     Returns:
@@ -69,7 +87,8 @@ def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", weight: Tens
 
     Raises:
         TypeError: An argument is not a tensor.
-        ValueError: ``weight`` has another shape than the input, or ``reduction`` is unknown.
+        ValueError: ``weight`` has another shape than the input, or
+            ``reduction`` is unknown.
         RuntimeError: The shapes do not broadcast, or a dtype is boolean.
 
     Source:
@@ -79,18 +98,22 @@ def l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", weight: Tens
     return _reduce_weighted((y_hat - y).abs(), reduction, weight)
 
 
-def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0) -> Tensor:
-    r"""Absolute error with its corner rounded: a parabola of curvature 1/β where the error is below β.
+def smooth_l1_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", beta: float = 1.0
+) -> Tensor:
+    r"""Absolute error, its corner rounded to a parabola of curvature 1/β.
 
     .. math::
 
-        \ell = \begin{cases} r^2 / 2 \beta & |r| < \beta \\ |r| - \beta / 2 & \text{otherwise} \end{cases},
-        \qquad r = \hat{y} - y,
-        \qquad \frac{\partial \ell}{\partial \hat{y}} = \max(-1, \min(1, r / \beta))
+        \ell = \begin{cases} r^2 / 2 \beta & |r| < \beta \\
+        |r| - \beta / 2 & \text{otherwise} \end{cases},
+        \qquad r = \hat{y} - y, \qquad
+        \frac{\partial \ell}{\partial \hat{y}} = \max(-1, \min(1, r / \beta))
 
     Args:
         input: Predictions :math:`\hat{y}`, shape ``(*)``.
-        target: Observations :math:`y`, shape ``(*)``, or one that broadcasts with it, which earns a warning.
+        target: Observations :math:`y`, shape ``(*)``, or one that broadcasts
+            with it, which earns a warning.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
         beta: Where the parabola ends, at least 0; 0 is the absolute error.
 
@@ -100,7 +123,8 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
     Raises:
         TypeError: An argument is not a tensor, or ``beta`` is not a number.
         ValueError: ``reduction`` is unknown.
-        RuntimeError: The shapes do not broadcast, no dtype is floating-point, or ``beta`` is negative.
+        RuntimeError: The shapes do not broadcast, no dtype is floating-point,
+            or ``beta`` is negative.
 
     Source:
         Equation (smooth-l1) of chapter 2.
@@ -114,7 +138,9 @@ def smooth_l1_loss(input: Tensor, target: Tensor, reduction: str = "mean", beta:
 
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    losses = torch.where(r.abs() < beta, 0.5 * r**2 / beta, r.abs() - 0.5 * beta)
+    losses = torch.where(
+        r.abs() < beta, 0.5 * r**2 / beta, r.abs() - 0.5 * beta
+    )
     slope = (r / beta).clamp(-1, 1)
     losses = with_gradients(losses.to(y_hat.dtype), (y_hat, slope), (y, -slope))
     return reduce(losses, reduction)
@@ -127,19 +153,23 @@ def huber_loss(
     delta: float = 1.0,
     weight: Tensor | None = None,
 ) -> Tensor:
-    r"""Squared error whose gradient is clipped: no observation pulls harder than δ.
+    r"""Squared error with a clipped gradient: none pulls harder than δ.
 
     .. math::
 
         \ell = w \begin{cases} r^2 / 2 & |r| \le \delta \\
         \delta \, (|r| - \delta / 2) & \text{otherwise} \end{cases},
         \qquad r = \hat{y} - y,
-        \qquad \frac{\partial \ell}{\partial \hat{y}} = w \max(-\delta, \min(\delta, r))
+        \qquad \frac{\partial \ell}{\partial \hat{y}} = w \max(-\delta,
+        \min(\delta, r))
 
     Args:
-        input: Predictions :math:`\hat{y}`, shape ``(*)``; the loss has their dtype.
-        target: Observations :math:`y`, shape ``(*)``, or one that broadcasts with it, which earns a warning.
-        reduction: ``"none"``, ``"mean"`` or ``"sum"``. Unlike in ``mse_loss``, a weighted mean divides by N.
+        input: Predictions :math:`\hat{y}`, shape ``(*)``; the loss has their
+            dtype.
+        target: Observations :math:`y`, shape ``(*)``, or one that broadcasts
+            with it, which earns a warning.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``. Unlike in ``mse_loss``,
+            a weighted mean divides by N.
         delta: Where the gradient is clipped, above 0.
         weight: Weights :math:`w`, of the input's shape.
 
@@ -148,8 +178,10 @@ def huber_loss(
 
     Raises:
         TypeError: An argument is not a tensor, or ``delta`` is not a number.
-        ValueError: ``weight`` has another shape than the input, or ``reduction`` is unknown.
-        RuntimeError: The shapes do not broadcast, the input is not floating-point, or ``delta`` is not positive.
+        ValueError: ``weight`` has another shape than the input, or
+            ``reduction`` is unknown.
+        RuntimeError: The shapes do not broadcast, the input is not
+            floating-point, or ``delta`` is not positive.
 
     Source:
         Equation (huber) of chapter 2; Huber (1964).
@@ -162,7 +194,9 @@ def huber_loss(
 
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    losses = torch.where(r.abs() <= delta, 0.5 * r**2, delta * (r.abs() - 0.5 * delta))
+    losses = torch.where(
+        r.abs() <= delta, 0.5 * r**2, delta * (r.abs() - 0.5 * delta)
+    )
     slope = r.clamp(-delta, delta)
     losses = with_gradients(losses.to(input.dtype), (y_hat, slope), (y, -slope))
     return reduce(losses if weight is None else losses * weight, reduction)
@@ -180,16 +214,18 @@ def gaussian_nll_loss(
 
     .. math::
 
-        \ell = \frac{1}{2} \left( \log v + \frac{(\mu - y)^2}{v} \right) \left[ + \frac{1}{2} \log 2 \pi \right],
-        \qquad v = \max(\text{var}, \varepsilon)
+        \ell = \frac{1}{2} \left( \log v + \frac{(\mu - y)^2}{v} \right) \left[
+        + \frac{1}{2} \log 2 \pi \right], \qquad v = \max(\text{var},
+        \varepsilon)
 
     The gradient passes through the maximum as if it were not there.
 
     Args:
         input: Predicted means :math:`\mu`, shape ``(*)``.
-        target: Observations :math:`y`, of a shape that broadcasts with the input's.
-        var: Predicted variances, of the input's shape, or without its last dimension, or with one dimension of size
-            1; or one float for all.
+        target: Observations :math:`y`, of a shape that broadcasts with the
+            input's.
+        var: Predicted variances, of the input's shape, or without its last
+            dimension, or with one dimension of size 1; or one float for all.
         full: Whether to add the constant in brackets.
         eps: The smallest variance :math:`\varepsilon`.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
@@ -199,8 +235,10 @@ def gaussian_nll_loss(
 
     Raises:
         TypeError: An argument is neither a tensor nor, for ``var``, a float.
-        ValueError: ``var`` is negative somewhere or has the wrong shape, or ``reduction`` is unknown.
-        RuntimeError: The shapes do not broadcast, or ``var`` is not floating-point.
+        ValueError: ``var`` is negative somewhere or has the wrong shape, or
+            ``reduction`` is unknown.
+        RuntimeError: The shapes do not broadcast, or ``var`` is not
+            floating-point.
 
     Source:
         Equation (gaussian-nll) of chapter 2; Nix & Weigend (1994).
@@ -225,11 +263,15 @@ def _variance(var: Tensor | float, input: Tensor) -> Tensor:
         require_tensors(var=var)
         negative = bool((var < 0).any())
     if negative:
-        raise ValueError("var has negative elements; a variance must be at least 0")
+        raise ValueError(
+            "var has negative elements; a variance must be at least 0"
+        )
     require_floating(var=var)
     if var.shape == input.shape[:-1] and var.shape != input.shape:
         return var.unsqueeze(-1)
-    mismatched = [v for v, x in zip(var.shape, input.shape, strict=False) if v != x]
+    mismatched = [
+        v for v, x in zip(var.shape, input.shape, strict=False) if v != x
+    ]
     if var.ndim != input.ndim or mismatched not in ([], [1]):
         raise ValueError(
             f"var has shape {tuple(var.shape)}; it must be the input's, {tuple(input.shape)}, without its last "
@@ -246,7 +288,9 @@ def _at_least(var: Tensor, eps: float) -> Tensor:
     return v
 
 
-def _broadcast(input: Tensor, target: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def _broadcast(
+    input: Tensor, target: Tensor, weight: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Bring predictions and observations to one shape, and warn where they were not of one."""
     require_tensors(input=input, target=target)
     require_tensors_or_none(weight=weight)
@@ -258,7 +302,9 @@ def _broadcast(input: Tensor, target: Tensor, weight: Tensor | None = None) -> t
         )
     y_hat, y = torch.broadcast_tensors(input, target)  # type: ignore[no-untyped-call]
     if weight is not None and weight.shape != input.shape:
-        raise ValueError(f"weight has shape {tuple(weight.shape)}; it must be the input's, {tuple(input.shape)}")
+        raise ValueError(
+            f"weight has shape {tuple(weight.shape)}; it must be the input's, {tuple(input.shape)}"
+        )
     return y_hat, y
 
 
@@ -270,7 +316,9 @@ def _promoted(y_hat: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return y_hat, y
 
 
-def _reduce_weighted(losses: Tensor, reduction: str, weight: Tensor | None) -> Tensor:
+def _reduce_weighted(
+    losses: Tensor, reduction: str, weight: Tensor | None
+) -> Tensor:
     """Weigh the losses, whose mean is then by the sum of the weights."""
     if weight is None:
         return reduce(losses, reduction)

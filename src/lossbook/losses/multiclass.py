@@ -38,22 +38,26 @@ def cross_entropy(
 
     .. math::
 
-        \ell = -w_y \log p_y \quad \text{or} \quad \ell = -\sum_{k=1}^{K} w_k q_k \log p_k,
-        \qquad \log p_k = z_k - \log \sum_{j=1}^{K} e^{z_j},
-        \qquad \frac{\partial \ell}{\partial z_k} = p_k - q_k \;\text{ for } w = 1
+        \ell = -w_y \log p_y \quad \text{or} \quad \ell = -\sum_{k=1}^{K} w_k
+        q_k \log p_k, \qquad \log p_k = z_k - \log \sum_{j=1}^{K} e^{z_j},
+        \qquad \frac{\partial \ell}{\partial z_k} = p_k - q_k \;\text{ for } w =
+        1
 
-    A target of the input's shape holds probabilities; any other holds indices. Label smoothing replaces the
-    target's distribution q by :math:`(1 - \varepsilon) q + \varepsilon / K`.
+    A target of the input's shape holds probabilities; any other holds indices.
+    Label smoothing replaces the target's distribution q by :math:`(1 -
+    \varepsilon) q + \varepsilon / K`.
 
     Args:
         input: Logits :math:`z`, shape ``(K,)``, ``(N, K)`` or ``(N, K, *)``.
-        target: Class indices :math:`y`, shape ``()``, ``(N,)`` or ``(N, *)``, or class probabilities :math:`q`, of
-            the input's shape.
+        target: Class indices :math:`y`, shape ``()``, ``(N,)`` or ``(N, *)``,
+            or class probabilities :math:`q`, of the input's shape.
         weight: The weight :math:`w_k` of each class, shape ``(K,)``.
         ignore_index: The class index of a target that does not count.
-        reduction: ``"none"``, ``"mean"`` or ``"sum"``. The mean divides by the sum of the weights of the targets
-            that count for indices, and by the number of targets for probabilities.
-        label_smoothing: The share :math:`\varepsilon` of the label given to all classes alike, at most 1.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``. The mean divides by the
+            sum of the weights of the targets that count for indices, and by the
+            number of targets for probabilities.
+        label_smoothing: The share :math:`\varepsilon` of the label given to all
+            classes alike, at most 1.
 
     Returns:
         The loss, of shape ``()``, or that of the class indices for ``"none"``.
@@ -61,9 +65,11 @@ def cross_entropy(
     Raises:
         TypeError: An argument is not a tensor, or an option not a number.
         ValueError: The batch sizes differ, or ``reduction`` is unknown.
-        IndexError: A class index lies outside [0, K) and is not ``ignore_index``, or the input has no dimension.
-        RuntimeError: Another size or a dtype does not fit, ``label_smoothing`` is above 1, ``ignore_index`` is at
-            least 0 with probabilities, or ``weight`` requires a gradient with indices.
+        IndexError: A class index lies outside [0, K) and is not
+            ``ignore_index``, or the input has no dimension.
+        RuntimeError: Another size or a dtype does not fit, ``label_smoothing``
+            is above 1, ``ignore_index`` is at least 0 with probabilities, or
+            ``weight`` requires a gradient with indices.
 
     Source:
         Equation (cross-entropy) of chapter 4.
@@ -73,16 +79,27 @@ def cross_entropy(
     require_tensors_or_none(weight=weight)
     smoothing = label_smoothing if label_smoothing > 0 else 0.0
     if input.shape == target.shape:
-        return _with_probabilities(input, target, weight, ignore_index, reduction, smoothing)
-    return _with_indices(input, target, weight, ignore_index, reduction, smoothing)
+        return _with_probabilities(
+            input, target, weight, ignore_index, reduction, smoothing
+        )
+    return _with_indices(
+        input, target, weight, ignore_index, reduction, smoothing
+    )
 
 
 def _with_indices(
-    z: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, smoothing: float
+    z: Tensor,
+    target: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    smoothing: float,
 ) -> Tensor:
-    r"""Cross-entropy with class indices: the log-probability of the class that happened, negated."""
+    r"""Cross-entropy with class indices: minus the label's log-probability."""
     _require_logits(z)
-    target = target.reshape(()) if z.ndim == 1 and target.shape == (1,) else target
+    target = (
+        target.reshape(()) if z.ndim == 1 and target.shape == (1,) else target
+    )
     require_class_indices(z, target, ignore_index)
     require_class_weights(z, weight)
     require_same_dtype(z, weight)
@@ -98,17 +115,28 @@ def _with_indices(
 
     spread = -log_p if weight is None else -log_p * per_class(weight, log_p)
     spread = torch.where(counted, spread.sum(k), 0)
-    return (1 - smoothing) * loss + smoothing / z.shape[k] * reduce(spread, reduction, total_weight=w.sum())
+    return (1 - smoothing) * loss + smoothing / z.shape[k] * reduce(
+        spread, reduction, total_weight=w.sum()
+    )
 
 
 def _with_probabilities(
-    z: Tensor, q: Tensor, weight: Tensor | None, ignore_index: int, reduction: str, smoothing: float
+    z: Tensor,
+    q: Tensor,
+    weight: Tensor | None,
+    ignore_index: int,
+    reduction: str,
+    smoothing: float,
 ) -> Tensor:
-    r"""Cross-entropy with class probabilities: the mean log-probability under them, negated."""
+    r"""Cross-entropy with class probabilities: minus the mean under them."""
     if not q.is_floating_point():
-        raise RuntimeError(f"target has dtype {q.dtype}; class probabilities must be floating-point")
+        raise RuntimeError(
+            f"target has dtype {q.dtype}; class probabilities must be floating-point"
+        )
     if ignore_index >= 0:
-        raise RuntimeError(f"ignore_index is {ignore_index}; no class probability can be ignored: leave it out")
+        raise RuntimeError(
+            f"ignore_index is {ignore_index}; no class probability can be ignored: leave it out"
+        )
     _require_logits(z)
     require_class_weights(z, weight)
 
@@ -128,7 +156,8 @@ def log_softmax(z: Tensor, dim: int) -> Tensor:
 
     .. math::
 
-        \log p_k = z_k - m - \log \sum_{j=1}^{K} e^{z_j - m}, \qquad m = \max_j z_j
+        \log p_k = z_k - m - \log \sum_{j=1}^{K} e^{z_j - m}, \qquad m = \max_j
+        z_j
 
     Args:
         z: Logits, shape ``(*)``.
@@ -149,14 +178,16 @@ def logsumexp(z: Tensor, dim: int) -> Tensor:
 
     .. math::
 
-        \log \sum_{j=1}^{K} e^{z_j} = m + \log \sum_{j=1}^{K} e^{z_j - m}, \qquad m = \max_j z_j
+        \log \sum_{j=1}^{K} e^{z_j} = m + \log \sum_{j=1}^{K} e^{z_j - m},
+        \qquad m = \max_j z_j
 
     Args:
         z: Logits, shape ``(*)``.
         dim: The dimension of the classes, which the result keeps with size 1.
 
     Returns:
-        The log-sum-exp, shape ``(*)`` with size 1 at ``dim``; ``nan`` where the largest logit is infinite.
+        The log-sum-exp, shape ``(*)`` with size 1 at ``dim``; ``nan`` where the
+        largest logit is infinite.
 
     Source:
         Equation (logsumexp) of chapter 4.
@@ -166,8 +197,12 @@ def logsumexp(z: Tensor, dim: int) -> Tensor:
 
 
 def largest(z: Tensor, dim: int) -> Tensor:
-    """Return the largest logit along ``dim``, which keeps size 1; of no logits, 0. The gradient does not see it."""
-    return z.detach().amax(dim, keepdim=True) if z.shape[dim] else z.detach().sum(dim, keepdim=True)
+    """Return the largest logit along ``dim``, out of the gradient's sight; of none, 0."""
+    return (
+        z.detach().amax(dim, keepdim=True)
+        if z.shape[dim]
+        else z.detach().sum(dim, keepdim=True)
+    )
 
 
 class _LogSoftmax(torch.autograd.Function):
@@ -181,7 +216,9 @@ class _LogSoftmax(torch.autograd.Function):
         return (shifted - log(exp(shifted).sum(dim, keepdim=True))).to(z.dtype)
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, int], output: Tensor) -> None:
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, int], output: Tensor
+    ) -> None:
         ctx.dim = inputs[1]
         ctx.save_for_backward(output)
 
@@ -189,7 +226,9 @@ class _LogSoftmax(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         (log_p,) = ctx.saved_tensors
         grad = widened(grads[0])
-        return (grad - exp(widened(log_p)) * grad.sum(ctx.dim, keepdim=True)).to(log_p.dtype), None
+        return (
+            grad - exp(widened(log_p)) * grad.sum(ctx.dim, keepdim=True)
+        ).to(log_p.dtype), None
 
 
 def _require_options(ignore_index: int, label_smoothing: float) -> None:
@@ -197,11 +236,15 @@ def _require_options(ignore_index: int, label_smoothing: float) -> None:
     require_integers(ignore_index=ignore_index)
     require_numbers(label_smoothing=label_smoothing)
     if label_smoothing > 1:
-        raise RuntimeError(f"label_smoothing is {label_smoothing}; it must be between 0 and 1")
+        raise RuntimeError(
+            f"label_smoothing is {label_smoothing}; it must be between 0 and 1"
+        )
 
 
 def _require_logits(z: Tensor) -> None:
     """Refuse logits without a dimension of classes, or not floating-point."""
     if z.ndim == 0:
-        raise IndexError("input has no dimension; it must have one of classes: (K,) or (N, K, *)")
+        raise IndexError(
+            "input has no dimension; it must have one of classes: (K,) or (N, K, *)"
+        )
     require_floating(input=z)

@@ -33,7 +33,7 @@ def nll_loss(
     ignore_index: int = -100,
     reduction: str = "mean",
 ) -> Tensor:
-    r"""Negative log-likelihood of classes. It takes no logarithm: the input already is one.
+    r"""Negative log-likelihood of classes. It takes no logarithm.
 
     .. math::
 
@@ -41,21 +41,26 @@ def nll_loss(
         \text{mean: } \frac{\sum_n \ell_n}{\sum_n w_{y_n}}
 
     Args:
-        input: Log-probabilities :math:`\log p`, shape ``(K,)``, ``(N, K)`` or ``(N, K, *)``.
+        input: Log-probabilities :math:`\log p`, shape ``(K,)``, ``(N, K)`` or
+            ``(N, K, *)``.
         target: Class indices :math:`y`, shape ``()``, ``(N,)`` or ``(N, *)``.
         weight: The weight :math:`w_k` of each class, shape ``(K,)``.
         ignore_index: The class index of a target that does not count.
-        reduction: ``"none"``, ``"mean"`` or ``"sum"``. The mean divides by the sum of the weights of the targets
-            that count, not by N.
+        reduction: ``"none"``, ``"mean"`` or ``"sum"``. The mean divides by the
+            sum of the weights of the targets that count, not by N.
 
     Returns:
         The loss, of shape ``()``, or that of the target for ``"none"``.
 
     Raises:
-        TypeError: An argument is not a tensor, or ``ignore_index`` not an integer.
-        ValueError: The batch sizes differ, the input has no dimension, or ``reduction`` is unknown.
-        IndexError: A class index lies outside [0, K) and is not ``ignore_index``.
-        RuntimeError: Another size or a dtype does not fit, or ``weight`` requires a gradient.
+        TypeError: An argument is not a tensor, or ``ignore_index`` not an
+            integer.
+        ValueError: The batch sizes differ, the input has no dimension, or
+            ``reduction`` is unknown.
+        IndexError: A class index lies outside [0, K) and is not
+            ``ignore_index``.
+        RuntimeError: Another size or a dtype does not fit, or ``weight``
+            requires a gradient.
 
     Source:
         Equation (nll) of chapter 5.
@@ -76,7 +81,7 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduction: str = "mean",
 ) -> Tensor:
-    r"""Negative log-likelihood of counts: Poisson, without its constant unless asked.
+    r"""Negative log-likelihood of counts: Poisson, less its constant.
 
     .. math::
 
@@ -85,21 +90,25 @@ def poisson_nll_loss(
 
     .. math::
 
-        \log y! \approx y \log y - y + \tfrac{1}{2} \log 2 \pi y \quad \text{is added by } full \text{, where } y > 1
+        \log y! \approx y \log y - y + \tfrac{1}{2} \log 2 \pi y \quad \text{is
+        added by } full \text{, where } y > 1
 
     Args:
-        input: The log-rate :math:`z = \log \lambda`, or the rate :math:`\lambda` if not ``log_input``, shape ``(*)``.
+        input: The log-rate :math:`z = \log \lambda`, or the rate
+            :math:`\lambda` if not ``log_input``, shape ``(*)``.
         target: Counts :math:`y`, of a shape that broadcasts with it.
         log_input: Whether the input is the log of the rate.
         full: Whether to add Stirling's approximation of :math:`\log y!`.
-        eps: What keeps the logarithm of a rate of 0 finite, :math:`\varepsilon`.
+        eps: What keeps the logarithm of a rate of 0 finite,
+            :math:`\varepsilon`.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
 
     Returns:
         The loss, of shape ``()``, or ``(*)`` for ``"none"``.
 
     Raises:
-        TypeError: An argument is not a tensor, or an option of another kind than its default.
+        TypeError: An argument is not a tensor, or an option of another kind
+            than its default.
         ValueError: ``reduction`` is unknown.
         RuntimeError: The shapes do not broadcast.
 
@@ -112,21 +121,31 @@ def poisson_nll_loss(
     require_reduction(reduction)
     y = target
 
-    losses = exp(input) - y * input if log_input else input - y * log(input + eps)
+    losses = (
+        exp(input) - y * input if log_input else input - y * log(input + eps)
+    )
     if full:
         log_factorial = y * log(y) - y + 0.5 * log(2 * math.pi * y)
         losses = losses + log_factorial.masked_fill(y <= 1, 0).to(losses.dtype)
     return reduce(losses, reduction)
 
 
-def _require_classes(input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
+def _require_classes(
+    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
+) -> Tensor:
     """Refuse what ``nll_loss`` does not accept; return the target in its own shape: one class of ``(K,)`` is ``()``."""
     require_tensors(input=input, target=target)
     require_tensors_or_none(weight=weight)
     require_integers(ignore_index=ignore_index)
     if input.ndim == 0:
-        raise ValueError("input has no dimension; it must have one of classes: (K,) or (N, K, *)")
-    target = target.reshape(()) if input.ndim == 1 and target.shape == (1,) else target
+        raise ValueError(
+            "input has no dimension; it must have one of classes: (K,) or (N, K, *)"
+        )
+    target = (
+        target.reshape(())
+        if input.ndim == 1 and target.shape == (1,)
+        else target
+    )
     require_floating(input=input)
     require_class_indices(input, target, ignore_index)
     require_class_weights(input, weight)

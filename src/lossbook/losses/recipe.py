@@ -1,7 +1,8 @@
 r"""The recipe of every chapter: likelihood, log, negative, loss; and the parts that all losses share.
 
-The shared parts are here once: how losses are reduced, how they are weighted, which targets are ignored, in which
-precision they are computed, and what a wrong argument is told.
+The shared parts are here once: how losses are reduced, how they are weighted,
+which targets are ignored, in which precision they are computed, and what a
+wrong argument is told.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from torch import Tensor
 REDUCTIONS = ("none", "mean", "sum")
 
 
-def negative_log_likelihood(log_likelihood: Tensor, reduction: str = "mean") -> Tensor:
+def negative_log_likelihood(
+    log_likelihood: Tensor, reduction: str = "mean"
+) -> Tensor:
     r"""Negate what a model thought of what happened: the recipe's last line.
 
     .. math::
@@ -39,22 +42,29 @@ def negative_log_likelihood(log_likelihood: Tensor, reduction: str = "mean") -> 
     return reduce(-log_likelihood, reduction)
 
 
-def reduce(losses: Tensor, reduction: str = "mean", total_weight: Tensor | int | None = None) -> Tensor:
+def reduce(
+    losses: Tensor,
+    reduction: str = "mean",
+    total_weight: Tensor | int | None = None,
+) -> Tensor:
     r"""Turn the losses of single elements into what the caller asked for.
 
     .. math::
 
         \text{none: } \ell_n, \qquad
         \text{sum: } \sum_n \ell_n, \qquad
-        \text{mean: } \frac{1}{N} \sum_n \ell_n \;\text{ or }\; \frac{\sum_n w_n \ell_n}{\sum_n w_n}
+        \text{mean: } \frac{1}{N} \sum_n \ell_n \;\text{ or }\; \frac{\sum_n w_n
+        \ell_n}{\sum_n w_n}
 
     Args:
         losses: The losses, each already times its weight, shape ``(*)``.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
-        total_weight: The sum of the weights, by which a weighted mean divides. None divides by the number of losses.
+        total_weight: The sum of the weights, by which a weighted mean divides.
+            None divides by the number of losses.
 
     Returns:
-        The losses themselves, shape ``(*)``, or their mean or sum, shape ``()``. The mean of nothing is ``nan``.
+        The losses themselves, shape ``(*)``, or their mean or sum, shape
+        ``()``. The mean of nothing is ``nan``.
 
     Raises:
         ValueError: ``reduction`` is none of the three.
@@ -67,15 +77,18 @@ def reduce(losses: Tensor, reduction: str = "mean", total_weight: Tensor | int |
         return losses
     if reduction == "sum":
         return losses.sum()
-    return losses.mean() if total_weight is None else losses.sum() / total_weight
+    return (
+        losses.mean() if total_weight is None else losses.sum() / total_weight
+    )
 
 
 def best_constant_mse(y: Tensor) -> Tensor:
-    r"""Mean squared error of the best constant prediction, the mean: the variance of the labels.
+    r"""Mean squared error of the best constant, the mean: the variance.
 
     .. math::
 
-        \min_c \frac{1}{N} \sum_n (c - y_n)^2 = \frac{1}{N} \sum_n (y_n - \bar{y})^2
+        \min_c \frac{1}{N} \sum_n (c - y_n)^2 = \frac{1}{N} \sum_n (y_n -
+        \bar{y})^2
 
     Args:
         y: Labels, shape ``(*)``.
@@ -90,17 +103,19 @@ def best_constant_mse(y: Tensor) -> Tensor:
 
 
 def best_constant_bce(y: Tensor) -> Tensor:
-    r"""Binary cross-entropy of the best constant probability, the base rate: its entropy, in nats.
+    r"""Binary cross-entropy of the best constant, the base rate: its entropy.
 
     .. math::
 
-        \min_p \ell(p) = -\bar{y} \log \bar{y} - (1 - \bar{y}) \log (1 - \bar{y})
+        \min_p \ell(p) = -\bar{y} \log \bar{y} - (1 - \bar{y}) \log (1 -
+        \bar{y})
 
     Args:
         y: Labels in [0, 1], floating-point, shape ``(*)``.
 
     Returns:
-        The loss that a model must beat, shape ``()``. It is log 2 = 0.6931 for balanced labels.
+        The loss that a model must beat, shape ``()``. It is log 2 = 0.6931 for
+        balanced labels.
 
     Source:
         Equation (baseline-bce) of chapter 1.
@@ -110,18 +125,20 @@ def best_constant_bce(y: Tensor) -> Tensor:
 
 
 def best_constant_cross_entropy(y: Tensor, K: int) -> Tensor:
-    r"""Cross-entropy of the best constant distribution, the labels' frequencies: their entropy, in nats.
+    r"""Cross-entropy of the best constant, the frequencies: their entropy.
 
     .. math::
 
-        \min_p \ell(p) = -\sum_{k=1}^{K} f_k \log f_k, \qquad f_k = \frac{1}{N} \sum_n [y_n = k]
+        \min_p \ell(p) = -\sum_{k=1}^{K} f_k \log f_k, \qquad f_k = \frac{1}{N}
+        \sum_n [y_n = k]
 
     Args:
         y: Class indices in [0, K), shape ``(*)``.
         K: The number of classes.
 
     Returns:
-        The loss that a model must beat, shape ``()``. It is log K for uniform labels.
+        The loss that a model must beat, shape ``()``. It is log K for uniform
+        labels.
 
     Source:
         Equation (baseline-cross-entropy) of chapter 1.
@@ -149,8 +166,9 @@ def counted_targets(
         dtype: The dtype of the returned weights.
 
     Returns:
-        Class indices that are safe to look up, which of them count, and the weight of each target's class, 0 where
-        it does not count, each of shape ``(*)``.
+        Class indices that are safe to look up, which of them count, and the
+        weight of each target's class, 0 where it does not count, each of shape
+        ``(*)``.
     """
     counted = target != ignore_index
     y = target.long().masked_fill(~counted, 0)
@@ -159,7 +177,7 @@ def counted_targets(
 
 
 def at_class(x: Tensor, y: Tensor, dim: int) -> Tensor:
-    """Pick from ``x``, shape ``(N, K, *)``, the entries of the classes ``y``, shape ``(N, *)``: shape ``(N, *)``."""
+    """Pick from ``x``, shape ``(N, K, *)``, its entries at ``y``, ``(N, *)``."""
     return x.gather(dim, y.unsqueeze(dim)).squeeze(dim)
 
 
@@ -188,7 +206,9 @@ class _WithGradients(torch.autograd.Function):
         return value.clone()
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def setup_context(
+        ctx: Any, inputs: tuple[Tensor, ...], output: Tensor
+    ) -> None:
         ctx.save_for_backward(*inputs[2::2])
 
     @staticmethod
@@ -200,14 +220,16 @@ class _WithGradients(torch.autograd.Function):
 
 
 def with_gradients(losses: Tensor, *pairs: tuple[Tensor, Tensor]) -> Tensor:
-    """Give each loss the gradient on the page, where differentiating the code would give another.
+    """Give each loss the gradient on the page, not that of the code.
 
-    The chain rule, applied to a formula made safe by a clamp or an absolute value, returns the gradient of the
-    clamp. The gradient of the loss is known in closed form, so it is stated.
+    The chain rule, applied to a formula made safe by a clamp or an absolute
+    value, returns the gradient of the clamp. The gradient of the loss is known
+    in closed form, so it is stated.
 
     Args:
         losses: The losses, shape ``(*)``.
-        pairs: For each variable, shape ``(*)``, the derivative of its loss by it, shape ``(*)``.
+        pairs: For each variable, shape ``(*)``, the derivative of its loss by
+            it, shape ``(*)``.
 
     Returns:
         The same losses, shape ``(*)``, with those derivatives and no others.
@@ -217,29 +239,43 @@ def with_gradients(losses: Tensor, *pairs: tuple[Tensor, Tensor]) -> Tensor:
     return result
 
 
-def require_reduction(reduction: str, allowed: tuple[str, ...] = REDUCTIONS) -> None:
+def require_reduction(
+    reduction: str, allowed: tuple[str, ...] = REDUCTIONS
+) -> None:
     """Raise ``ValueError`` unless ``reduction`` is one of ``allowed``."""
     if reduction not in allowed:
-        raise ValueError(f"reduction is {reduction!r}; it must be one of {', '.join(map(repr, allowed))}")
+        raise ValueError(
+            f"reduction is {reduction!r}; it must be one of {', '.join(map(repr, allowed))}"
+        )
 
 
 def require_tensors(**arguments: object) -> None:
     """Raise ``TypeError`` unless every argument is a tensor."""
     for name, value in arguments.items():
         if not isinstance(value, Tensor):
-            raise TypeError(f"{name} is a {type(value).__name__}; it must be a Tensor")
+            raise TypeError(
+                f"{name} is a {type(value).__name__}; it must be a Tensor"
+            )
 
 
 def require_tensors_or_none(**arguments: object) -> None:
     """Raise ``TypeError`` unless every argument is a tensor or None."""
-    require_tensors(**{name: value for name, value in arguments.items() if value is not None})
+    require_tensors(
+        **{
+            name: value
+            for name, value in arguments.items()
+            if value is not None
+        }
+    )
 
 
 def require_floating(**arguments: Tensor) -> None:
     """Raise ``NotImplementedError`` (a ``RuntimeError``) unless every tensor holds real floating-point numbers."""
     for name, value in arguments.items():
         if not value.is_floating_point():
-            raise NotImplementedError(f"{name} has dtype {value.dtype}; it must be a floating-point dtype")
+            raise NotImplementedError(
+                f"{name} has dtype {value.dtype}; it must be a floating-point dtype"
+            )
 
 
 def require_same_shape(**arguments: Tensor) -> None:
@@ -258,7 +294,9 @@ def require_expandable(shape: torch.Size, **arguments: Tensor | None) -> None:
         if value is None:
             continue
         sizes = zip(reversed(value.shape), reversed(shape), strict=False)
-        if value.ndim > len(shape) or any(mine not in (1, theirs) for mine, theirs in sizes):
+        if value.ndim > len(shape) or any(
+            mine not in (1, theirs) for mine, theirs in sizes
+        ):
             raise RuntimeError(
                 f"{name} has shape {tuple(value.shape)}; it must broadcast to the input's, {tuple(shape)}"
             )
@@ -267,59 +305,92 @@ def require_expandable(shape: torch.Size, **arguments: Tensor | None) -> None:
 def require_constant(**arguments: Tensor | None) -> None:
     """Raise ``RuntimeError`` if a tensor that only scales the loss asks for a gradient."""
     for name, value in arguments.items():
-        if value is not None and value.requires_grad and torch.is_grad_enabled():
-            raise RuntimeError(f"{name} requires a gradient; it must not: the loss is not differentiable by it")
+        if (
+            value is not None
+            and value.requires_grad
+            and torch.is_grad_enabled()
+        ):
+            raise RuntimeError(
+                f"{name} requires a gradient; it must not: the loss is not differentiable by it"
+            )
 
 
 def require_numbers(**arguments: object) -> None:
     """Raise ``TypeError`` unless every argument is a Python number."""
     for name, value in arguments.items():
         if not isinstance(value, int | float):
-            raise TypeError(f"{name} is a {type(value).__name__}; it must be a float")
+            raise TypeError(
+                f"{name} is a {type(value).__name__}; it must be a float"
+            )
 
 
 def require_flags(**arguments: object) -> None:
     """Raise ``TypeError`` unless every argument is True or False."""
     for name, value in arguments.items():
         if not isinstance(value, bool):
-            raise TypeError(f"{name} is a {type(value).__name__}; it must be a bool")
+            raise TypeError(
+                f"{name} is a {type(value).__name__}; it must be a bool"
+            )
 
 
-def require_class_indices(input: Tensor, target: Tensor, ignore_index: int) -> None:
+def require_class_indices(
+    input: Tensor, target: Tensor, ignore_index: int
+) -> None:
     """Refuse targets that do not name one class of ``input``, ``(K,)`` or ``(N, K, *)``, for each of its elements.
 
     Raises:
         ValueError: The batch sizes differ.
-        RuntimeError: The other sizes differ, or the dtype is not int64 (or uint8, without trailing dimensions).
+        RuntimeError: The other sizes differ, or the dtype is not int64 (or
+            uint8, without trailing dimensions).
         IndexError: An index lies outside [0, K) and is not ``ignore_index``.
     """
-    expected = input.shape[:1] + input.shape[2:] if input.ndim > 1 else torch.Size()
+    expected = (
+        input.shape[:1] + input.shape[2:] if input.ndim > 1 else torch.Size()
+    )
     if target.shape != expected:
-        error = ValueError if input.ndim == 1 or target.shape[:1] != expected[:1] else RuntimeError
-        raise error(f"target has shape {tuple(target.shape)}; it must be {tuple(expected)}")
-    if target.dtype != torch.int64 and not (target.dtype == torch.uint8 and input.ndim <= 2):
-        raise RuntimeError(f"target has dtype {target.dtype}; class indices must be torch.int64")
+        error = (
+            ValueError
+            if input.ndim == 1 or target.shape[:1] != expected[:1]
+            else RuntimeError
+        )
+        raise error(
+            f"target has shape {tuple(target.shape)}; it must be {tuple(expected)}"
+        )
+    if target.dtype != torch.int64 and not (
+        target.dtype == torch.uint8 and input.ndim <= 2
+    ):
+        raise RuntimeError(
+            f"target has dtype {target.dtype}; class indices must be torch.int64"
+        )
     K = input.shape[class_dim(input)]
     wrong = (target != ignore_index) & ((target < 0) | (target >= K))
     if wrong.any():
-        raise IndexError(f"target has the class {target[wrong][0].item()}; it must be in [0, {K}) or ignore_index")
+        raise IndexError(
+            f"target has the class {target[wrong][0].item()}; it must be in [0, {K}) or ignore_index"
+        )
 
 
 def require_class_weights(input: Tensor, weight: Tensor | None) -> None:
     """Raise ``RuntimeError`` unless there is one weight for each class of ``input``, ``(K,)`` or ``(N, K, *)``."""
     K = input.shape[class_dim(input)]
     if weight is not None and weight.shape != (K,):
-        raise RuntimeError(f"weight has shape {tuple(weight.shape)}; it must be one weight a class, ({K},)")
+        raise RuntimeError(
+            f"weight has shape {tuple(weight.shape)}; it must be one weight a class, ({K},)"
+        )
 
 
 def require_same_dtype(input: Tensor, weight: Tensor | None) -> None:
     """Raise ``RuntimeError`` unless the weights have the input's dtype."""
     if weight is not None and weight.dtype != input.dtype:
-        raise RuntimeError(f"weight has dtype {weight.dtype}; it must be the input's, {input.dtype}")
+        raise RuntimeError(
+            f"weight has dtype {weight.dtype}; it must be the input's, {input.dtype}"
+        )
 
 
 def require_integers(**arguments: object) -> None:
     """Raise ``TypeError`` unless every argument is a Python integer."""
     for name, value in arguments.items():
         if not isinstance(value, int):
-            raise TypeError(f"{name} is a {type(value).__name__}; it must be an int")
+            raise TypeError(
+                f"{name} is a {type(value).__name__}; it must be an int"
+            )
