@@ -197,7 +197,7 @@ def logsumexp(z: Tensor, dim: int) -> Tensor:
 
 
 def largest(z: Tensor, dim: int) -> Tensor:
-    """Return the largest logit along ``dim``, out of the gradient's sight; of none, 0."""
+    """Return the largest logit along ``dim``, kept; 0 of none. No gradient."""
     return (
         z.detach().amax(dim, keepdim=True)
         if z.shape[dim]
