@@ -131,11 +131,13 @@ def _with_probabilities(
     r"""Cross-entropy with class probabilities: minus the mean under them."""
     if not q.is_floating_point():
         raise RuntimeError(
-            f"target has dtype {q.dtype}; class probabilities must be floating-point"
+            f"target has dtype {q.dtype}; "
+            "class probabilities must be floating-point"
         )
     if ignore_index >= 0:
         raise RuntimeError(
-            f"ignore_index is {ignore_index}; no class probability can be ignored: leave it out"
+            f"ignore_index is {ignore_index}; "
+            "no class probability can be ignored: leave it out"
         )
     _require_logits(z)
     require_class_weights(z, weight)
@@ -206,7 +208,7 @@ def largest(z: Tensor, dim: int) -> Tensor:
 
 
 class _LogSoftmax(torch.autograd.Function):
-    """Log-softmax, with its gradient in closed form: the incoming one less p times its sum."""
+    """Log-softmax; its gradient is the incoming one less p times its sum."""
 
     generate_vmap_rule = True
 
