@@ -83,10 +83,10 @@ def binary_cross_entropy_with_logits(
 
     .. math::
 
-        \ell = w \bigl[ (1 - y) z + l \, \bigl( \log (1 + e^{-|z|}) + \max(-z,
-        0) \bigr) \bigr], \qquad l = 1 + (c - 1) y,
-        \qquad \frac{\partial \ell}{\partial z} = w \bigl[ l \, \sigma(z) - c y
-        \bigr]
+        \ell &= w \bigl[ (1 - y) z + l \, \bigl( \log (1 + e^{-|z|})
+        + \max(-z, 0) \bigr) \bigr], \qquad l = 1 + (c - 1) y, \\
+        \frac{\partial \ell}{\partial z}
+        &= w \bigl[ l \, \sigma(z) - c y \bigr]
 
     Without ``pos_weight``, :math:`c = 1` and the gradient is what the model
     said minus what happened, :math:`\sigma(z) - y`.
@@ -114,7 +114,7 @@ def binary_cross_entropy_with_logits(
     _require_pair(input, target, weight=weight, pos_weight=pos_weight)
     z, y = input, target
 
-    l = 1 if pos_weight is None else 1 + (pos_weight - 1) * y  # noqa: E741
+    l = 1 if pos_weight is None else 1 + (pos_weight - 1) * y
     losses = (1 - y) * z + l * neg_log_sigmoid(z)
 
     positive = y if pos_weight is None else pos_weight * y

@@ -105,10 +105,10 @@ def smooth_l1_loss(
 
     .. math::
 
-        \ell = \begin{cases} r^2 / 2 \beta & |r| < \beta \\
+        \ell &= \begin{cases} r^2 / 2 \beta & |r| < \beta \\
         |r| - \beta / 2 & \text{otherwise} \end{cases},
-        \qquad r = \hat{y} - y, \qquad
-        \frac{\partial \ell}{\partial \hat{y}} = \max(-1, \min(1, r / \beta))
+        \qquad r = \hat{y} - y, \\
+        \frac{\partial \ell}{\partial \hat{y}} &= \max(-1, \min(1, r / \beta))
 
     Args:
         input: Predictions :math:`\hat{y}`, shape ``(*)``.
@@ -157,11 +157,11 @@ def huber_loss(
 
     .. math::
 
-        \ell = w \begin{cases} r^2 / 2 & |r| \le \delta \\
+        \ell &= w \begin{cases} r^2 / 2 & |r| \le \delta \\
         \delta \, (|r| - \delta / 2) & \text{otherwise} \end{cases},
-        \qquad r = \hat{y} - y,
-        \qquad \frac{\partial \ell}{\partial \hat{y}} = w \max(-\delta,
-        \min(\delta, r))
+        \qquad r = \hat{y} - y, \\
+        \frac{\partial \ell}{\partial \hat{y}}
+        &= w \max(-\delta, \min(\delta, r))
 
     Args:
         input: Predictions :math:`\hat{y}`, shape ``(*)``; the loss has their

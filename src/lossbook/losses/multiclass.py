@@ -38,10 +38,10 @@ def cross_entropy(
 
     .. math::
 
-        \ell = -w_y \log p_y \quad \text{or} \quad \ell = -\sum_{k=1}^{K} w_k
-        q_k \log p_k, \qquad \log p_k = z_k - \log \sum_{j=1}^{K} e^{z_j},
-        \qquad \frac{\partial \ell}{\partial z_k} = p_k - q_k \;\text{ for } w =
-        1
+        \ell &= -w_y \log p_y \quad \text{or} \quad
+        \ell = -\sum_{k=1}^{K} w_k q_k \log p_k, \\
+        \log p_k &= z_k - \log \sum_{j=1}^{K} e^{z_j}, \qquad
+        \frac{\partial \ell}{\partial z_k} = p_k - q_k \;\text{ for } w = 1
 
     A target of the input's shape holds probabilities; any other holds indices.
     Label smoothing replaces the target's distribution q by :math:`(1 -
@@ -158,8 +158,8 @@ def log_softmax(z: Tensor, dim: int) -> Tensor:
 
     .. math::
 
-        \log p_k = z_k - m - \log \sum_{j=1}^{K} e^{z_j - m}, \qquad m = \max_j
-        z_j
+        \log p_k = z_k - m - \log \sum_{j=1}^{K} e^{z_j - m},
+        \qquad m = \max_j z_j
 
     Args:
         z: Logits, shape ``(*)``.
