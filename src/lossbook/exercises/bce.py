@@ -40,9 +40,9 @@ def logit_cases(generator: Generator) -> Sequence[Case]:
     No logit is exactly zero: there max(z, 0) and |z| have a kink, at which a right formula may have any slope.
     """
     return [
-        Case((torch.tensor([1e-6]), torch.tensor([1.0])), note="a coin: ln 2"),
+        Case((torch.tensor([1e-6]), torch.tensor([1.0])), note="a coin: p is one half"),
         Case((torch.tensor([2.0, -1.0]), torch.tensor([1.0, 0.0])), note="right twice"),
-        Case((torch.tensor([200.0]), torch.tensor([0.0])), note="sure and wrong: the loss is 200"),
+        Case((torch.tensor([200.0]), torch.tensor([0.0])), note="sure and wrong: the sigmoid rounds to 1"),
         Case((torch.tensor([-1000.0, 1000.0]), torch.tensor([1.0, 1.0])), note="e^1000 overflows"),
         Case((torch.tensor([0.5, -0.5]), torch.tensor([0.3, 0.8])), note="soft labels"),
         Case((normal(generator, 9, scale=4.0), integers(generator, 2, 9).float()), note="random"),

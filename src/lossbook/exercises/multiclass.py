@@ -41,9 +41,9 @@ def row_cases(generator: Generator) -> Sequence[Case]:
 def label_cases(generator: Generator) -> Sequence[Case]:
     """Draw logits and the indices of the classes that happened."""
     return [
-        Case((torch.zeros(1, 3), torch.tensor([1])), note="a uniform guess: ln 3"),
+        Case((torch.zeros(1, 3), torch.tensor([1])), note="a uniform guess: every p is ⅓"),
         Case((torch.tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 3.0]]), torch.tensor([0, 0])), note="right once, wrong once"),
-        Case((torch.tensor([[200.0, 0.0, 0.0]]), torch.tensor([2])), note="sure and wrong: the loss is 200"),
+        Case((torch.tensor([[200.0, 0.0, 0.0]]), torch.tensor([2])), note="sure and wrong: 200 behind"),
         Case((torch.tensor([[-1000.0, 0.0], [1000.0, 0.0]]), torch.tensor([0, 1])), note="e^1000 overflows"),
         Case((normal(generator, 4, 4), integers(generator, 4, 4)), note="random, as many samples as classes"),
         Case((normal(generator, 9, 3, scale=3.0), integers(generator, 3, 9)), note="random"),
