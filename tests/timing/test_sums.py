@@ -68,7 +68,7 @@ def test_nothing_is_measured_before_both_functions_are_written():
         assert repr(race) == "Write stub first; then the race is run."
 
 
-@pytest.mark.parametrize("value", [0, -2, "many", None, float("nan"), float("inf")])
+@pytest.mark.parametrize("value", [0, -2, "many", None, float("nan"), float("inf"), True, 10**400])
 def test_a_prediction_that_is_no_number_of_times_is_no_prediction(value):
     race = race_sums(python_sum, torch_sum, inputs, lambda: value)
     assert race.rows == ()

@@ -205,7 +205,8 @@ def run(function: Callable[..., Any], exercise: Exercise, seed: int = SEED) -> R
         if reason:
             failures.append(Failure(show_call(exercise.function, case), case.note, reason))
     if failures:
-        differ = "the case differs" if len(cases) == 1 else f"{len(failures)} of {len(cases)} cases differ"
+        verb = "differs" if len(failures) == 1 else "differ"
+        differ = "the case differs" if len(cases) == 1 else f"{len(failures)} of {len(cases)} cases {verb}"
         message = f"✗ {exercise.function}: {differ}."
         return Report(exercise.name, "failed", 0.0, exercise.points, len(cases), tuple(failures), message)
     agree = "done" if len(cases) == 1 else f"all {len(cases)} cases agree"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -83,7 +84,7 @@ def fresh(value: Any, *, requires_grad: bool = False) -> Any:
 
 def not_a_positive_number(value: Any) -> str | None:
     """Say what keeps a value from being a positive, finite number; None where it is one."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf"):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= sys.float_info.max:
         return None
     return f"got {value!r}; a prediction is a positive number"
 

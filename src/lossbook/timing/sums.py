@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -91,7 +92,8 @@ def predicted(prediction: Callable[[], float] | float) -> float | None:
         value = prediction() if callable(prediction) else prediction
     except NotImplementedError:
         return None
-    return float(value) if isinstance(value, (int, float)) and 0 < value < float("inf") else None
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if is_number and 0 < value <= sys.float_info.max else None
 
 
 def race_sums(
