@@ -76,14 +76,20 @@ def served(folder: Path):
 
 
 class Visitor:
-    """A browser page that notes whatever goes wrong."""
+    """A browser page that notes whatever goes wrong.
+
+    The browser gives up what a page still loads (its icon, say) when one leaves for the next: that is nobody's fault, so
+    each request is held against the visit it was made in.
+    """
 
     def __init__(self, page, address: str):
         self.page, self.address, self.wrong, self.at = page, address, [], ""
+        self.visit, self.visits = 0, {}
         page.route(lambda url: not url.startswith((address, "data:", "blob:")), self.refuse)
         page.on("console", lambda said: self.note(f"console: {said.text}") if said.type == "error" else None)
         page.on("pageerror", lambda error: self.note(f"script: {error}"))
-        page.on("requestfailed", lambda request: self.note(f"failed: {request.url}"))
+        page.on("request", lambda request: self.visits.update({request: self.visit}))
+        page.on("requestfailed", self.failed)
         page.on(
             "response", lambda answer: self.note(f"{answer.status}: {answer.url}") if answer.status >= 400 else None
         )
@@ -95,7 +101,18 @@ class Visitor:
         self.note(f"asked another host: {route.request.url}")
         route.abort()
 
+    def failed(self, request) -> None:
+        left = self.visits.get(request) != self.visit and request.failure == "net::ERR_ABORTED"
+        if not left:
+            self.note(f"failed: {request.url} ({request.failure})")
+
+    def leave(self) -> None:
+        """Open an empty page, so that what follows belongs to another visit."""
+        self.visit += 1
+        self.page.goto("about:blank")
+
     def go(self, where: str) -> None:
+        self.leave()
         self.at = where
         self.page.goto(self.address + where, wait_until="load")
         if self.page.locator(".math").count():
@@ -145,6 +162,7 @@ def test_every_page_opens_whole_and_alone_and_fits_a_telephone(book, visitor):
 
 
 def test_the_first_page_leads_to_the_book(book, visitor):
+    visitor.leave()
     visitor.page.goto(visitor.address)
     visitor.page.wait_for_url(f"**/{book.docnames[0]}.html")
 
