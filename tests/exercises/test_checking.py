@@ -110,7 +110,7 @@ def test_gradients_are_compared(named):
 
 
 def test_a_result_in_float64_or_as_a_number_is_right_too(named):
-    assert check(named("bce_python_sum", lambda p, y: torch.nn.functional.binary_cross_entropy(p, y).item())).passed
+    assert check(named("best_constant_squares", lambda y: ((y - y.mean()) ** 2).mean().item())).passed
     assert check(named("sigmoid", lambda z: torch.sigmoid(z.double()))).passed
     assert check(named("sigmoid", lambda z: torch.sigmoid(z).numpy())).passed
 

@@ -7,13 +7,13 @@ import pkgutil
 from functools import cache
 from typing import Any
 
-from lossbook.exercises import checking
+from lossbook.exercises import checking, showing
 from lossbook.exercises.checking import Report
 from lossbook.exercises.core import Case, Exercise
 
 __all__ = ["Case", "Exercise", "Report", "check", "exercise", "exercises", "ready"]
 
-SHARED = {"core", "checking"}
+SHARED = {"core", "trial", "showing", "judging", "checking", "misconceptions"}
 
 
 @cache
@@ -57,9 +57,7 @@ def check(function: Any) -> Report:
     """
     name = checking.name_of(function)
     if name is None:
-        return checking.unknown(
-            f"check takes a function, as in check(sigmoid); it was given {checking.show(function)}."
-        )
+        return checking.unknown(f"check takes a function, as in check(sigmoid); it was given {showing.show(function)}.")
     if name not in exercises():
         return checking.unknown(
             f"no exercise asks for a function called {name!r}; keep the name that the lesson gives."

@@ -10,6 +10,10 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from lossbook.exercises.trial import LOSSES, Other
+
+RTOL, ATOL = 1e-4, 1e-6
+
 
 @dataclass(frozen=True)
 class Case:
@@ -28,6 +32,58 @@ class Case:
 
 
 @dataclass(frozen=True)
+class Misconception:
+    """A wrong function that people really write, and what would help them.
+
+    Args:
+        name: What went wrong, in a few words, such as ``the minus forgotten``. Unique within its exercise.
+        wrong: The wrong function. A submission that equals it on every case is told so.
+        advice: One or two sentences that help without giving the answer away.
+
+    """
+
+    name: str
+    wrong: Callable[..., Any]
+    advice: str
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve of the function to be written, drawn beside the student's own.
+
+    Args:
+        x: Where to draw.
+        case: Given one x, the call whose result (its first element) is the height there.
+        xlabel: What x is.
+        ylabel: What the height is.
+
+    """
+
+    x: tuple[float, ...]
+    case: Callable[[float], Case]
+    xlabel: str
+    ylabel: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """How many steps a speed exercise may take: counted, not timed, so that the answer is the same on any machine.
+
+    A step is an operation that reaches PyTorch's dispatcher or a line of Python that runs.
+
+    Args:
+        case: Given a generator and n, a call on n elements.
+        vectorised: True: the steps must not grow with n. False: there must be one a element or more.
+        sizes: The two n to count at.
+
+    """
+
+    case: Callable[[Generator, int], Case]
+    vectorised: bool
+    sizes: tuple[int, int] = (200, 2000)
+
+
+@dataclass(frozen=True)
 class Exercise:
     """One function that a lesson asks for.
 
@@ -36,9 +92,16 @@ class Exercise:
         points: What a full answer is worth.
         reference: The right function, called with the same arguments.
         cases: Given a seeded generator, the cases: fixed ones, edges, and random ones drawn from the generator.
+        signature: The function's parameters as the lesson gives them, such as ``(z, y)``.
         gradient: Whether the gradient to the first argument is compared too.
         rtol: Relative tolerance. The default allows any order of summation of a few thousand float32 terms.
         atol: Absolute tolerance, for results near zero.
+        why: Where the tolerances are not the default ones, the reason.
+        forbidden: Names of PyTorch's functions that the answer may not call, beyond its losses, such as ``sigmoid``.
+        allowed: Names of PyTorch's losses that the answer may call, where the exercise is about using them.
+        misconceptions: Wrong functions that people really write.
+        curve: A curve to draw where the answer is wrong, if there is one to see.
+        work: For a speed exercise, how many steps it may take.
         hints: From the gentlest to the plainest; shown one at a time.
         judge: Where many answers are right: given a result, what is wrong with it in words, or None. It takes the
             reference's place.
@@ -49,9 +112,16 @@ class Exercise:
     points: int
     reference: Callable[..., Any]
     cases: Callable[[Generator], Sequence[Case]]
+    signature: str = "()"
     gradient: bool = False
-    rtol: float = 1e-4
-    atol: float = 1e-6
+    rtol: float = RTOL
+    atol: float = ATOL
+    why: str = ""
+    forbidden: frozenset[str] = frozenset()
+    allowed: frozenset[str] = frozenset()
+    misconceptions: tuple[Misconception, ...] = ()
+    curve: Curve | None = None
+    work: Work | None = None
     hints: tuple[str, ...] = ()
     judge: Callable[[Any], str | None] | None = None
 
@@ -61,32 +131,40 @@ class Exercise:
         return self.name.partition(".")[2]
 
     @property
+    def barred(self) -> frozenset[str]:
+        """The names of all functions that the answer may not call."""
+        return LOSSES - self.allowed | self.forbidden
+
+    @property
     def slug(self) -> str:
         """The chapter's slug."""
         return self.name.partition(".")[0]
-
-
-def fresh(value: Any, *, requires_grad: bool = False) -> Any:
-    """Return a copy that a student's function may overwrite without touching the original.
-
-    Args:
-        value: A tensor (copied), a list or tuple (copied element by element), or anything else (returned as it is).
-        requires_grad: Whether a floating-point tensor is to record gradients.
-
-    """
-    if isinstance(value, Tensor):
-        copy = value.detach().clone()
-        return copy.requires_grad_(requires_grad and copy.is_floating_point())
-    if isinstance(value, (list, tuple)):
-        return type(value)(fresh(item) for item in value)
-    return value
 
 
 def not_a_positive_number(value: Any) -> str | None:
     """Say what keeps a value from being a positive, finite number; None where it is one."""
     if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= sys.float_info.max:
         return None
-    return f"got {value!r}; a prediction is a positive number"
+    shown = value.what if isinstance(value, Other) else repr(value)
+    return f"got {shown}; a prediction is a positive number"
+
+
+NO_PREDICTIONS = (
+    Misconception(
+        "the number printed or computed, and not returned",
+        lambda: None,
+        "The function gave back nothing: put the number behind `return`.",
+    ),
+    Misconception("words for a number", lambda: "about 100", "Return the number alone, as in `return 100`."),
+    Misconception("a range for a number", lambda: [10.0, 100.0], "Decide on one number: the middle of your range."),
+    Misconception("nothing at all as a prediction", lambda: 0.0, "Zero would mean no time at all: guess again."),
+    Misconception(
+        "an exponent for the number",
+        lambda: -3.0,
+        "What is asked for is the number itself, which is positive: 10 to that power, if you thought in powers of ten.",
+    ),
+    Misconception("an infinite number", lambda: float("inf"), "It ends after some time: choose a finite number."),
+)
 
 
 def prediction(name: str) -> Exercise:
@@ -96,7 +174,14 @@ def prediction(name: str) -> Exercise:
         name: ``slug.function``, where the function takes nothing and returns the prediction.
 
     """
-    return Exercise(name, 1, float, lambda generator: [Case(())], judge=not_a_positive_number)
+    return Exercise(
+        name,
+        1,
+        float,
+        lambda generator: [Case(())],
+        judge=not_a_positive_number,
+        misconceptions=NO_PREDICTIONS,
+    )
 
 
 def uniform(generator: Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:

@@ -1,0 +1,1 @@
+"""The wrong functions that people really write, a module a row: what a student is told, and what tests the grader."""

@@ -1,0 +1,125 @@
+"""Values, calls and curves as text and as pictures, short enough to read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from lossbook.exercises.core import Case
+
+LONG = 8  # elements beyond which a tensor is not shown whole
+WIDTH, HEIGHT = 420, 190  # pixels of a picture
+LEFT, RIGHT, TOP, BOTTOM = 52, 8, 10, 38  # pixels around the curves
+MINE, RIGHT_ONE = "#d55e00", "#0072b2"  # told apart by the colour-blind too; the student's is dashed besides
+
+
+def show(value: Any, digits: int = 4) -> str:
+    """Return a value as short text: numbers to so many significant digits, long tensors cut. Never raises."""
+    if isinstance(value, Tensor):
+        value = value.detach()
+        if value.numel() > LONG:
+            return f"tensor of shape {tuple(value.shape)}, first {show(value.flatten()[:4], digits)}"
+        return show(value.tolist(), digits)
+    if isinstance(value, bool) or value is None:
+        return str(value)
+    if isinstance(value, float):
+        return f"{value:.{digits}g}"
+    if isinstance(value, (list, tuple)):
+        if len(value) > LONG:
+            return f"{len(value)} items, first {show(value[:4], digits)}"
+        return "[" + ", ".join(show(item, digits) for item in value) + "]"
+    try:
+        text = repr(value)
+    except Exception:  # an object of the student's own
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def show_call(name: str, case: Case) -> str:
+    """Return the call of a case as text."""
+    arguments = [show(value) for value in case.args]
+    arguments += [f"{key}={show(value)}" for key, value in case.kwargs.items()]
+    return f"{name}({', '.join(arguments)})"
+
+
+def ticks(low: float, high: float, most: int = 5) -> list[float]:
+    """Return round numbers between low and high, at most so many and at least two where they can be had."""
+    span = high - low
+    step: float = 10 ** math.floor(math.log10(span / most))
+    for factor in (1, 2, 5, 10, 20):
+        if span / (step * factor) <= most:
+            step *= factor
+            break
+    first = math.ceil(low / step - 1e-9)
+    return [k * step for k in range(first, math.floor(high / step + 1e-9) + 1)]
+
+
+def _range(values: Sequence[float], margin: float) -> tuple[float, float]:
+    low, high = min(values), max(values)
+    if high - low < 1e-12 * max(1.0, abs(low)):
+        low, high = low - 0.5, high + 0.5
+    return low - margin * (high - low), high + margin * (high - low)
+
+
+def _path(x: Sequence[float], y: Sequence[float | None]) -> str:
+    """Return the path of a curve, lifted off the paper where there is no height."""
+    words, down = [], False
+    for across, up in zip(x, y, strict=True):
+        if up is None:
+            down = False
+            continue
+        words.append(f"{'L' if down else 'M'}{across:.1f} {up:.1f}")
+        down = True
+    return "".join(words)
+
+
+def picture(
+    x: Sequence[float],
+    mine: Sequence[float | None],
+    right: Sequence[float | None],
+    xlabel: str,
+    ylabel: str,
+) -> str:
+    """Return a student's curve and the right one as an SVG element: numbers alone reach it from the student.
+
+    Heights far outside the right curve's range are cut off at the frame, so that the right curve stays visible.
+    """
+    known = [height for height in right if height is not None]
+    seen = [height for height in mine if height is not None]
+    low, high = _range(known, 0.0)
+    reach = high - low
+    bounded = [min(max(height, low - reach), high + reach) for height in seen]
+    bottom, top = _range([*known, *bounded], 0.06)
+    first, last = _range(x, 0.0)
+
+    def across(value: float) -> float:
+        return LEFT + (value - first) / (last - first) * (WIDTH - LEFT - RIGHT)
+
+    def up(value: float) -> float:
+        return TOP + (top - min(max(value, bottom), top)) / (top - bottom) * (HEIGHT - TOP - BOTTOM)
+
+    floor = HEIGHT - BOTTOM
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
+        'role="img" style="max-width:100%;height:auto;font:11px sans-serif" fill="currentColor">',
+        f"<title>{ylabel} against {xlabel}: the right curve, and yours, dashed</title>",
+        f'<path d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}" fill="none" stroke="currentColor" opacity=".4"/>',
+    ]
+    for tick in ticks(first, last):
+        parts.append(f'<text x="{across(tick):.1f}" y="{floor + 14}" text-anchor="middle">{tick:g}</text>')
+    for tick in ticks(bottom, top, 4):
+        parts.append(f'<text x="{LEFT - 5}" y="{up(tick) + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
+    xs = [across(value) for value in x]
+    for heights, colour, dashes in ((right, RIGHT_ONE, ""), (mine, MINE, ' stroke-dasharray="5 3"')):
+        path = _path(xs, [None if height is None else up(height) for height in heights])
+        parts.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>')
+    parts += [
+        f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{xlabel} → {ylabel}</text>',
+        f'<text x="{LEFT + 8}" y="{TOP + 10}" fill="{RIGHT_ONE}">— right</text>',
+        f'<text x="{LEFT + 62}" y="{TOP + 10}" fill="{MINE}">- - yours</text>',
+        "</svg>",
+    ]
+    return "".join(parts)

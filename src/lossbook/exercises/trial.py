@@ -1,0 +1,285 @@
+"""Calls a student's function on one case and notes what came back, as data that can be compared elsewhere.
+
+This file knows no right answer and imports nothing of the course: a grader can put it, alone, beside a student's code.
+"""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import io
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+LARGEST = 2**22  # elements of one result; no exercise asks for more
+LONGEST = 500  # characters of one error
+RETURNED, RAISED, UNWRITTEN, MISSING, LOST = "returned", "raised", "unwritten", "missing", "lost"
+DTYPES = frozenset(["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"])
+# PyTorch's own losses, by the names of its Python functions and of its operations. No exercise is answered by one.
+LOSSES = frozenset(
+    [
+        "binary_cross_entropy",
+        "binary_cross_entropy_with_logits",
+        "cosine_embedding_loss",
+        "cross_entropy",
+        "cross_entropy_loss",
+        "ctc_loss",
+        "gaussian_nll_loss",
+        "hinge_embedding_loss",
+        "huber_loss",
+        "kl_div",
+        "l1_loss",
+        "linear_cross_entropy",
+        "margin_ranking_loss",
+        "mse_loss",
+        "multi_margin_loss",
+        "multilabel_margin_loss",
+        "multilabel_margin_loss_forward",
+        "multilabel_soft_margin_loss",
+        "nll_loss",
+        "nll_loss_nd",
+        "nll_loss_forward",
+        "nll_loss2d",
+        "nll_loss2d_forward",
+        "poisson_nll_loss",
+        "smooth_l1_loss",
+        "soft_margin_loss",
+        "triplet_margin_loss",
+        "triplet_margin_with_distance_loss",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one call came to.
+
+    Args:
+        state: ``returned``, ``raised``, ``unwritten`` (the stub's NotImplementedError), ``missing`` (there is no such
+            function) or ``lost`` (the process ended before it answered).
+        value: What was returned, as numbers, texts, lists and plain tensors; ``Other`` where it is none of these.
+        gradient: The gradient of the result's sum to the first argument, or None.
+        error: In one line, what was raised or what happened instead.
+        called: The forbidden functions that were called.
+        work: Steps counted: operations dispatched and lines of Python run; None where they were not counted.
+
+    """
+
+    state: str
+    value: Any = None
+    gradient: Any = None
+    error: str = ""
+    called: tuple[str, ...] = ()
+    work: int | None = None
+
+
+@dataclass(frozen=True)
+class Other:
+    """A result that is no number, tensor or list of them: what it is, in words."""
+
+    what: str
+
+
+class ForbiddenError(RuntimeError):
+    """A function was called that the exercise asks the student to write."""
+
+
+@dataclass
+class Watch:
+    """What is watched while a function runs: the names that it may not call, and how many steps it takes."""
+
+    forbidden: Collection[str]
+    called: list[str] = field(default_factory=list)
+    work: int = 0
+
+    def see(self, name: str) -> None:
+        """Note the call of an operation by its name; raise ForbiddenError where it may not be called."""
+        plain = name.strip("_")
+        if plain in self.forbidden:
+            self.called.append(plain)
+            raise ForbiddenError(f"{plain} was called; this exercise asks you to write it")
+
+
+class _Functions(TorchFunctionMode):  # type: ignore[no-untyped-call]
+    """Sees each PyTorch function called by its Python name."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()  # type: ignore[no-untyped-call, unused-ignore]
+        self.watch = watch
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.watch.see(getattr(func, "__name__", ""))
+        return func(*args, **(kwargs or {}))
+
+
+class _Operations(TorchDispatchMode):
+    """Sees each operation that reaches PyTorch's dispatcher, whatever Python name it had."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self.watch = watch
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.watch.work += 1
+        self.watch.see(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def _sum_in_python(iterable: Iterable[Any], /, start: Any = 0) -> Any:
+    """Add up as the built-in sum does, in lines that can be counted."""
+    for item in iterable:
+        start = start + item
+    return start
+
+
+@contextlib.contextmanager
+def _lines_counted(watch: Watch) -> Iterator[None]:
+    """Count the lines of Python that run."""
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "line":
+            watch.work += 1
+        return trace
+
+    before, built_in = sys.gettrace(), builtins.sum
+    builtins.sum = _sum_in_python
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+        builtins.sum = built_in
+
+
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """Hold back what a student's function prints and warns of: it is called many times, and neither is a fault."""
+    sink = io.StringIO()
+    with warnings.catch_warnings(), contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+        warnings.simplefilter("ignore")
+        yield
+
+
+def fresh(value: Any) -> Any:
+    """Return a copy that a student's function may overwrite without touching the original.
+
+    Args:
+        value: A tensor (copied), a list or tuple (copied element by element), or anything else (returned as it is).
+
+    """
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, (list, tuple)):
+        return type(value)(fresh(item) for item in value)
+    return value
+
+
+def describe(error: BaseException) -> str:
+    """Return an error as one line a student can act on. Never raises."""
+    try:
+        text = str(error).strip().splitlines()
+    except BaseException:
+        text = []
+    said = f"raised {type(error).__name__}" + (f": {text[0]}" if text else "")
+    return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
+
+
+def _plain_tensor(value: Tensor) -> Any:
+    """Return a tensor's numbers as a plain tensor on the CPU, whatever kind of tensor it is."""
+    with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+        if value.numel() > LARGEST:
+            return Other(f"a tensor of shape {tuple(value.shape)}")
+        if str(value.dtype).removeprefix("torch.") not in DTYPES:
+            return Other(f"a tensor of dtype {value.dtype}")
+        if value.device.type == "meta":
+            return Other("a tensor on the device 'meta', which holds no numbers")
+        dense = value.detach().to_dense() if value.layout is not torch.strided else value.detach()
+        copy = dense.cpu().contiguous().resolve_neg().as_subclass(Tensor)
+        return copy if type(copy) is Tensor else Other(f"a {type(value).__name__}")
+
+
+def plain(value: Any, depth: int = 0) -> Any:
+    """Return a result as None, numbers, texts, lists and plain tensors; ``Other`` for the rest.
+
+    Raises whatever an object of the student's own raises when it is asked for its numbers.
+    """
+    if isinstance(value, Tensor):
+        return _plain_tensor(value)
+    if type(value) is int:
+        return value if abs(value) < 2**63 else Other("an integer beyond 64 bits")
+    if value is None or type(value) in (bool, float):
+        return value
+    if isinstance(value, (list, tuple)):
+        if depth > 4 or len(value) > LARGEST:
+            return Other(f"a {type(value).__name__} of {len(value)} items")
+        return [plain(item, depth + 1) for item in value]
+    if type(value) is str:
+        return Other(f"a str, {value[:80]!r}")
+    if hasattr(value, "__array__"):  # NumPy's arrays and numbers
+        return _plain_tensor(torch.as_tensor(value))
+    return Other(f"a {type(value).__name__}")
+
+
+def _slope(value: Any, first: Tensor) -> Any:
+    """Return the gradient of the sum of a result to the first argument, or None where there is none."""
+    if not (isinstance(value, Tensor) and value.requires_grad):
+        return None
+    (slope,) = torch.autograd.grad(value.sum(), first, allow_unused=True)
+    return None if slope is None else plain(slope)
+
+
+def attempt(
+    function: Callable[..., Any],
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    gradient: bool = False,
+    forbidden: Collection[str] = LOSSES,
+    count: bool = False,
+) -> Outcome:
+    """Call a function on copies of its arguments and note what came back. Never raises on a student's mistake.
+
+    Args:
+        function: What the student wrote.
+        args: The positional arguments.
+        kwargs: The keyword arguments.
+        gradient: Whether to take the gradient to the first argument too.
+        forbidden: Names of PyTorch's functions and operations that end the call.
+        count: Whether to count the steps that the call takes.
+
+    """
+    watch = Watch(forbidden)
+    given = [fresh(item) for item in args]
+    leaf = None
+    if gradient and isinstance(given[0], Tensor) and given[0].is_floating_point():
+        leaf = given[0].requires_grad_()
+        given[0] = leaf.clone()  # no leaf, so that a function may change it in place
+    try:
+        with quietly():
+            with (
+                _Functions(watch),
+                _Operations(watch),
+                _lines_counted(watch) if count else contextlib.nullcontext(),
+                torch.enable_grad(),
+            ):
+                value = function(*given, **{key: fresh(item) for key, item in kwargs.items()})
+            slope = None if leaf is None else _slope(value, leaf)
+            outcome = Outcome(RETURNED, plain(value), slope, work=watch.work if count else None)
+    except NotImplementedError as error:
+        bare = not error.args  # the stub's own; one with a text may come from PyTorch
+        outcome = Outcome(UNWRITTEN if bare else RAISED, error=describe(error))
+    except (Exception, SystemExit) as error:  # a student's mistake, whatever it is, is reported and never raised
+        outcome = Outcome(RAISED, error=describe(error))
+    if watch.called:
+        called = tuple(dict.fromkeys(watch.called))
+        return Outcome(RAISED, error=f"called {called[0]}, which this exercise asks you to write", called=called)
+    return outcome

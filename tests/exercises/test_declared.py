@@ -1,0 +1,150 @@
+"""What every exercise declares is complete and true: its signature, hints, tolerances, misconceptions and limits."""
+
+import ast
+import functools
+import re
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lossbook.exercises import check, exercise, exercises
+from lossbook.exercises.checking import SEED, run
+from lossbook.exercises.core import ATOL, RTOL
+from lossbook.exercises.judging import calls, expected
+
+SOURCES = {path.stem.partition("-")[2]: path for path in (Path(__file__).parents[2] / "solutions").glob("*.md")}
+NAMES = sorted(exercises())
+WRITTEN = [name for name in NAMES if exercise(name).judge is None]
+PAIRS = [(name, wrong.name) for name in NAMES for wrong in exercise(name).misconceptions]
+
+
+@functools.cache
+def lesson(slug: str) -> str:
+    return SOURCES[slug].read_text(encoding="utf-8")
+
+
+@functools.cache
+def stubs(slug: str) -> dict[str, str]:
+    """Return the signatures of the functions that a lesson asks for."""
+    found = {}
+    for cell in re.findall(r"```\{code-cell\} python3\n(.*?)```", lesson(slug), re.S):
+        if "### BEGIN SOLUTION" in cell:
+            (function,) = [node for node in ast.parse(cell).body if isinstance(node, ast.FunctionDef)]
+            found[function.name] = f"({ast.unparse(function.args)})"
+    return found
+
+
+@functools.cache
+def folded(slug: str) -> dict[str, tuple[str, ...]]:
+    """Return the hints that a lesson folds away below each function, spaces and line ends made one."""
+    found: dict[str, list[str]] = {}
+    name = ""
+    pattern = r"^def (\w+)\(|<details><summary>Hint \d+</summary>\n(.*?)</details>"
+    for match in re.finditer(pattern, lesson(slug), re.S | re.M):
+        if match[1]:
+            name = match[1] if match[1] in stubs(slug) else name
+        else:
+            found.setdefault(name, []).append(" ".join(match[2].split()))
+    return {key: tuple(hints) for key, hints in found.items()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_signature_is_the_lessons(name):
+    declared = exercise(name)
+    assert declared.signature == stubs(declared.slug)[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_hints_are_the_lessons(name):
+    declared = exercise(name)
+    mine = tuple(" ".join(hint.split()) for hint in declared.hints)
+    below = folded(declared.slug).get(name, ())
+    assert mine[: len(below)] == below, "the ladder begins with the hints that the lesson folds away"
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_an_answer_that_is_not_obvious_has_a_hint(name):
+    assert exercise(name).hints
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_tolerances_have_a_reason(name):
+    declared = exercise(name)
+    assert (declared.rtol, declared.atol) == (RTOL, ATOL) or declared.why
+
+
+def test_there_are_five_misconceptions_an_exercise():
+    assert len(PAIRS) >= 5 * len(NAMES)
+    assert all(len(exercise(name).misconceptions) >= 3 for name in NAMES)
+
+
+@pytest.mark.parametrize(("name", "wrong"), PAIRS)
+def test_a_misconception_fails_and_is_named(named, name, wrong):
+    declared = exercise(name)
+    assert [item.name for item in declared.misconceptions].count(wrong) == 1
+    misconception = next(item for item in declared.misconceptions if item.name == wrong)
+    for seed in (SEED, 1, 2):
+        report = run(named(name, misconception.wrong), declared, seed)
+        assert report.state == "failed"
+        assert report.points == 0
+        assert report.misconception == wrong
+    assert misconception.advice in repr(report)
+    assert misconception.advice.endswith((".", "?"))
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_right_answer_is_checked_in_a_fifth_of_a_second(solutions, name):
+    declared = exercise(name)
+    right = solutions(SOURCES[declared.slug].stem)[name]
+    check(right)
+    start = time.perf_counter()
+    report = check(right)
+    took = time.perf_counter() - start
+    assert report.passed, report
+    assert took < 0.2, f"{took:.3f} s"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_speed_exercises_count_steps(name):
+    declared = exercise(name)
+    if name.endswith("_torch_sum"):
+        assert declared.work
+        assert declared.work.vectorised
+    if name.endswith("_python_sum"):
+        assert declared.work
+        assert not declared.work.vectorised
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_the_cases_change_with_the_seed_and_are_the_same_with_the_same(name):
+    declared = exercise(name)
+
+    def drawn(seed):
+        generator = torch.Generator().manual_seed(seed)
+        return repr([(case.args, dict(case.kwargs)) for case in declared.cases(generator)])
+
+    assert drawn(1) == drawn(1)
+    assert drawn(1) != drawn(2)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if exercise(name).curve])
+def test_a_wrong_answer_is_drawn_beside_the_right_one(named, name):
+    declared = exercise(name)
+    slope = 0.0
+
+    def wrong(*args, **kwargs):
+        value = declared.reference(*args, **kwargs)
+        return value * 0.5 + slope
+
+    report = run(named(name, wrong), declared)
+    assert report.drawing is not None
+    assert len({height for height in report.drawing.right if height is not None}) > 5
+    assert "<svg" in report._repr_html_()
+
+
+def test_the_expected_outcomes_match_the_calls():
+    for name in NAMES:
+        declared = exercise(name)
+        assert len(expected(declared, 3)) == len(calls(declared, 3))
