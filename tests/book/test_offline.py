@@ -78,8 +78,8 @@ def served(folder: Path):
 class Visitor:
     """A browser page that notes whatever goes wrong.
 
-    The browser gives up what a page still loads (its icon, say) when one leaves for the next: that is nobody's fault, so
-    each request is held against the visit it was made in.
+    The browser gives up what a page still loads (its icon, say) when one leaves for the next: that is nobody's fault,
+    so each request is held against the visit it was made in.
     """
 
     def __init__(self, page, address: str):
