@@ -1,0 +1,1 @@
+"""Grades whole folders of submissions: read, run, judge, record, report."""
