@@ -2,10 +2,12 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
-from lossbook.exercises import check
+from lossbook.exercises import check, exercise
+from lossbook.exercises.checking import SEED, run
 from lossbook.exercises.recipe import EXERCISES
 
 FUNCTIONS = [exercise.function for exercise in EXERCISES]
@@ -33,82 +35,66 @@ def test_the_stub_is_not_attempted(named, name):
     assert (report.state, report.points) == ("not attempted", 0)
 
 
-def counted(p, dtype, *, kept_in):
-    """Count factors, the product kept in another format than was asked for."""
-    product, count = torch.ones((), dtype=kept_in), 0
+def terms(mu, y):
+    return (mu - y) ** 2 / 2 + HALF_LOG_2PI
+
+
+def counted(p, dtype):
+    product, count = torch.ones((), dtype=dtype), 0
     while product > 0:
-        product, count = product * torch.tensor(p, dtype=kept_in), count + 1
+        product, count = product * torch.tensor(p, dtype=dtype), count + 1
     return count
 
 
-def log_of_product(theta, y):
-    return torch.log(torch.prod(theta**y * (1 - theta) ** (1 - y)))
+def shares(y, K):
+    return torch.bincount(y, minlength=K) / len(y)
 
 
-def sum_of_squares(y):
-    return ((y - y.mean()) ** 2).sum()
-
-
-def naive_class_entropy(y, K):
-    f = torch.bincount(y, minlength=K) / len(y)
-    return -(f * torch.log(f)).sum()
-
-
+# The commonest mistakes are declared with the exercises (tests/exercises/test_declared.py); these are more of them.
 WRONG = {
-    "coin_log_likelihood: the product's logarithm": log_of_product,
-    "coin_log_likelihood: a minus too many": lambda t, y: -(y * t.log() + (1 - y) * (1 - t).log()).sum(),
-    "coin_log_likelihood: the mean": lambda t, y: (y * t.log() + (1 - y) * (1 - t).log()).mean(),
-    "coin_log_likelihood: the likelihood": lambda t, y: (t**y * (1 - t) ** (1 - y)).prod(),
-    "coin_log_likelihood: heads alone": lambda t, y: (y * t.log()).sum(),
-    "coin_log_likelihood: heads and tails swapped": lambda t, y: ((1 - y) * t.log() + y * (1 - t).log()).sum(),
     "coin_log_likelihood: bits": lambda t, y: (y * t.log2() + (1 - y) * (1 - t).log2()).sum(),
-    "coin_log_likelihood: cut off from autograd": lambda t, y: (y * t.detach().log() + (1 - y) * (1 - t).log()).sum(),
-    "best_constant_squares: divided by N − 1": lambda y: y.var(),
-    "best_constant_squares: the sum": sum_of_squares,
-    "best_constant_squares: the constant itself": lambda y: y.mean(),
-    "best_constant_squares: the standard deviation": lambda y: y.std(correction=0),
-    "best_constant_squares: the median": lambda y: ((y - y.median()) ** 2).mean(),
+    "coin_log_likelihood: one term cut off": lambda t, y: (y * t.detach().log() + (1 - y) * (1 - t).log()).sum(),
+    "coin_log_likelihood: shape (1,)": lambda t, y: (y * t.log() + (1 - y) * (1 - t).log()).sum(dim=0, keepdim=True),
+    "coin_log_likelihood: no sum": lambda t, y: y * t.log() + (1 - y) * (1 - t).log(),
+    "coin_log_likelihood: clamped": lambda t, y: torch.log((t**y * (1 - t) ** (1 - y)).prod().clamp_min(1e-38)),
     "best_constant_squares: the constant 0": lambda y: (y**2).mean(),
-    "best_constant_classes: 0 · log 0": naive_class_entropy,
-    "best_constant_classes: always ln K": lambda y, K: torch.tensor(math.log(K)),
-    "best_constant_classes: the mean over classes": lambda y, K: (
-        -torch.special.xlogy(torch.bincount(y, minlength=K) / len(y), torch.bincount(y, minlength=K) / len(y)).mean()
+    "best_constant_squares: the mean of each column": lambda y: ((y - y.mean(dim=0)) ** 2).mean(),
+    "best_constant_squares: divided by the rows": lambda y: ((y - y.mean()) ** 2).sum() / len(y),
+    "best_constant_squares: half": lambda y: ((y - y.mean()) ** 2).mean() / 2,
+    "best_constant_classes: the error rate": lambda y, K: 1 - shares(y, K).max(),
+    "best_constant_classes: divided by K": lambda y, K: (
+        -torch.xlogy(torch.bincount(y, minlength=K) / K, torch.bincount(y, minlength=K) / K).sum()
     ),
-    "best_constant_classes: counts for shares": lambda y, K: (
-        -torch.xlogy(torch.bincount(y, minlength=K).float(), torch.bincount(y, minlength=K).float()).sum()
+    "best_constant_classes: smoothed": lambda y, K: (
+        -torch.xlogy((torch.bincount(y, minlength=K) + 1) / (len(y) + K), shares(y, K)).sum()
     ),
-    "recipe_sgd_step: upwards": lambda mu, y, lr, r: mu + lr * ((mu - y).mean() if r == "mean" else (mu - y).sum()),
-    "recipe_sgd_step: always the mean": lambda mu, y, lr, r: mu - lr * (mu - y).mean(),
-    "recipe_sgd_step: always the sum": lambda mu, y, lr, r: mu - lr * (mu - y).sum(),
-    "recipe_sgd_step: the two swapped": lambda mu, y, lr, r: (
-        mu - lr * ((mu - y).sum() if r == "mean" else (mu - y).mean())
-    ),
-    "recipe_sgd_step: a factor 2": lambda mu, y, lr, r: (
-        mu - 2 * lr * ((mu - y).mean() if r == "mean" else (mu - y).sum())
-    ),
-    "map_of_mean: no prior": lambda y, s, t: y.mean(),
-    "map_of_mean: tau over sigma": lambda y, s, t: y.sum() / (len(y) + t**2 / s**2),
-    "map_of_mean: not squared": lambda y, s, t: y.sum() / (len(y) + s / t),
-    "map_of_mean: N forgotten": lambda y, s, t: y.mean() / (1 + s**2 / t**2),
+    "recipe_sgd_step: the loss for its gradient": lambda mu, y, lr, r: mu - lr * getattr((mu - y) ** 2 / 2, r)(),
+    "recipe_sgd_step: one label": lambda mu, y, lr, r: mu - lr * (mu - y[0]),
+    "recipe_sgd_step: no reduction": lambda mu, y, lr, r: mu - lr * (mu - y),
     "map_of_mean: a factor 2": lambda y, s, t: y.sum() / (len(y) + 2 * s**2 / t**2),
-    "decay_for_prior: as beside the sum": lambda s, t, N: 2 * s**2 / t**2,
-    "decay_for_prior: without the 2": lambda s, t, N: s**2 / (N * t**2),
-    "decay_for_prior: as beside the NLL": lambda s, t, N: 1 / (N * t**2),
-    "decay_for_prior: upside down": lambda s, t, N: 2 * t**2 / (N * s**2),
-    "decay_for_prior: times N": lambda s, t, N: 2 * N * s**2 / t**2,
-    "recipe_python_sum: the sum": lambda m, y: sum((m - y) ** 2 / 2 + HALF_LOG_2PI),
-    "recipe_python_sum: the squared error": lambda m, y: sum((m - y) ** 2) / len(y),
-    "recipe_torch_sum: no minus": lambda m, y: -torch.sum((m - y) ** 2 / 2 + HALF_LOG_2PI) / len(y),
-    "recipe_torch_sum: no constant": lambda m, y: torch.sum((m - y) ** 2 / 2) / len(y),
+    "map_of_mean: one sample more": lambda y, s, t: y.sum() / (len(y) + 1),
+    "decay_for_prior: a factor 2 too many": lambda s, t, N: 4 * s**2 / (N * t**2),
+    "decay_for_prior: the noise taken as 1": lambda s, t, N: 2 / (N * t**2),
+    "recipe_python_sum: no half": lambda m, y: sum((m - y) ** 2 + HALF_LOG_2PI) / len(y),
+    "recipe_python_sum: the density": lambda m, y: sum(torch.exp(-terms(m, y))) / len(y),
+    "recipe_torch_sum: added in a loop": lambda m, y: torch.stack(
+        [terms(a, b) for a, b in zip(m, y, strict=True)]
+    ).mean(),
+    "recipe_torch_sum: the density": lambda m, y: torch.sum(torch.exp(-terms(m, y))) / len(y),
+    "recipe_torch_sum: all pairs": lambda m, y: terms(m[:, None], y).mean(),
     "predict_recipe_ratio: nothing": lambda: 0,
     "predict_recipe_ratio: words": lambda: "a lot",
-    "tosses_until_zero: in float64": lambda p, dtype: counted(p, dtype, kept_in=torch.float64),
-    "tosses_until_zero: in float32": lambda p, dtype: counted(p, dtype, kept_in=torch.float32),
-    "tosses_until_zero: one too few": lambda p, dtype: counted(p, dtype, kept_in=dtype) - 1,
-    "tosses_until_zero: from the smallest normal number": lambda p, dtype: math.ceil(
-        math.log(torch.finfo(dtype).tiny) / math.log(p)
-    ),
+    "tosses_until_zero: no number": lambda p, dtype: None,
+    "tosses_until_zero: one too many": lambda p, dtype: counted(p, dtype) + 1,
+    "tosses_until_zero: the factor in float64": lambda p, dtype: factor_unrounded(p, dtype),
 }
+
+
+def factor_unrounded(p, dtype):
+    product, count = torch.ones((), dtype=dtype), 0
+    while product > 0:
+        product, count = product * p, count + 1
+    return count
 
 
 @pytest.mark.parametrize("what", WRONG)
@@ -125,12 +111,165 @@ def toss_loop(theta, y):
     return total
 
 
+def class_loop(y, K):
+    total = 0.0
+    for k in range(K):
+        share = (y == k).sum().item() / len(y)
+        total -= share * math.log(share) if share else 0.0
+    return total
+
+
+def squares_loop(y):
+    flat = y.flatten().tolist()
+    middle = sum(flat) / len(flat)
+    return sum((value - middle) ** 2 for value in flat) / len(flat)
+
+
 def in_place(mu, y):
     y -= mu
     y *= y
     y /= 2
     y += HALF_LOG_2PI
     return torch.sum(y) / y.numel()
+
+
+def total_in_a_loop(mu, y):
+    total = torch.zeros(())
+    for a, b in zip(mu, y, strict=True):
+        total += (a - b) ** 2 / 2 + HALF_LOG_2PI
+    return total / len(y)
+
+
+def step_in_place(mu, y, lr, reduction):
+    gradient = len(y) * mu - y.sum()
+    if reduction == "mean":
+        gradient /= len(y)
+    mu -= lr * gradient
+    return mu
+
+
+def numpy_count(p, dtype):
+    if dtype == torch.bfloat16:  # NumPy has none
+        return counted(p, dtype)
+    kind = getattr(np, str(dtype).removeprefix("torch."))
+    product, count = kind(1), 0
+    while product:
+        product, count = product * kind(p), count + 1
+    return count
+
+
+def product_in_place(p, dtype):
+    product, factor, count = torch.tensor(1.0, dtype=dtype), torch.tensor(p, dtype=dtype), 0
+    while product.item() != 0.0:
+        product *= factor
+        count += 1
+    return count
+
+
+RIGHT = {
+    "coin_log_likelihood: a loop": toss_loop,
+    "coin_log_likelihood: counting": lambda t, y: y.sum() * t.log() + (len(y) - y.sum()) * torch.log1p(-t),
+    "coin_log_likelihood: where": lambda t, y: torch.where(y > 0.5, t, 1 - t).log().sum(),
+    "coin_log_likelihood: xlogy": lambda t, y: torch.xlogy(y, t).sum() + torch.special.xlog1py(1 - y, -t).sum(),
+    "coin_log_likelihood: dot": lambda t, y: y @ t.log().expand(len(y)) + (1 - y) @ (1 - t).log().expand(len(y)),
+    "coin_log_likelihood: einsum": lambda t, y: torch.einsum(
+        "nk,k->", torch.stack([y, 1 - y], dim=1), torch.stack([t, 1 - t]).log()
+    ),
+    "coin_log_likelihood: float64 inside": lambda t, y: torch.where(y == 1, t.double(), 1 - t.double()).log().sum(),
+    "coin_log_likelihood: float64 and back": lambda t, y: (
+        torch.where(y == 1, t.double(), 1 - t.double()).log().sum().float()
+    ),
+    "coin_log_likelihood: the likelihood of each toss": lambda t, y: (t**y * (1 - t) ** (1 - y)).log().sum(),
+    "coin_log_likelihood: indexed": lambda t, y: torch.stack([1 - t, t]).log()[y.long()].sum(),
+    "coin_log_likelihood: sorted": lambda t, y: y[y == 1].numel() * t.log() + y[y == 0].numel() * (1 - t).log(),
+    "best_constant_squares: the variance": lambda y: y.var(correction=0),
+    "best_constant_squares: unbiased False": lambda y: torch.var(y, unbiased=False),
+    "best_constant_squares: a loop over numbers": squares_loop,
+    "best_constant_squares: NumPy": lambda y: y.numpy().var(),
+    "best_constant_squares: the spread, squared": lambda y: y.std(correction=0) ** 2,
+    "best_constant_squares: mean of squares less square of mean": lambda y: (
+        (y.double() ** 2).mean() - y.double().mean() ** 2
+    ),
+    "best_constant_squares: the same in float32": lambda y: (y**2).mean() - y.mean() ** 2,
+    "best_constant_squares: divided by hand": lambda y: ((y - y.sum() / y.numel()) ** 2).sum() / y.numel(),
+    "best_constant_classes: torch.special": lambda y, K: torch.special.entr(
+        torch.nn.functional.one_hot(y, K).double().mean(dim=0)
+    ).sum(),
+    "best_constant_classes: a loop": class_loop,
+    "best_constant_classes: unique": lambda y, K: torch.special.entr(
+        torch.unique(y, return_counts=True)[1] / len(y)
+    ).sum(),
+    "best_constant_classes: each label's own share": lambda y, K: -shares(y, K)[y].log().mean(),
+    "best_constant_classes: clamped": lambda y, K: -(shares(y, K) * shares(y, K).clamp_min(1e-12).log()).sum(),
+    "best_constant_classes: nan to num": lambda y, K: -(shares(y, K) * shares(y, K).log()).nan_to_num(0.0).sum(),
+    "best_constant_classes: a distribution's entropy": lambda y, K: torch.distributions.Categorical(
+        probs=shares(y, K)
+    ).entropy(),
+    "best_constant_classes: where": lambda y, K: (
+        -torch.where(shares(y, K) > 0, shares(y, K) * shares(y, K).log(), torch.zeros(())).sum()
+    ),
+    "best_constant_classes: NumPy": lambda y, K: (
+        -sum(f * np.log(f) for f in np.bincount(y.numpy(), minlength=K) / len(y) if f > 0)
+    ),
+    "recipe_sgd_step: in place": step_in_place,
+    "recipe_sgd_step: by name": lambda mu, y, lr, r: mu - lr * getattr(mu - y, r)(),
+    "recipe_sgd_step: numbers": lambda mu, y, lr, r: (
+        mu.item() - lr * sum(mu.item() - v for v in y.tolist()) / (len(y) if r == "mean" else 1)
+    ),
+    "recipe_sgd_step: float64": lambda mu, y, lr, r: mu - lr * getattr((mu - y).double(), r)(),
+    "map_of_mean: shrinking the mean": lambda y, s, t: y.mean() / (1 + s**2 / (len(y) * t**2)),
+    "map_of_mean: precisions": lambda y, s, t: (y.sum() / s**2) / (len(y) / s**2 + 1 / t**2),
+    "map_of_mean: multiplied through": lambda y, s, t: t**2 * y.sum() / (len(y) * t**2 + s**2),
+    "map_of_mean: a number": lambda y, s, t: sum(y.tolist()) / (len(y) + (s / t) ** 2),
+    "map_of_mean: NumPy": lambda y, s, t: y.numpy().sum() / (len(y) + (s / t) ** 2),
+    "decay_for_prior: a tensor": lambda s, t, N: torch.tensor(2 * (s / t) ** 2 / N),
+    "decay_for_prior: step by step": lambda s, t, N: 2 * s**2 / N / t**2,
+    "decay_for_prior: NumPy": lambda s, t, N: np.float64(2 / N) * np.square(s / t),
+    "recipe_python_sum: a generator": lambda m, y: (
+        sum((a - b) ** 2 / 2 + HALF_LOG_2PI for a, b in zip(m, y, strict=True)) / len(y)
+    ),
+    "recipe_python_sum: the tensor": lambda m, y: sum(terms(m, y)) / y.numel(),
+    "recipe_python_sum: a list of floats": lambda m, y: sum(terms(m, y).tolist()) / len(y),
+    "recipe_python_sum: a list in float64": lambda m, y: sum(terms(m.double(), y.double()).tolist()) / len(y),
+    "recipe_python_sum: numbers throughout": lambda m, y: (
+        sum([0.5 * (a - b) ** 2 for a, b in zip(m.tolist(), y.tolist(), strict=True)]) / len(y) + HALF_LOG_2PI
+    ),
+    "recipe_python_sum: NumPy": lambda m, y: sum(terms(m.numpy(), y.numpy())) / len(y),
+    "recipe_python_sum: a loop": total_in_a_loop,
+    "recipe_python_sum: each divided": lambda m, y: sum(terms(m, y) / len(y)),
+    "recipe_python_sum: a start": lambda m, y: sum(terms(m, y), start=torch.zeros(())) / len(y),
+    "recipe_torch_sum: in place": in_place,
+    "recipe_torch_sum: the constant added last": lambda m, y: torch.sum((m - y) ** 2) / (2 * len(y)) + HALF_LOG_2PI,
+    "recipe_torch_sum: the method": lambda m, y: terms(m, y).sum() / len(y),
+    "recipe_torch_sum: the mean": lambda m, y: terms(m, y).mean(),
+    "recipe_torch_sum: float64 inside": lambda m, y: torch.sum(terms(m.double(), y.double())) / len(y),
+    "recipe_torch_sum: float64 and back": lambda m, y: (torch.sum(terms(m.double(), y.double())) / len(y)).float(),
+    "recipe_torch_sum: a dot product": lambda m, y: (m - y) @ (m - y) / (2 * len(y)) + HALF_LOG_2PI,
+    "recipe_torch_sum: einsum": lambda m, y: torch.einsum("n,n->", m - y, m - y) / (2 * len(y)) + HALF_LOG_2PI,
+    "recipe_torch_sum: a distribution": lambda m, y: (
+        -torch.sum(torch.distributions.Normal(m, 1.0).log_prob(y)) / len(y)
+    ),
+    "recipe_torch_sum: the logarithm of the density": lambda m, y: (
+        -torch.sum(torch.log(torch.exp(-((m - y) ** 2) / 2) / math.sqrt(2 * math.pi))) / len(y)
+    ),
+    "recipe_torch_sum: a number": lambda m, y: torch.sum(terms(m, y)).item() / len(y),
+    "recipe_torch_sum: torch.pi": lambda m, y: (
+        torch.sum((m - y).square() / 2 + torch.tensor(2 * torch.pi).sqrt().log()) / y.shape[0]
+    ),
+    "predict_recipe_ratio: any positive number": lambda: 12.5,
+    "tosses_until_zero: a tensor": lambda p, dtype: torch.tensor(counted(p, dtype)),
+    "tosses_until_zero: a float": lambda p, dtype: float(counted(p, dtype)),
+    "tosses_until_zero: in place": product_in_place,
+    "tosses_until_zero: NumPy": numpy_count,
+}
+
+
+@pytest.mark.parametrize("what", RIGHT)
+def test_a_right_function_in_another_style_passes(named, what):
+    for seed in (SEED, 1, 2):
+        name = what.partition(":")[0]
+        report = run(named(name, RIGHT[what]), exercise(name), seed)
+        assert report.passed, repr(report)
 
 
 def step_by_autograd(mu, y, lr, reduction):
@@ -140,36 +279,53 @@ def step_by_autograd(mu, y, lr, reduction):
     return (mu - lr * mu.grad).detach()
 
 
-RIGHT = {
-    "coin_log_likelihood: a loop": toss_loop,
-    "coin_log_likelihood: counting": lambda t, y: y.sum() * t.log() + (len(y) - y.sum()) * torch.log1p(-t),
-    "coin_log_likelihood: where": lambda t, y: torch.where(y > 0.5, t, 1 - t).log().sum(),
-    "best_constant_squares: the variance": lambda y: y.var(correction=0),
-    "best_constant_squares: mean of squares less square of mean": lambda y: (
-        (y.double() ** 2).mean() - y.double().mean() ** 2
-    ),
-    "best_constant_classes: torch.special": lambda y, K: torch.special.entr(
-        torch.nn.functional.one_hot(y, K).double().mean(dim=0)
-    ).sum(),
-    "recipe_sgd_step: autograd": step_by_autograd,
-    "map_of_mean: shrinking the mean": lambda y, s, t: y.mean() / (1 + s**2 / (len(y) * t**2)),
-    "map_of_mean: precisions": lambda y, s, t: (y.sum() / s**2) / (len(y) / s**2 + 1 / t**2),
-    "decay_for_prior: a tensor": lambda s, t, N: torch.tensor(2 * (s / t) ** 2 / N),
-    "recipe_python_sum: a generator": lambda m, y: (
-        sum((a - b) ** 2 / 2 + HALF_LOG_2PI for a, b in zip(m, y, strict=True)) / len(y)
-    ),
-    "recipe_torch_sum: in place": in_place,
-    "recipe_torch_sum: the constant added last": lambda m, y: torch.sum((m - y) ** 2) / (2 * len(y)) + HALF_LOG_2PI,
-    "predict_recipe_ratio: any positive number": lambda: 12.5,
-    "tosses_until_zero: a tensor": lambda p, dtype: torch.tensor(counted(p, dtype, kept_in=dtype)),
+def step_by_grad(mu, y, lr, reduction):
+    mu = mu.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(getattr((mu - y) ** 2 / 2, reduction)(), mu)
+    return (mu - lr * slope).detach()
+
+
+def entropy_by_nll(y, K):
+    return torch.nn.functional.nll_loss(shares(y, K).log().expand(len(y), K), y)
+
+
+BARRED = {
+    "coin_log_likelihood: PyTorch's loss": lambda t, y: -len(y) * torch.nn.BCELoss()(t.expand(len(y)), y),
+    "coin_log_likelihood: a distribution": lambda t, y: torch.distributions.Bernoulli(t).log_prob(y).sum(),
+    "best_constant_squares: PyTorch's loss": lambda y: torch.nn.functional.mse_loss(y.mean().expand(y.shape), y),
+    "best_constant_classes: PyTorch's loss": entropy_by_nll,
+    "recipe_sgd_step: backward": step_by_autograd,
+    "recipe_sgd_step: autograd.grad": step_by_grad,
+    "recipe_torch_sum: PyTorch's loss": lambda m, y: torch.nn.GaussianNLLLoss(full=True)(m, y, torch.ones(len(y))),
 }
 
 
-@pytest.mark.parametrize("what", RIGHT)
-def test_a_right_function_in_another_style_passes(named, what):
-    report = check(named(what.partition(":")[0], RIGHT[what]))
-    assert report.passed, repr(report)
+@pytest.mark.parametrize("what", BARRED)
+def test_an_answer_that_calls_what_it_should_write_fails(named, what):
+    report = check(named(what.partition(":")[0], BARRED[what]))
+    assert (report.state, report.points) == ("failed", 0)
+    assert "asks you to write" in repr(report)
 
 
-def test_every_exercise_has_wrong_functions_that_fail():
-    assert {what.partition(":")[0] for what in WRONG} == set(FUNCTIONS)
+def constant_forgotten(mu, y):
+    return sum((mu - y) ** 2 / 2) / len(y)
+
+
+def test_a_mistake_is_named_in_either_way_of_adding_up(named):
+    def with_torch(mu, y):
+        return torch.sum((mu - y) ** 2 / 2) / len(y)
+
+    for name, wrong in (("recipe_python_sum", constant_forgotten), ("recipe_torch_sum", with_torch)):
+        assert check(named(name, wrong)).misconception == "the constant left out"
+
+
+def test_no_probability_is_above_a_half():
+    for seed in range(20):
+        for case in exercise("tosses_until_zero").cases(torch.Generator().manual_seed(seed)):
+            assert 0 < case.args[0] <= 0.5
+
+
+def test_a_class_is_missing_in_two_cases():
+    for seed in range(20):
+        drawn = exercise("best_constant_classes").cases(torch.Generator().manual_seed(seed))
+        assert sum(len(case.args[0].unique()) < case.args[1] for case in drawn) == 2
