@@ -1,15 +1,19 @@
 """Lesson 04's checks pass what is right in any style, fail what people really write, and tell a stub from an answer."""
 
+import functools
 import math
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lossbook.exercises import check, exercises
+from lossbook.exercises import check, exercise, exercises
+from lossbook.exercises.misconceptions.multiclass import MISCONCEPTIONS, at, hot, log_p, losses, lse, p
 
 ROW = "04-multiclass"
 NAMES = [name for name, item in exercises().items() if item.slug == "multiclass"]
+WRITTEN = [name for name in NAMES if exercise(name).judge is None]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -33,142 +37,110 @@ def test_the_solution_asks_for_every_exercise(solutions):
     assert set(NAMES) <= set(solutions(ROW))
 
 
-def picked(z, y):
-    """Return the losses of single samples, shape (N,)."""
-    return F.cross_entropy(z, y, reduction="none")
+def test_every_exercise_has_its_misconceptions():
+    assert set(MISCONCEPTIONS) == set(WRITTEN)
+    assert all(5 <= len(several) <= 7 for several in MISCONCEPTIONS.values())
 
 
-def one_hot(z, y):
-    """Return the labels as rows of floats."""
-    return F.one_hot(y, z.shape[1]).float()
+def mean_over_steps(z, y):
+    """Average the running average, as in an exponential moving mean."""
+    average = torch.zeros(())
+    for loss in losses(z, y):
+        average = (average + loss) / 2
+    return average
 
 
-def smoothed_over_the_others(z, y, eps):
-    """Give ε to the K − 1 wrong classes."""
-    q = torch.full_like(z, eps / (z.shape[1] - 1))
-    q[torch.arange(len(y)), y] = 1 - eps
-    return F.cross_entropy(z, q)
-
-
-def smoothed_too_much(z, y, eps):
-    """Add the uniform part without taking it off the label."""
-    return (picked(z, y) - eps * F.log_softmax(z, 1).mean(1)).mean()
-
-
-def one_hot_from_int(log_p, y):
-    """Give the one-hot rows the wrong orientation."""
-    return -(F.one_hot(y, log_p.shape[1]).float().T @ log_p).mean()
-
-
+# Wrong functions beside the declared misconceptions, which test_declared.py tries.
 WRONG = {
     "softmax": {
-        "on paper, overflows": lambda z: torch.exp(z) / torch.exp(z).sum(1, keepdim=True),
-        "over all elements": lambda z: torch.softmax(z.flatten(), 0).reshape(z.shape),
-        "over the samples": lambda z: torch.softmax(z, 0),
-        "one maximum for all rows": lambda z: torch.exp(z - z.max()) / torch.exp(z - z.max()).sum(1, keepdim=True),
-        "divided along the wrong dimension": lambda z: torch.exp(z) / torch.exp(z).sum(1),
-        "each by itself": torch.sigmoid,
+        "over all elements": lambda z: p(z.reshape(1, -1)).reshape(z.shape),
         "no exponential": lambda z: z / z.sum(1, keepdim=True),
-        "the logarithm": lambda z: torch.log_softmax(z, 1),
         "exponents clamped": lambda z: torch.exp(z.clamp(max=50)) / torch.exp(z.clamp(max=50)).sum(1, keepdim=True),
+        "powers of 2": lambda z: p(z * math.log(2)),
+        "overflows, divided along the wrong dimension": lambda z: torch.exp(z) / torch.exp(z).sum(1),
+        "nan made 0": lambda z: (torch.exp(z) / torch.exp(z).sum(1, keepdim=True)).nan_to_num(),
+        "shifted by the mean": lambda z: torch.exp(z - z.mean(1, keepdim=True)) / torch.exp(z).sum(1, keepdim=True),
+        "the first row alone": lambda z: p(z)[0],
     },
     "logsumexp": {
-        "on paper, overflows": lambda z: torch.log(torch.exp(z).sum(1)),
-        "the maximum forgotten": lambda z: torch.log(torch.exp(z - z.amax(1, keepdim=True)).sum(1)),
-        "the maximum alone": lambda z: z.amax(1),
-        "keeps the dimension": lambda z: torch.logsumexp(z, 1, keepdim=True),
-        "over the samples": lambda z: torch.logsumexp(z, 0),
-        "the log of the mean": lambda z: torch.logsumexp(z, 1) - math.log(z.shape[1]),
-        "not differentiable": lambda z: torch.logsumexp(z.detach(), 1),
-        "one maximum for all rows": lambda z: z.max() + torch.log(torch.exp(z - z.max()).sum(1)),
+        "the log of the mean": lambda z: lse(z) - math.log(z.shape[1]),
+        "over everything": lambda z: lse(z.reshape(1, -1)),
+        "base 2": lambda z: lse(z) / math.log(2),
+        "shifted by the mean": lambda z: z.mean(1) + torch.log(torch.exp(z - z.mean(1, keepdim=True)).sum(1)),
+        "a small number inside the log": lambda z: torch.log(torch.exp(z.clamp(max=80)).sum(1) + 1e-8),
+        "log1p": lambda z: z.amax(1) + torch.log1p(torch.exp(z - z.amax(1, keepdim=True)).sum(1)),
+        "as numbers": lambda z: torch.tensor(lse(z).tolist()),
     },
     "cross_entropy_index": {
-        "missing minus": lambda z, y: -F.cross_entropy(z, y),
-        "sum for mean": lambda z, y: F.cross_entropy(z, y, reduction="sum"),
-        "mean over N K": lambda z, y: -(one_hot(z, y) * F.log_softmax(z, 1)).mean(),
-        "logits taken for log-probabilities": F.nll_loss,
-        "two softmaxes": lambda z, y: F.cross_entropy(torch.softmax(z, 1), y),
-        "log of the softmax, unstable": lambda z, y: F.nll_loss(torch.log(torch.softmax(z, 1)), y),
-        "a small number inside the log": lambda z, y: F.nll_loss(torch.log(torch.softmax(z, 1) + 1e-8), y),
-        "softmax over the samples": lambda z, y: F.nll_loss(torch.log_softmax(z, 0), y),
-        "the probability, no log": lambda z, y: F.nll_loss(torch.softmax(z, 1), y),
-        "every column, not one entry a row": lambda z, y: -F.log_softmax(z, 1)[:, y].mean(),
-        "a sigmoid for each class": lambda z, y: F.binary_cross_entropy_with_logits(z, one_hot(z, y)),
-        "base 2": lambda z, y: F.cross_entropy(z, y) / math.log(2),
+        "a small number inside the log": lambda z, y: -torch.log(at(p(z), y) + 1e-8).mean(),
+        "softmax over the samples": lambda z, y: -at(log_p(z.T).T, y).mean(),
+        "the probability, no log": lambda z, y: -at(p(z), y).mean(),
+        "base 2": lambda z, y: losses(z, y).mean() / math.log(2),
+        "classes counted from 1": lambda z, y: losses(z, y - 1).mean(),
+        "the last class for every label": lambda z, y: -log_p(z)[:, -1].mean(),
+        "the label for what the model says": lambda z, y: losses(z, z.argmax(1)).mean(),
+        "the losses of single samples": losses,
+        "no gradient": lambda z, y: losses(z, y).mean().item(),
+        "a running average": mean_over_steps,
     },
     "cross_entropy_gradient": {
-        "the other sign": lambda z, y: (one_hot(z, y) - torch.softmax(z, 1)) / len(z),
-        "of the sum": lambda z, y: torch.softmax(z, 1) - one_hot(z, y),
-        "over N K": lambda z, y: (torch.softmax(z, 1) - one_hot(z, y)) / z.numel(),
-        "logits for probabilities": lambda z, y: (z - one_hot(z, y)) / len(z),
-        "the class number for its indicator": lambda z, y: (torch.softmax(z, 1) - y[:, None]) / len(z),
-        "softmax over the samples": lambda z, y: (torch.softmax(z, 0) - one_hot(z, y)) / len(z),
-        "the right class alone": lambda z, y: (torch.softmax(z, 1) - 1) * one_hot(z, y) / len(z),
+        "of a softmax too many": lambda z, y: (p(p(z)) - hot(z, y)) / len(z),
+        "the loss itself": lambda z, y: losses(z, y).mean(),
+        "unstable": lambda z, y: (torch.exp(z) / torch.exp(z).sum(1, keepdim=True) - hot(z, y)) / len(z),
+        "over K": lambda z, y: (p(z) - hot(z, y)) / z.shape[1],
+        "1 taken off whole columns": lambda z, y: (p(z) - hot(z, y).amax(0)) / len(z),
+        "the derivative of a softmax": lambda z, y: p(z) * (1 - p(z)) / len(z),
     },
     "cross_entropy_smoothed": {
-        "spread over the wrong classes": smoothed_over_the_others,
-        "nothing taken off the label": smoothed_too_much,
-        "no smoothing": lambda z, y, eps: F.cross_entropy(z, y),
-        "eps and 1 − eps swapped": lambda z, y, eps: F.cross_entropy(z, y, label_smoothing=1 - eps),
-        "the uniform part summed": lambda z, y, eps: (
-            (1 - eps) * picked(z, y) - eps * F.log_softmax(z, 1).sum(1)
-        ).mean(),
-        "unstable": lambda z, y, eps: (
-            -(
-                ((1 - eps) * one_hot(z, y) + eps / z.shape[1])
-                * torch.log(torch.exp(z) / torch.exp(z).sum(1, keepdim=True))
-            )
-            .sum(1)
-            .mean()
+        "the logits smoothed": lambda z, y, eps: losses((1 - eps) * z + eps / z.shape[1], y).mean(),
+        "divided by N twice": lambda z, y, eps: (
+            ((1 - eps) * losses(z, y) - eps * log_p(z).mean(1)).mean() / len(y) if eps else losses(z, y).mean()
         ),
-        "the logits smoothed": lambda z, y, eps: F.cross_entropy((1 - eps) * z + eps / z.shape[1], y),
+        "uniform over the samples": lambda z, y, eps: (1 - eps) * losses(z, y).mean() - eps * log_p(z).sum() / len(z),
+        "no gradient": lambda z, y, eps: ((1 - eps) * losses(z, y) - eps * log_p(z).mean(1)).mean().detach(),
+        "the probabilities smoothed": lambda z, y, eps: -torch.log((1 - eps) * at(p(z), y) + eps / z.shape[1]).mean(),
     },
     "cross_entropy_weighted": {
-        "divided by N": lambda z, y, w: (w[y] * picked(z, y)).mean(),
-        "divided by the sum of the class weights": lambda z, y, w: (w[y] * picked(z, y)).sum() / w.sum(),
-        "not divided": lambda z, y, w: (w[y] * picked(z, y)).sum(),
-        "not weighted": lambda z, y, w: F.cross_entropy(z, y),
-        "weights on the logits": lambda z, y, w: F.cross_entropy(z * w, y),
-        "weights inside the log": lambda z, y, w: -torch.log(w[y] * torch.exp(-picked(z, y))).mean(),
-        "PyTorch with probabilities": lambda z, y, w: F.cross_entropy(z, one_hot(z, y), w),
-        "divided twice": lambda z, y, w: F.cross_entropy(z, y, w) / len(y),
+        "the missing minus": lambda z, y, w: -(w[y] * losses(z, y)).sum() / w[y].sum(),
+        "the weight of the position": lambda z, y, w: (w[: len(y)] * losses(z, y)[: len(w)]).sum() / w[y].sum(),
+        "weights squared": lambda z, y, w: (w[y] ** 2 * losses(z, y)).sum() / w[y].sum(),
+        "one over the weights": lambda z, y, w: (losses(z, y) / w[y]).sum() / (1 / w[y]).sum(),
+        "unstable": lambda z, y, w: (w[y] * -torch.log(at(p(z), y))).sum() / w[y].sum(),
+        "weights over their mean": lambda z, y, w: (w[y] / w.mean() * losses(z, y)).mean(),
     },
     "cross_entropy_python_sum": {
-        "not divided": lambda z, y: sum(picked(z, y)),
-        "missing minus": lambda z, y: sum(-picked(z, y)) / len(y),
-        "divided by N K": lambda z, y: sum(picked(z, y)) / z.numel(),
+        "a mean of PyTorch's": lambda z, y: losses(z, y).mean(),
+        "the first left out": lambda z, y: sum(losses(z, y)[1:]) / len(y),
+        "a softmax too many": lambda z, y: sum(losses(p(z), y)) / len(y),
     },
     "cross_entropy_torch_sum": {
-        "not divided": lambda z, y: torch.sum(picked(z, y)),
-        "missing minus": lambda z, y: torch.sum(-picked(z, y)) / len(y),
-        "divided by N K": lambda z, y: torch.sum(picked(z, y)) / z.numel(),
+        "a loop": lambda z, y: torch.stack([losses(z[n : n + 1], y[n : n + 1]) for n in range(len(y))]).sum() / len(y),
+        "a list of numbers": lambda z, y: torch.sum(torch.tensor([loss.item() for loss in losses(z, y)])) / len(y),
+        "a softmax too many": lambda z, y: torch.sum(losses(p(z), y)) / len(y),
     },
     "one_hot_bytes": {
-        "swapped": lambda N, K: (4 * N * K, 8 * N),
-        "int64 rows": lambda N, K: (8 * N, 8 * N * K),
-        "elements, not bytes": lambda N, K: (N, N * K),
-        "one number": lambda N, K: 4 * N * K,
-        "bits": lambda N, K: (64 * N, 32 * N * K),
+        "N and K swapped": lambda N, K: (8 * K, 4 * N * K),
+        "both for a row": lambda N, K: (8, 4 * K),
+        "megabytes": lambda N, K: (8 * N / 1e6, 4 * N * K / 1e6),
+        "indices beside the rows": lambda N, K: (8 * N, 8 * N + 4 * N * K),
+        "a class less": lambda N, K: (8 * N, 4 * N * (K - 1)),
     },
     "cross_entropy_one_hot": {
-        "missing minus": lambda log_p, y: (one_hot(log_p, y) * log_p).sum(1).mean(),
-        "mean over N K": lambda log_p, y: -(one_hot(log_p, y) * log_p).mean(),
-        "sum for mean": lambda log_p, y: -(one_hot(log_p, y) * log_p).sum(),
-        "the matrix product": one_hot_from_int,
-        "a second log": lambda log_p, y: -(one_hot(log_p, y) * torch.log(log_p)).sum(1).mean(),
-        "the class number for its indicator": lambda log_p, y: -(y[:, None] * log_p).sum(1).mean(),
-        "both the label and its absence": lambda log_p, y: F.binary_cross_entropy(log_p.exp(), one_hot(log_p, y)),
+        "classes counted from 1": lambda log_p, y: -at(log_p, y - 1).mean(),
+        "a softmax too many": lambda log_p, y: losses(torch.exp(log_p), y).mean(),
+        "no gradient": lambda log_p, y: -(hot(log_p, y) * log_p).sum(1).mean().detach(),
+        "the losses of single samples": lambda log_p, y: -(hot(log_p, y) * log_p).sum(1),
+        "as many columns as the largest label": lambda log_p, y: (
+            -(torch.eye(int(y.max()) + 1)[y] * log_p).sum(1).mean()
+        ),
     },
     "cross_entropy_gather": {
-        "multiplied after all": lambda log_p, y: -(one_hot(log_p, y) * log_p).sum(1).mean(),
-        "missing minus": lambda log_p, y: log_p.gather(1, y[:, None]).mean(),
-        "sum for mean": lambda log_p, y: -log_p.gather(1, y[:, None]).sum(),
-        "every column": lambda log_p, y: -log_p[:, y].mean(),
-        "along the samples": lambda log_p, y: -log_p.gather(0, y[:, None]).mean(),
-        "a column too many": lambda log_p, y: -log_p.gather(1, y[:, None]).mean(0),
+        "a second log": lambda log_p, y: -torch.log(at(log_p, y)).mean(),
+        "no gradient": lambda log_p, y: -at(log_p.detach(), y).mean(),
+        "the losses of single samples": lambda log_p, y: -at(log_p, y),
+        "a look-up after exp": lambda log_p, y: -at(torch.exp(log_p), y).mean(),
+        "a finite floor": lambda log_p, y: -(hot(log_p, y) * log_p.clamp(min=-1)).sum(1).mean(),
     },
-    "predict_cross_entropy_ratio": {"zero": lambda: 0, "in words": lambda: "many", "nothing": lambda: None},
-    "predict_one_hot_ratio": {"negative": lambda: -3, "infinite": lambda: math.inf},
 }
 
 
@@ -180,7 +152,55 @@ def test_a_wrong_function_fails(named, name, mistake):
 
 
 def test_every_exercise_has_wrong_functions():
-    assert set(WRONG) == set(NAMES)
+    assert set(WRONG) == set(WRITTEN)
+
+
+def by_autograd(z, y):
+    """Let PyTorch differentiate."""
+    z = z.clone().requires_grad_()
+    return torch.autograd.grad(losses(z, y).mean(), z)[0]
+
+
+def by_backward(z, y):
+    """Let PyTorch differentiate, and read the leaf."""
+    z = z.clone().requires_grad_()
+    losses(z, y).mean().backward()
+    return z.grad
+
+
+BORROWED = [
+    ("softmax", lambda z: torch.softmax(z.double(), 1)),
+    ("softmax", lambda z: torch.nn.Softmax(1)(z)),
+    ("softmax", lambda z: z.log_softmax(1).exp()),
+    ("softmax", lambda z: torch.exp(z - torch.logsumexp(z, 1, keepdim=True))),
+    ("softmax", lambda z: F.softmin(-z, 1)),
+    ("logsumexp", lambda z: torch.logsumexp(z, dim=-1)),
+    ("logsumexp", lambda z: torch.special.logsumexp(z, 1)),
+    ("logsumexp", lambda z: z[:, 0] - F.log_softmax(z, 1)[:, 0]),
+    ("cross_entropy_index", F.cross_entropy),
+    ("cross_entropy_index", lambda z, y: F.nll_loss(log_p(z), y)),
+    ("cross_entropy_index", lambda z, y: -at(torch.log_softmax(z, 1), y).mean()),
+    ("cross_entropy_gradient", by_autograd),
+    ("cross_entropy_gradient", by_backward),
+    ("cross_entropy_gradient", lambda z, y: torch.func.grad(lambda z: losses(z, y).mean())(z)),
+    ("cross_entropy_gradient", lambda z, y: (torch.softmax(z, 1) - hot(z, y)) / len(y)),
+    ("cross_entropy_smoothed", lambda z, y, eps: F.cross_entropy(z, y, label_smoothing=eps)),
+    ("cross_entropy_smoothed", lambda z, y, eps: F.cross_entropy(z, (1 - eps) * hot(z, y) + eps / z.shape[1])),
+    ("cross_entropy_weighted", F.cross_entropy),
+    ("cross_entropy_python_sum", lambda z, y: sum(F.cross_entropy(z, y, reduction="none")) / len(y)),
+    ("cross_entropy_torch_sum", lambda z, y: torch.sum(F.cross_entropy(z, y, reduction="none")) / len(y)),
+    ("cross_entropy_one_hot", lambda log_p, y: F.cross_entropy(log_p, hot(log_p, y))),
+    ("cross_entropy_gather", F.nll_loss),
+]
+
+
+@pytest.mark.parametrize("number", range(len(BORROWED)))
+def test_what_the_lesson_asks_for_is_not_to_be_called(named, number):
+    name, function = BORROWED[number]
+    report = check(named(name, function))
+    assert report.state == "failed"
+    assert report.points == 0
+    assert "asks you to write" in repr(report)
 
 
 def softmax_by_loops(z):
@@ -200,12 +220,29 @@ def softmax_in_place(z):
     return z
 
 
+def softmax_in_numpy(z):
+    """Leave PyTorch for a while."""
+    e = np.exp(z.numpy() - z.numpy().max(axis=1, keepdims=True))
+    return torch.from_numpy(e / e.sum(axis=1, keepdims=True))
+
+
+def softmax_of_numbers(z):
+    """Use Python's numbers alone."""
+    rows = []
+    for row in z.tolist():
+        powers = [math.exp(value - max(row)) for value in row]
+        rows.append([power / sum(powers) for power in powers])
+    return rows
+
+
 def logsumexp_folded(z):
     """Add the classes up two at a time."""
-    total = z[:, 0]
-    for k in range(1, z.shape[1]):
-        total = torch.logaddexp(total, z[:, k])
-    return total
+    return functools.reduce(torch.logaddexp, z.unbind(1))
+
+
+def logsumexp_by_rows(z):
+    """Take the rows one at a time."""
+    return torch.stack([row.max() + (row - row.max()).exp().sum().log() for row in z])
 
 
 def cross_entropy_by_loops(z, y):
@@ -216,60 +253,158 @@ def cross_entropy_by_loops(z, y):
     return total / len(y)
 
 
-def gradient_by_autograd(z, y):
-    """Let PyTorch differentiate."""
-    z = z.clone().requires_grad_()
-    return torch.autograd.grad(F.cross_entropy(z, y), z)[0]
+def cross_entropy_in_place(z, y):
+    """Shift the logits where they are, and make them log-probabilities."""
+    z -= z.max(1, keepdim=True).values
+    z -= torch.log(torch.exp(z).sum(1, keepdim=True))
+    return -z.gather(1, y.unsqueeze(-1)).squeeze(-1).mean()
+
+
+def cross_entropy_in_numpy(z, y):
+    """Return a NumPy number in float64."""
+    z = z.numpy().astype(np.float64)
+    shifted = z - z.max(1, keepdims=True)
+    return (np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(y)), y.numpy()]).sum() / len(y)
+
+
+def gradient_in_numpy(z, y):
+    """Scatter the ones with NumPy."""
+    gradient = np.array(softmax_in_numpy(z))
+    np.subtract.at(gradient, (np.arange(len(y)), y.numpy()), 1)
+    return gradient / len(y)
+
+
+def gradient_by_loops(z, y):
+    """Write entry by entry."""
+    gradient = torch.empty_like(z)
+    for n in range(len(z)):
+        for k in range(z.shape[1]):
+            gradient[n, k] = (p(z)[n, k] - (1 if y[n] == k else 0)) / len(z)
+    return gradient
 
 
 def smoothed_target(z, y, eps):
     """Build the target and let it meet the log-probabilities, in float64."""
     q = ((1 - eps) * F.one_hot(y, z.shape[1]) + eps / z.shape[1]).double()
-    return -torch.einsum("nk,nk->n", q, F.log_softmax(z.double(), 1)).mean()
+    return -torch.einsum("nk,nk->n", q, log_p(z.double())).mean()
+
+
+def added_in_a_loop(z, y):
+    """Add Python's numbers up."""
+    total = 0.0
+    for loss in losses(z.double(), y).tolist():
+        total += loss
+    return total / len(y)
+
+
+def one_hot_by_scatter(log_p, y):
+    """Write the ones with scatter_."""
+    q = torch.zeros_like(log_p).scatter_(1, y.unsqueeze(1), 1.0)
+    return torch.sum(-q * log_p) / log_p.size(0)
 
 
 RIGHT = {
     "softmax": [
-        lambda z: torch.softmax(z.double(), 1),
-        lambda z: torch.exp(z - torch.logsumexp(z, 1, keepdim=True)),
+        lambda z: p(z.double()),
+        lambda z: p(z.double()).float(),
+        lambda z: torch.exp(z - logsumexp_folded(z)[:, None]),
+        lambda z: (
+            torch.einsum("nk,n->nk", torch.exp(z - z.amax(1)[:, None]), 1 / torch.exp(z - lse(z)[:, None]).sum(1))
+            / torch.exp(z - z.amax(1)[:, None]).sum(1)[:, None]
+        ),
         softmax_by_loops,
         softmax_in_place,
+        softmax_in_numpy,
+        softmax_of_numbers,
     ],
     "logsumexp": [
-        lambda z: torch.logsumexp(z, dim=-1),
-        lambda z: torch.logsumexp(z.double(), 1),
+        lambda z: lse(z.double()),
+        lambda z: lse(z.double()).float(),
         lambda z: z.max(1).values + torch.log(torch.exp(z - z.max(1, keepdim=True).values).sum(1)),
+        lambda z: (z.amax(1, keepdim=True) + (z - z.amax(1, keepdim=True)).exp().sum(1, keepdim=True).log()).squeeze(1),
+        lambda z: z.detach().amax(1) + torch.log(torch.exp(z - z.detach().amax(1, keepdim=True)).sum(1)),
+        lambda z: z[:, 0] + lse(z - z[:, :1]),
         logsumexp_folded,
+        logsumexp_by_rows,
     ],
     "cross_entropy_index": [
-        F.cross_entropy,
-        lambda z, y: -torch.log_softmax(z.double(), 1)[torch.arange(len(y)), y].mean(),
-        lambda z, y: -torch.einsum("nk,nk->", F.one_hot(y, z.shape[1]).float(), torch.log_softmax(z, 1)) / len(y),
+        lambda z, y: losses(z.double(), y).mean(),
+        lambda z, y: -torch.einsum("nk,nk->", F.one_hot(y, z.shape[1]).float(), log_p(z)) / len(y),
+        lambda z, y: (lse(z) - z[torch.arange(len(z)), y]).sum() / z.shape[0],
+        lambda z, y: lse(z - at(z, y)[:, None]).mean(),
         cross_entropy_by_loops,
+        cross_entropy_in_place,
     ],
     "cross_entropy_gradient": [
-        lambda z, y: (torch.softmax(z, 1) - one_hot(z, y)) / len(y),
-        gradient_by_autograd,
+        lambda z, y: (p(z) - hot(z, y)) / len(y),
+        lambda z, y: (p(z.double()) - F.one_hot(y, z.shape[1])) / z.size(0),
+        lambda z, y: (p(z) - (torch.arange(z.shape[1]) == y[:, None]).float()).div(len(z)),
+        lambda z, y: p(z).scatter_add_(1, y[:, None], -torch.ones(len(y), 1)) / len(y),
+        gradient_in_numpy,
+        gradient_by_loops,
     ],
     "cross_entropy_smoothed": [
-        lambda z, y, eps: F.cross_entropy(z, y, label_smoothing=eps),
         smoothed_target,
+        lambda z, y, eps: (1 - eps) * losses(z, y).mean() - eps * log_p(z).mean(),
+        lambda z, y, eps: (lse(z) - (1 - eps) * at(z, y) - eps * z.mean(1)).mean(),
+        lambda z, y, eps: -(((1 - eps) * hot(z, y) + eps / z.shape[1]) * log_p(z)).sum() / len(z),
+        lambda z, y, eps: (
+            -sum(((1 - eps) * row[k] + eps / len(row) * sum(row)) for row, k in zip(log_p(z), y.tolist(), strict=True))
+            / len(y)
+        ),
     ],
     "cross_entropy_weighted": [
-        F.cross_entropy,
-        lambda z, y, w: torch.einsum("n,n->", w[y] / w[y].sum(), picked(z, y)),
-        lambda z, y, w: (w.double()[y] * picked(z.double(), y)).sum() / w.double()[y].sum(),
+        lambda z, y, w: torch.einsum("n,n->", w[y] / w[y].sum(), losses(z, y)),
+        lambda z, y, w: (w.double()[y] * losses(z.double(), y)).sum() / w.double()[y].sum(),
+        lambda z, y, w: -(hot(z, y) * w * log_p(z)).sum() / (hot(z, y) * w).sum(),
+        lambda z, y, w: (w[y] * losses(z, y)).mean() / w[y].mean(),
+        lambda z, y, w: sum(w[k] * loss for k, loss in zip(y, losses(z, y), strict=True)) / sum(w[k] for k in y),
+        lambda z, y, w: w.gather(0, y) @ losses(z, y) / w.gather(0, y).sum(),
+    ],
+    "cross_entropy_python_sum": [
+        lambda z, y: sum(losses(z, y)) / len(y),
+        lambda z, y: sum(losses(z, y).tolist()) / len(y),
+        lambda z, y: sum([loss.item() for loss in losses(z, y)]) / z.shape[0],
+        lambda z, y: sum(losses(z, y).double()) / len(y),
+        lambda z, y: sum(losses(z, y).numpy()) / len(y),
+        lambda z, y: torch.tensor(sum(loss / len(y) for loss in losses(z, y).tolist())),
+        lambda z, y: -sum(log_p(z)[n, y[n]] for n in range(len(y))) / len(y),
+        added_in_a_loop,
+        cross_entropy_by_loops,
+    ],
+    "cross_entropy_torch_sum": [
+        lambda z, y: losses(z, y).sum() / len(y),
+        lambda z, y: torch.sum(losses(z.double(), y)).item() / len(y),
+        lambda z, y: torch.sum(losses(z.double(), y), dim=0).float() / y.numel(),
+        lambda z, y: torch.sum(-F.one_hot(y, z.shape[1]) * log_p(z)) / len(z),
+        lambda z, y: torch.einsum("n->", losses(z, y)) / len(y),
+        cross_entropy_in_place,
+        cross_entropy_in_numpy,
     ],
     "cross_entropy_one_hot": [
         lambda log_p, y: -(torch.eye(log_p.shape[1])[y] * log_p).sum() / len(y),
-        lambda log_p, y: -torch.einsum("nk,nk->n", one_hot(log_p, y), log_p).mean(),
+        lambda log_p, y: -torch.einsum("nk,nk->n", F.one_hot(y, log_p.shape[1]).float(), log_p).mean(),
+        lambda log_p, y: -(hot(log_p, y).double() * log_p.double()).sum(1).mean(),
+        lambda log_p, y: -torch.trace(hot(log_p, y) @ log_p.T) / len(y),
+        lambda log_p, y: -torch.where(torch.arange(log_p.shape[1]) == y[:, None], log_p, 0).sum(1).mean(),
+        one_hot_by_scatter,
     ],
     "cross_entropy_gather": [
-        F.nll_loss,
         lambda log_p, y: -log_p[torch.arange(len(y)), y].mean(),
+        lambda log_p, y: -torch.gather(log_p.double(), 1, y.unsqueeze(1)).squeeze().mean(),
+        lambda log_p, y: -torch.take_along_dim(log_p, y[:, None], 1).sum() / len(y),
         lambda log_p, y: -torch.stack([row[k] for row, k in zip(log_p, y, strict=True)]).mean(),
+        lambda log_p, y: -sum(log_p[n, k] for n, k in enumerate(y)) / len(y),
+        lambda log_p, y: -log_p[:, y].diagonal().mean(),
+        lambda log_p, y: -log_p.flatten()[torch.arange(len(y)) * log_p.shape[1] + y].mean(),
     ],
-    "one_hot_bytes": [lambda N, K: [N * 8, N * K * 4], lambda N, K: torch.tensor([8 * N, 4 * N * K])],
+    "one_hot_bytes": [
+        lambda N, K: [N * 8, N * K * 4],
+        lambda N, K: torch.tensor([8 * N, 4 * N * K]),
+        lambda N, K: np.array([N, N * K]) * [8, 4],
+        lambda N, K: (N * 64 / 8, N * K * 32 / 8),
+        lambda N, K: (N * torch.int64.itemsize, N * K * torch.float32.itemsize),
+    ],
 }
 
 
@@ -277,3 +412,7 @@ RIGHT = {
 def test_a_right_function_in_another_style_passes(named, name, number):
     report = check(named(name, RIGHT[name][number]))
     assert report.passed, report
+
+
+def test_every_exercise_has_other_styles():
+    assert set(RIGHT) == set(WRITTEN)
