@@ -50,7 +50,7 @@ def test_round_trip(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["a\udcffb", "\ud83d\ude00", "nul\0here", "'; DROP TABLE runs; --", "é/日本", "\u202eAnn"]
+    "name", ["a\udcffb", "\ude00\ud83d", "nul\0here", "'; DROP TABLE runs; --", "é/日本", "\u202eAnn"]
 )
 def test_names_come_out_as_they_went_in(tmp_path, name):
     record = replace(

@@ -67,7 +67,8 @@ def opened(path: Path) -> sqlite3.Connection:
             _inspect(made, path)
         (blank,) = made.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()
         made.execute("PRAGMA journal_mode = WAL")
-        made.execute("PRAGMA synchronous = NORMAL")
+        made.execute("PRAGMA synchronous = NORMAL")  # the disk is waited for at checkpoints alone
+        made.execute("PRAGMA wal_autocheckpoint = 4000")
         if blank:
             made.executescript(
                 f"BEGIN; {TABLES} PRAGMA application_id = {MINE}; PRAGMA user_version = {SCHEMA}; COMMIT;"
