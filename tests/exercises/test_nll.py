@@ -1,5 +1,6 @@
 """The exercises of lesson 05: its solutions pass, what people really write wrong does not."""
 
+import functools
 import math
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 import torch.nn.functional as F
 
 from lossbook.exercises import check
+from lossbook.exercises.nll import EXERCISES
+from lossbook.losses import cross_entropy, nll_loss, poisson_nll_loss
 
 NAMES = (
     "nll_by_index",
@@ -34,104 +37,61 @@ def picked(log_p, y):
     return log_p[torch.arange(len(y)), y]
 
 
-def masked(log_p, y, index):
-    return picked(log_p, y.where(y != index, 0)) * (y != index)
-
-
-def stirling(y):
-    return torch.where(y > 1, y * y.log() - y + 0.5 * (2 * math.pi * y).log(), 0)
+def by_loop(log_p, y):
+    return -torch.stack([row[k] for row, k in zip(log_p, y, strict=True)]).mean()
 
 
 WRONG = {
-    "no minus": ("nll_by_index", lambda log_p, y: picked(log_p, y).mean()),
-    "sum for mean": ("nll_by_index", lambda log_p, y: -picked(log_p, y).sum()),
-    "a second logarithm": ("nll_by_index", lambda log_p, y: -picked(log_p, y).exp().add(1e-9).log().mean()),
     "the exponential": ("nll_by_index", lambda log_p, y: -picked(log_p, y).exp().mean()),
-    "whole columns picked": ("nll_by_index", lambda log_p, y: -log_p[:, y].mean()),
     "the largest and not the right one": ("nll_by_index", lambda log_p, y: -log_p.amax(1).mean()),
     "gathered along the samples": ("nll_by_index", lambda log_p, y: -log_p.gather(0, y[None] % len(y)).mean()),
-    "divided by the number of entries": ("nll_by_index", lambda log_p, y: -picked(log_p, y).sum() / log_p.numel()),
-    "one-hot product": (
-        "nll_by_index",
-        lambda log_p, y: -(F.one_hot(y, log_p.shape[1]) * log_p).sum(1).mean(),
-    ),
     "a softmax of its own": ("nll_by_index", lambda log_p, y: -picked(log_p.softmax(1), y).mean()),
-    "nothing ignored": ("nll_ignoring", lambda log_p, y, index: -picked(log_p, y.clamp(min=0)).mean()),
-    "divided by all": ("nll_ignoring", lambda log_p, y, index: -masked(log_p.nan_to_num(), y, index).mean()),
-    "nan times 0": (
+    "rows picked by class": ("nll_by_index", lambda log_p, y: -log_p[y].mean()),
+    "one class further": ("nll_by_index", lambda log_p, y: -picked(log_p, (y + 1) % log_p.shape[1]).mean()),
+    "the last sample forgotten": ("nll_by_index", lambda log_p, y: -picked(log_p, y)[:-1].sum() / len(y)),
+    "always 0": ("nll_ignoring", lambda log_p, y, index: -picked(log_p[y != 0], y[y != 0].clamp(min=0)).mean()),
+    "what lies above the index": (
         "nll_ignoring",
-        lambda log_p, y, index: -masked(log_p, y, index).sum() / (y != index).sum(),
+        lambda log_p, y, index: -picked(log_p[y > index], y[y > index]).mean(),
     ),
-    "always −100": ("nll_ignoring", lambda log_p, y, index: F.nll_loss(log_p, y)),
-    "always 0": ("nll_ignoring", lambda log_p, y, index: F.nll_loss(log_p, y.clamp(min=0), ignore_index=0)),
-    "0 where nothing counts": (
-        "nll_ignoring",
-        lambda log_p, y, index: F.nll_loss(log_p, y, ignore_index=index).nan_to_num(),
-    ),
-    "ignored and counted exchanged": (
-        "nll_ignoring",
-        lambda log_p, y, index: -picked(log_p[y == index], y[y == index].clamp(min=0)).mean(),
-    ),
-    "weights averaged by N": ("nll_class_weights", lambda log_p, y, w: -(w[y] * picked(log_p, y)).mean()),
-    "divided by the sum of all weights": (
-        "nll_class_weights",
-        lambda log_p, y, w: -(w[y] * picked(log_p, y)).sum() / w.sum(),
-    ),
-    "weights of samples, not classes": (
-        "nll_class_weights",
-        lambda log_p, y, w: -(w[: len(y)] * picked(log_p, y)[: len(w)]).sum() / w.sum(),
-    ),
-    "the sum": ("nll_class_weights", lambda log_p, y, w: -(w[y] * picked(log_p, y)).sum()),
-    "not weighted": ("nll_class_weights", lambda log_p, y, w: -picked(log_p, y).mean()),
+    "the sum of what counts": ("nll_ignoring", lambda log_p, y, index: -picked(log_p[y != index], y[y != index]).sum()),
     "weights inside the log": (
         "nll_class_weights",
         lambda log_p, y, w: -(picked(log_p, y) + w[y].log()).mean(),
     ),
-    "the mean of the places": ("nll_dense", lambda log_p, y: F.nll_loss(log_p, y)),
-    "classes last": ("nll_dense", lambda log_p, y: -log_p.gather(-1, y.unsqueeze(-1)).squeeze(-1)),
-    "the dimension of 1 kept": ("nll_dense", lambda log_p, y: -log_p.gather(1, y.unsqueeze(1))),
-    "every 1 squeezed away": ("nll_dense", lambda log_p, y: -log_p.gather(1, y.unsqueeze(1)).squeeze()),
-    "flattened without a permutation": (
-        "nll_dense",
-        lambda log_p, y: -picked(log_p.reshape(-1, log_p.shape[1]), y.reshape(-1)).reshape(y.shape),
+    "weights normalised, then the mean": (
+        "nll_class_weights",
+        lambda log_p, y, w: -(w[y] / w.sum() * picked(log_p, y)).mean(),
     ),
-    "no minus in the picture": ("nll_dense", lambda log_p, y: log_p.gather(1, y.unsqueeze(1)).squeeze(1)),
-    "the mean of batch perplexities": (
-        "corpus_perplexity",
-        lambda batches: sum(b.mean().exp() for b in batches) / len(batches),
-    ),
-    "the mean of batch means": (
-        "corpus_perplexity",
-        lambda batches: torch.exp(sum(b.mean() for b in batches) / len(batches)),
-    ),
-    "the mean of exponentials": ("corpus_perplexity", lambda batches: torch.cat(batches).exp().mean()),
-    "base two for nats": ("corpus_perplexity", lambda batches: torch.cat(batches).mean().exp2()),
-    "no exponential": ("corpus_perplexity", lambda batches: torch.cat(batches).mean()),
-    "divided by batches": (
-        "corpus_perplexity",
-        lambda batches: torch.exp(sum(b.sum() for b in batches) / len(batches)),
-    ),
-    "the probability": ("corpus_perplexity", lambda batches: torch.exp(-torch.cat(batches).mean())),
-    "PyTorch's default": ("poisson_nll", lambda z, y: F.poisson_nll_loss(z, y)),
-    "Stirling": ("poisson_nll", lambda z, y: (z.exp() - y * z + stirling(y)).mean()),
-    "log (y − 1)!": ("poisson_nll", lambda z, y: (z.exp() - y * z + torch.lgamma(y.clamp(min=0.5))).mean()),
-    "the log-rate taken for a rate": ("poisson_nll", lambda z, y: (z - y * z.log() + torch.lgamma(y + 1)).mean()),
+    "weights divided out": ("nll_class_weights", lambda log_p, y, w: -(picked(log_p, y) / w[y]).sum() / w[y].sum()),
+    "probabilities of the places": ("nll_dense", lambda log_p, y: -log_p.exp().gather(1, y.unsqueeze(1)).squeeze(1)),
+    "flat": ("nll_dense", lambda log_p, y: -log_p.gather(1, y.unsqueeze(1)).flatten()),
+    "the last batch alone": ("corpus_perplexity", lambda batches: batches[-1].mean().exp()),
+    "the sum of all tokens": ("corpus_perplexity", lambda batches: torch.cat(batches).sum().exp()),
+    "one token too many": ("corpus_perplexity", lambda batches: (torch.cat(batches).sum() / 6).exp()),
     "the factorial's sign": ("poisson_nll", lambda z, y: (z.exp() - y * z - torch.lgamma(y + 1)).mean()),
-    "the factorial without a log": ("poisson_nll", lambda z, y: (z.exp() - y * z + torch.lgamma(y + 1).exp()).mean()),
-    "the log-likelihood": ("poisson_nll", lambda z, y: (y * z - z.exp() - torch.lgamma(y + 1)).mean()),
-    "the sum of the counts": ("poisson_nll", lambda z, y: (z.exp() - y * z + torch.lgamma(y + 1)).sum()),
     "the squared error of the rate": ("poisson_nll", lambda z, y: ((z.exp() - y) ** 2).mean()),
-    "a running sum, not divided": ("nll_python_sum", lambda log_p, y: sum(-picked(log_p, y))),
-    "divided by the entries": ("nll_torch_sum", lambda log_p, y: -picked(log_p, y).sum() / log_p.numel()),
-    "the log of a softmax": ("nll_apart", lambda z, y: F.nll_loss(z.softmax(1).log(), y)),
-    "a small number inside the log": ("nll_apart", lambda z, y: F.nll_loss((z.softmax(1) + 1e-9).log(), y)),
-    "no log-softmax": ("nll_apart", lambda z, y: F.nll_loss(z, y)),
-    "no log": ("nll_apart", lambda z, y: F.nll_loss(z.softmax(1), y)),
-    "softmax along the samples": ("nll_apart", lambda z, y: F.nll_loss(z.log_softmax(0), y)),
-    "log-sum-exp as on paper": ("nll_apart", lambda z, y: (z.exp().sum(1).log() - picked(z, y)).mean()),
-    "softmax first": ("nll_apart", lambda z, y: F.cross_entropy(z.softmax(1), y)),
+    "each count's own loss": ("poisson_nll", lambda z, y: z.exp() - y * z + torch.lgamma(y + 1)),
+    "log (y + 1)!": ("poisson_nll", lambda z, y: (z.exp() - y * z + torch.lgamma(y + 2)).mean()),
+    "averaged in NumPy, not added up": (
+        "nll_python_sum",
+        lambda log_p, y: float(np.mean(-log_p.numpy()[np.arange(len(y)), y.numpy()])),
+    ),
+    "a loop": ("nll_torch_sum", lambda log_p, y: by_loop(log_p, y)),
+    "a list handed to torch": (
+        "nll_torch_sum",
+        lambda log_p, y: torch.tensor([-log_p[n, k] for n, k in enumerate(y.tolist())]).sum() / len(y),
+    ),
+    "no log": ("nll_apart", lambda z, y: -picked(z.softmax(1), y).mean()),
+    "the gap clamped": ("nll_apart", lambda z, y: -picked(z.clamp(-80, 80).log_softmax(1), y).mean()),
+    "the loss of each sample": ("nll_apart", lambda z, y: -picked(z.log_softmax(1), y)),
     "a prediction of nothing": ("predict_nll_ratio", lambda: 0),
     "a prediction in words": ("predict_nll_operations", lambda: "two"),
+}
+WRONG |= {
+    f"{item.function}: {wrong.name}": (item.function, wrong.wrong)
+    for item in EXERCISES
+    for wrong in item.misconceptions
 }
 
 
@@ -142,10 +102,6 @@ def test_a_wrong_function_fails(named, mistake):
     assert report.state == "failed", report
     assert report.points == 0
     assert all(failure.note or name.startswith("predict_") for failure in report.failures)
-
-
-def by_loop(log_p, y):
-    return -torch.stack([row[k] for row, k in zip(log_p, y, strict=True)]).mean()
 
 
 def in_place(log_p, y):
@@ -168,36 +124,126 @@ def own_log_softmax(z, y):
     return (shifted.exp().sum(1).log() - picked(shifted, y)).mean()
 
 
+def own_in_float64(z, y):
+    z = z.double()
+    z -= z.detach().amax(1, keepdim=True)
+    return (z.exp().sum(1).log() - picked(z, y)).mean().float()
+
+
+def where_counted(log_p, y, index):
+    counted = y != index
+    each = torch.where(counted, picked(log_p, y.masked_fill(~counted, 0)), 0)
+    return -each.sum() / counted.sum()
+
+
+def counted_in_numpy(log_p, y, index):
+    log_p, y = log_p.numpy().astype(np.float64), y.numpy()
+    counted = y != index
+    return -np.mean(log_p[counted, y[counted]])
+
+
+def weighted_loop(log_p, y, w):
+    above = below = 0.0
+    for row, k in zip(log_p, y, strict=True):
+        above = above - w[k] * row[k]
+        below += w[k].item()
+    return above / below
+
+
+def dense_by_one_hot(log_p, y):
+    hot = F.one_hot(y, log_p.shape[1]).movedim(-1, 1)
+    return -(hot * log_p).sum(1)
+
+
+def dense_by_grid(log_p, y):
+    places = torch.meshgrid(*[torch.arange(size) for size in y.shape], indexing="ij")
+    return -log_p[places[0], y, *places[1:]]
+
+
+def dense_in_place(log_p, y):
+    loss = torch.empty(y.shape)
+    for k in range(log_p.shape[1]):
+        loss[y == k] = -log_p[:, k][y == k]
+    return loss
+
+
+def running_perplexity(batches):
+    mean, tokens = 0.0, 0
+    for batch in batches:
+        for loss in batch.tolist():
+            tokens += 1
+            mean += (loss - mean) / tokens
+    return math.exp(mean)
+
+
+def summed_in_a_loop(log_p, y):
+    total = 0
+    for loss in -log_p.gather(1, y[:, None]).squeeze(1):
+        total += loss
+    return total / len(y)
+
+
 RIGHT = {
     "two index tensors": ("nll_by_index", lambda log_p, y: -picked(log_p, y).mean()),
     "a loop": ("nll_by_index", by_loop),
     "in place": ("nll_by_index", in_place),
     "in float64": ("nll_by_index", lambda log_p, y: -picked(log_p.double(), y).mean()),
+    "in float64 and back": ("nll_by_index", lambda log_p, y: -picked(log_p.double(), y).mean().float()),
+    "a mask of one-hot": ("nll_by_index", lambda log_p, y: -log_p[F.one_hot(y, log_p.shape[1]).bool()].mean()),
+    "einsum with ones": (
+        "nll_by_index",
+        lambda log_p, y: -torch.einsum("n,n->", torch.ones(len(y)), picked(log_p, y)) / len(y),
+    ),
     "take along a dimension": (
         "nll_by_index",
         lambda log_p, y: -torch.take_along_dim(log_p, y[:, None], 1).sum() / y.numel(),
     ),
     "the diagonal": ("nll_by_index", lambda log_p, y: -log_p[:, y].diagonal().mean()),
-    "torch.where": (
+    "torch.where": ("nll_ignoring", where_counted),
+    "the mean of a selection": (
         "nll_ignoring",
-        lambda log_p, y, index: (
-            -torch.where(y != index, picked(log_p, y.masked_fill(y == index, 0)), 0).sum() / (y != index).sum()
-        ),
+        lambda log_p, y, index: -picked(log_p[y != index], y[y != index]).mean(),
     ),
     "a loop over those that count": ("nll_ignoring", counted_loop),
-    "PyTorch's": ("nll_ignoring", lambda log_p, y, index: F.nll_loss(log_p, y, ignore_index=index)),
+    "numpy, where no gradient is asked": ("nll_ignoring", counted_in_numpy),
+    "in float64, as a number": ("nll_ignoring", lambda log_p, y, index: where_counted(log_p.double(), y, index).item()),
     "einsum": (
         "nll_class_weights",
         lambda log_p, y, w: -torch.einsum("n,n->", w[y], picked(log_p, y)) / w[y].sum(),
     ),
-    "average of numpy": (
-        "nll_python_sum",
-        lambda log_p, y: float(np.mean(-log_p.numpy()[np.arange(len(y)), y.numpy()])),
+    "one-hot weights": (
+        "nll_class_weights",
+        lambda log_p, y, w: -(F.one_hot(y, len(w)) * w * log_p).sum() / (F.one_hot(y, len(w)) * w).sum(),
+    ),
+    "weights that add up to 1": (
+        "nll_class_weights",
+        lambda log_p, y, w: -((w[y] / w[y].sum()) @ picked(log_p, y)),
+    ),
+    "weights in a loop": ("nll_class_weights", weighted_loop),
+    "weights in float64": (
+        "nll_class_weights",
+        lambda log_p, y, w: weighted_loop(log_p.double(), y, w.double()).float(),
     ),
     "classes moved last": ("nll_dense", permuted),
     "squeezed by indexing": ("nll_dense", lambda log_p, y: -log_p.gather(1, y[:, None])[:, 0]),
+    "a dense one-hot": ("nll_dense", dense_by_one_hot),
+    "a grid of indices": ("nll_dense", dense_by_grid),
+    "class by class, in place": ("nll_dense", dense_in_place),
+    "a loop over samples": (
+        "nll_dense",
+        lambda log_p, y: torch.stack([-row.gather(0, k[None])[0] for row, k in zip(log_p, y, strict=True)]),
+    ),
     "all tokens at once": ("corpus_perplexity", lambda batches: torch.cat(batches).mean().exp()),
     "a number": ("corpus_perplexity", lambda batches: math.exp(np.concatenate([b.numpy() for b in batches]).mean())),
+    "a running mean": ("corpus_perplexity", running_perplexity),
+    "means weighted by their sizes": (
+        "corpus_perplexity",
+        lambda batches: math.e ** (sum(b.mean() * b.numel() for b in batches) / sum(b.numel() for b in batches)),
+    ),
+    "a product of powers, in float64": (
+        "corpus_perplexity",
+        lambda batches: torch.cat(batches).double().div(sum(map(len, batches))).exp().prod(),
+    ),
     "in bits": (
         "corpus_perplexity",
         lambda batches: (torch.cat(batches) / math.log(2)).mean().exp2(),
@@ -220,11 +266,52 @@ RIGHT = {
         "poisson_nll",
         lambda z, y: (z.double().exp() - y * z.double() + torch.lgamma(y.double() + 1)).mean(),
     ),
+    "counts in float64 and back": (
+        "poisson_nll",
+        lambda z, y: (z.double().exp() - y * z.double() + torch.lgamma(y.double() + 1)).float().mean(),
+    ),
+    "by way of the rate": (
+        "poisson_nll",
+        lambda z, y: (z.exp() - y * z.exp().log() + torch.special.gammaln(y + 1)).mean(),
+    ),
+    "powers of e, terms averaged apart": (
+        "poisson_nll",
+        lambda z, y: (math.e**z).mean() - (y * z).mean() + torch.lgamma(1 + y).mean(),
+    ),
     "log-sum-exp": ("nll_apart", lambda z, y: (torch.logsumexp(z, 1) - picked(z, y)).mean()),
     "a log-softmax of one's own": ("nll_apart", own_log_softmax),
-    "log-softmax twice": ("nll_apart", lambda z, y: F.cross_entropy(z.log_softmax(1), y)),
+    "a log-softmax in float64, in place": ("nll_apart", own_in_float64),
+    "log-softmax twice": ("nll_apart", lambda z, y: -picked(z.log_softmax(1).log_softmax(1), y).mean()),
+    "the functional log-softmax, transposed": ("nll_apart", lambda z, y: -F.log_softmax(z.T, 0)[y].diagonal().mean()),
+    "a loop over logits": (
+        "nll_apart",
+        lambda z, y: sum(row.logsumexp(0) - row[k] for row, k in zip(z, y, strict=True)) / len(y),
+    ),
+    "log-add-exp": (
+        "nll_apart",
+        lambda z, y: (functools.reduce(torch.logaddexp, z.unbind(1)) - picked(z, y)).mean(),
+    ),
     "Python's sum of rows": ("nll_python_sum", lambda log_p, y: sum(-picked(log_p, y)) / len(y)),
+    "Python's sum of floats": ("nll_python_sum", lambda log_p, y: -sum(picked(log_p, y).tolist()) / len(y)),
+    "Python's sum of NumPy's numbers": (
+        "nll_python_sum",
+        lambda log_p, y: -sum(log_p.numpy()[np.arange(len(y)), y.numpy()]) / len(y),
+    ),
+    "Python's sum of a generator": (
+        "nll_python_sum",
+        lambda log_p, y: sum(-log_p[n, k] for n, k in enumerate(y)) / len(y),
+    ),
+    "a for loop": ("nll_python_sum", summed_in_a_loop),
     "torch.sum first": ("nll_torch_sum", lambda log_p, y: -torch.sum(picked(log_p, y)) / len(y)),
+    "the method": ("nll_torch_sum", lambda log_p, y: log_p.gather(1, y[:, None]).sum().neg() / y.numel()),
+    "torch.sum in float64, as a number": (
+        "nll_torch_sum",
+        lambda log_p, y: (-torch.sum(picked(log_p, y), dtype=torch.float64) / len(y)).item(),
+    ),
+    "the trace, by einsum": (
+        "nll_torch_sum",
+        lambda log_p, y: -torch.einsum("nn->", log_p[:, y]) / len(y),
+    ),
     "a whole number": ("predict_nll_ratio", lambda: 800),
     "half an operation": ("predict_nll_operations", lambda: 1.5),
 }
@@ -235,6 +322,43 @@ def test_a_right_function_in_another_style_passes(named, style):
     name, function = RIGHT[style]
     report = check(named(name, function))
     assert report.passed, report
+
+
+OWN = {
+    "nll_loss": ("nll_by_index", F.nll_loss),
+    "nll_loss that ignores": ("nll_ignoring", lambda log_p, y, index: F.nll_loss(log_p, y, ignore_index=index)),
+    "NLLLoss": ("nll_class_weights", lambda log_p, y, w: torch.nn.NLLLoss(w)(log_p, y)),
+    "nll_loss of images": ("nll_dense", lambda log_p, y: F.nll_loss(log_p, y, reduction="none")),
+    "poisson_nll_loss": ("poisson_nll", lambda z, y: F.poisson_nll_loss(z, y) + torch.lgamma(y + 1).mean()),
+    "nll_loss without a sum": ("nll_torch_sum", F.nll_loss),
+    "cross_entropy": ("nll_apart", F.cross_entropy),
+    "cross_entropy of a log-softmax": ("nll_apart", lambda z, y: F.cross_entropy(z.log_softmax(1), y)),
+    "nll_loss of a log-softmax": ("nll_apart", lambda z, y: F.nll_loss(z.log_softmax(1), y)),
+    "the operation itself": ("nll_by_index", lambda log_p, y: torch.ops.aten.nll_loss(log_p, y)),
+}
+
+
+@pytest.mark.parametrize("way", OWN)
+def test_pytorchs_own_loss_is_no_answer(named, way):
+    name, function = OWN[way]
+    report = check(named(name, function))
+    assert report.state == "failed"
+    assert "asks you to write" in repr(report)
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("nll_by_index", lambda log_p, y: nll_loss(log_p, y)),
+        ("nll_apart", lambda z, y: cross_entropy(z, y)),
+        ("poisson_nll", lambda z, y: poisson_nll_loss(z, y) + torch.lgamma(y + 1).mean()),
+    ],
+)
+def test_the_courses_own_loss_is_no_answer(name, function):
+    function.__name__ = name
+    report = check(function)
+    assert report.state == "failed"
+    assert "asks you to write" in repr(report)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises.core import Case, Exercise, integers, normal, prediction, uniform
+from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, prediction, uniform
+from lossbook.exercises.misconceptions.nll import MISCONCEPTIONS
 from lossbook.losses import cross_entropy, nll_loss, poisson_nll_loss
 
 
@@ -41,8 +42,10 @@ def index_cases(generator: Generator) -> Sequence[Case]:
 def ignoring_cases(generator: Generator) -> Sequence[Case]:
     """Draw log-probabilities, class indices of which some do not count, and the index that says so."""
     nothing = torch.full((1, 3), math.nan)
-    padded = integers(generator, 5, 12)
+    padded, holed, rare = (integers(generator, 5, 12) for _ in range(3))
     padded[::3] = 0
+    holed[::4] = 255
+    rare[1::3] = 2
     return [
         Case((THREE, torch.tensor([0, 1, 2]), -100), note="none is ignored"),
         Case((THREE, torch.tensor([0, -100, 2]), -100), note="two of three count: divide by 2"),
@@ -52,7 +55,11 @@ def ignoring_cases(generator: Generator) -> Sequence[Case]:
             note="the ignored row is nan, and 0 · nan is nan: leave it out, do not multiply it away",
         ),
         Case((THREE, torch.tensor([-100, -100, -100]), -100), note="nothing counts: 0 / 0 is nan"),
+        Case((THREE, torch.tensor([0, 1, 2]), 1), note="class 1 does not count: it lies between those that do"),
+        Case((THREE, torch.tensor([0, 255, 2]), 255), note="the index lies above the classes, as in label maps"),
         Case((log_probabilities(generator, 12, 5), padded, 0), note="random, padding is 0"),
+        Case((log_probabilities(generator, 12, 5), holed, 255), note="random, 255 does not count"),
+        Case((log_probabilities(generator, 12, 5), rare, 2), note="random, class 2 does not count"),
     ]
 
 
@@ -67,6 +74,9 @@ def weighted_cases(generator: Generator) -> Sequence[Case]:
         Case((THREE, torch.tensor([0, 1, 2]), torch.full((3,), 7.0)), note="weights of 7 change nothing either"),
         Case(
             (THREE, torch.tensor([0, 0, 0]), torch.tensor([0.1, 3.0, 5.0])), note="one class alone: its weight cancels"
+        ),
+        Case(
+            (THREE, torch.tensor([0, 1, 2]), torch.tensor([1.0, 0.0, 2.0])), note="a weight of 0: class 1 is left out"
         ),
         Case(
             (log_probabilities(generator, 10, 4), integers(generator, 4, 10), uniform(generator, 4, low=0.1, high=3.0)),
@@ -115,7 +125,7 @@ def count_cases(generator: Generator) -> Sequence[Case]:
     return [
         Case((torch.tensor([0.0]), torch.tensor([0.0])), note="rate 1, count 0: the loss is 1"),
         Case((torch.tensor([0.5, 0.5]), torch.tensor([1.0, 2.0])), note="small counts: Stirling would be off by 0.04"),
-        Case((torch.tensor([5.3]), torch.tensor([200.0])), note="200! overflows"),
+        Case((torch.tensor([5.0]), torch.tensor([200.0])), note="200! overflows"),
         Case((torch.tensor([-30.0]), torch.tensor([0.0])), note="a rate near 0, and nothing happened"),
         Case((normal(generator, 8), integers(generator, 12, 8).float()), note="random"),
         Case((normal(generator, 3, 4), integers(generator, 5, 3, 4).float()), note="random, two dimensions"),
@@ -134,26 +144,199 @@ def logit_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([[0.0, 200.0]]), torch.tensor([0])), note="sure and wrong: the loss is 200"),
         Case((torch.tensor([[0.0, 200.0]]), torch.tensor([1])), note="sure and right: the gradient must not be nan"),
         Case((torch.tensor([[1000.0, 999.0]]), torch.tensor([0])), note="e^1000 overflows"),
+        Case((torch.tensor([[-1000.0, -999.0]]), torch.tensor([0])), note="e^−1000 and e^−999 are both 0"),
+        Case((torch.tensor([[0.0, 1.0], [1000.0, 999.0]]), torch.tensor([0, 1])), note="two rows that lie far apart"),
         Case((normal(generator, 9, 4, scale=3.0), integers(generator, 4, 9)), note="random"),
     ]
 
 
+CHANCES = tuple(k / 40 for k in range(2, 40))
+
+
+def chance(p: float) -> Tensor:
+    """Return the log-probabilities of two classes, of which class 0 has the probability p; shape (1, 2)."""
+    return torch.tensor([[p, 1 - p]]).log()
+
+
+BY_CHANCE = Curve(
+    CHANCES,
+    lambda p: Case((chance(p), torch.tensor([0]))),
+    "probability of the class that came",
+    "loss",
+)
+
+
+def many(generator: Generator, n: int) -> Case:
+    """Draw log-probabilities of three classes and indices, for n samples."""
+    return Case((log_probabilities(generator, n, 3), integers(generator, 3, n)), note="random, many samples")
+
+
 EXERCISES = (
-    Exercise("nll.nll_by_index", 2, nll_loss, index_cases, gradient=True),
+    Exercise(
+        "nll.nll_by_index",
+        2,
+        nll_loss,
+        index_cases,
+        signature="(log_p, y)",
+        gradient=True,
+        misconceptions=MISCONCEPTIONS["nll_by_index"],
+        curve=BY_CHANCE,
+        hints=(
+            "`log_p[n, y[n]]`, for every $n$ at once. `log_p[:, y]` is not that: it picks whole columns, and has the "
+            "shape $(N, N)$.",
+            "`log_p[torch.arange(N), y]` pairs the two index tensors. `log_p.gather(1, y[:, None])` does the same and "
+            "has the shape $(N, 1)$.",
+        ),
+    ),
     Exercise(
         "nll.nll_ignoring",
         2,
         lambda log_p, y, ignore_index: nll_loss(log_p, y, ignore_index=ignore_index),
         ignoring_cases,
+        signature="(log_p, y, ignore_index)",
+        misconceptions=MISCONCEPTIONS["nll_ignoring"],
+        curve=Curve(
+            CHANCES,
+            lambda p: Case((torch.cat([chance(p), chance(0.5), chance(0.5)]), torch.tensor([0, 1, -100]), -100)),
+            "probability of the first of two classes that count",
+            "loss; a third target is ignored",
+        ),
+        hints=(
+            "`y != ignore_index` says which targets count. An index of −100 cannot be looked up: choose the rows "
+            "before you look, or look up a class that exists and discard it.",
+            "Multiplying an ignored loss by 0 is not ignoring it: $0 \\cdot$ `nan` is `nan`. Select with a mask, "
+            "`log_p[mask]`, or with `torch.where`.",
+        ),
     ),
-    Exercise("nll.nll_class_weights", 2, nll_loss, weighted_cases, gradient=True),
-    Exercise("nll.nll_dense", 3, lambda log_p, y: nll_loss(log_p, y, reduction="none"), dense_cases, gradient=True),
-    Exercise("nll.corpus_perplexity", 2, corpus_reference, corpus_cases),
-    # At a count of 200 the three terms are near 1000 and cancel to 4: float32 leaves four digits or so.
-    Exercise("nll.poisson_nll", 3, exact_poisson, count_cases, gradient=True, rtol=1e-3),
-    Exercise("nll.nll_python_sum", 1, nll_loss, index_cases),
-    Exercise("nll.nll_torch_sum", 1, nll_loss, index_cases),
+    Exercise(
+        "nll.nll_class_weights",
+        2,
+        nll_loss,
+        weighted_cases,
+        signature="(log_p, y, w)",
+        gradient=True,
+        misconceptions=MISCONCEPTIONS["nll_class_weights"],
+        curve=Curve(
+            tuple(k / 4 for k in range(33)),
+            lambda weight: Case(
+                (-torch.tensor([[0.2, 9.0], [9.0, 1.0]]), torch.arange(2), torch.tensor([1.0, weight]))
+            ),
+            "weight of class 1; class 0 has 1",
+            "mean of the losses 0.2 and 1",
+        ),
+        hints=(
+            "`w[y]` is the weight of each sample, of shape $(N,)$.",
+            "The same $N$ weights are used twice: above the fraction line they multiply the losses, below it they are "
+            "added up.",
+        ),
+    ),
+    Exercise(
+        "nll.nll_dense",
+        3,
+        lambda log_p, y: nll_loss(log_p, y, reduction="none"),
+        dense_cases,
+        signature="(log_p, y)",
+        gradient=True,
+        misconceptions=MISCONCEPTIONS["nll_dense"],
+        curve=Curve(
+            CHANCES,
+            lambda p: Case((chance(p)[:, :, None, None].expand(1, 2, 1, 2), torch.tensor([[[0, 1]]]))),
+            "probability of the first pixel’s class",
+            "loss of that pixel",
+        ),
+        hints=(
+            "`gather(1, index)` wants an index with as many dimensions as the input. The labels lack one: which, and "
+            "where?",
+            "`y.unsqueeze(1)` has the shape $(N, 1, *)$. What comes out has it too: take the 1 away again, and only "
+            "that one.",
+        ),
+    ),
+    Exercise(
+        "nll.corpus_perplexity",
+        2,
+        corpus_reference,
+        corpus_cases,
+        signature="(batches)",
+        misconceptions=MISCONCEPTIONS["corpus_perplexity"],
+        curve=Curve(
+            tuple(k / 4 for k in range(29)),
+            lambda loss: Case(([torch.tensor([loss]), torch.ones(3)],)),
+            "loss of a batch of one token; three others have 1",
+            "perplexity",
+        ),
+        hints=(
+            "Add up two things over the batches: the losses and the number of tokens. Divide once. Exponentiate last.",
+            "`batch.sum()` and `len(batch)` are what one batch adds to the two.",
+        ),
+    ),
+    Exercise(
+        "nll.poisson_nll",
+        3,
+        exact_poisson,
+        count_cases,
+        signature="(z, y)",
+        gradient=True,
+        misconceptions=MISCONCEPTIONS["poisson_nll"],
+        curve=Curve(
+            tuple(k / 10 for k in range(-4, 33)),
+            lambda z: Case((torch.tensor([z]), torch.tensor([8.0]))),
+            "log-rate z, where 8 events were counted",
+            "loss",
+        ),
+        hints=(
+            r"$\log \bigl( \lambda^{y} e^{-\lambda} / y! \bigr) = y \log \lambda - \lambda - \log y!$, and "
+            r"$\log \lambda$ is what you were given.",
+            "Too large by about 115 at $y = 5$? You have written $y!$ where its logarithm belongs. Too large or small "
+            r"by little? `lgamma(y)` is $\log (y - 1)!$.",
+        ),
+    ),
+    Exercise(
+        "nll.nll_python_sum",
+        1,
+        nll_loss,
+        index_cases,
+        signature="(log_p, y)",
+        misconceptions=MISCONCEPTIONS["nll_python_sum"],
+        curve=BY_CHANCE,
+        work=Work(many, vectorised=False),
+        hints=(
+            "Pick as in exercise 1: you need $N$ numbers, in a tensor of shape $(N,)$. Only then add them up.",
+            "`sum` goes along the first dimension, one element after the other. What comes out of `gather` has a "
+            "second one, of size 1: take it away first.",
+        ),
+    ),
+    Exercise(
+        "nll.nll_torch_sum",
+        1,
+        nll_loss,
+        index_cases,
+        signature="(log_p, y)",
+        misconceptions=MISCONCEPTIONS["nll_torch_sum"],
+        curve=BY_CHANCE,
+        work=Work(many, vectorised=True),
+        hints=("Only the adding up differs from the function before: `torch.sum` takes the whole tensor at once.",),
+    ),
     prediction("nll.predict_nll_ratio"),
-    Exercise("nll.nll_apart", 2, cross_entropy, logit_cases, gradient=True),
+    Exercise(
+        "nll.nll_apart",
+        2,
+        cross_entropy,
+        logit_cases,
+        signature="(z, y)",
+        gradient=True,
+        misconceptions=MISCONCEPTIONS["nll_apart"],
+        curve=Curve(
+            tuple(float(gap) for gap in range(-50, 205, 10)),
+            lambda gap: Case((torch.tensor([[0.0, gap]]), torch.tensor([0]))),
+            "logit of the wrong class; the right one has 0",
+            "loss",
+        ),
+        hints=(
+            r"A probability that has rounded to 0 has the logarithm $-\infty$ and, on the way back, $0 / 0$. Never "
+            r"form it: $\log p_k = z_k - \log \sum_j e^{z_j}$, after subtracting the largest logit.",
+            "`torch.log_softmax` does this along the dimension that you name: that of the classes. The second step is "
+            "exercise 1.",
+        ),
+    ),
     prediction("nll.predict_nll_operations"),
 )
