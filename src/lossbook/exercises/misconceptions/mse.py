@@ -168,7 +168,7 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
         Misconception(
             "a small number added under the root",
             lambda a, y: unscaled(a, y, 1e-8),
-            "That keeps nan away, but it makes the gradient too small wherever the errors are. Divide them by "
+            "That keeps nan away, but it makes the gradient too small wherever the errors are small. Divide them by "
             "something of their own size instead.",
         ),
         Misconception(
