@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises.core import Case, Exercise, integers, normal, prediction
+from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, prediction, uniform
+from lossbook.exercises.misconceptions.kl import MISCONCEPTIONS
 from lossbook.losses import cross_entropy, kl_div
 
 INF = float("inf")
@@ -26,6 +27,7 @@ def entropy_cases(generator: Generator) -> Sequence[Case]:
         Case((rows([0.1, 0.5, 0.4], [0.8, 0.1, 0.1]),), note="one entropy for each row"),
         Case((rows([0.5, 0.5, 0.0]),), note="0 log 0 is 0, not nan"),
         Case((rows([0.0, 1.0, 0.0]),), note="sure: no surprise at all"),
+        Case((rows([1e-4, 0.9999, 0.0]),), note="a rare outcome counts a little"),
         Case((normal(generator, 4, 6).softmax(1),), note="random"),
         Case((normal(generator, 3, 50, scale=3.0).softmax(1),), note="random, 50 outcomes"),
     ]
@@ -40,6 +42,7 @@ def pair_cases(generator: Generator) -> Sequence[Case]:
         Case((even.log(), rows([0.5, 0.5, 0.0])), note="q = 0: the outcome costs nothing"),
         Case((rows([0.5, 0.5, 0.0]).log(), rows([0.3, 0.7, 0.0])), note="q = 0 and log p = −inf: still nothing"),
         Case((rows([1.0, 0.0]).log(), rows([0.5, 0.5])), note="the model ruled out what happens: inf"),
+        Case((rows([-30.0, 0.0]), rows([1e-4, 0.9999])), note="a rare outcome, to the model far rarer: it counts"),
         Case((normal(generator, 5, 4).log_softmax(1), normal(generator, 5, 4).softmax(1)), note="random"),
         Case((normal(generator, 2, 60).log_softmax(1), normal(generator, 2, 60).softmax(1)), note="60 outcomes"),
     ]
@@ -89,6 +92,7 @@ def distillation(z: Tensor, z_teacher: Tensor, y: Tensor, T: float, alpha: float
 
 def distillation_cases(generator: Generator) -> Sequence[Case]:
     """Draw logits of a student and of a teacher, labels, a temperature and a weight."""
+    T, alpha = round(float(uniform(generator, 1, low=0.4, high=5.0)), 2), round(float(uniform(generator, 1)), 2)
     z, z_teacher = rows([1.0, -0.5, 0.2], [0.3, 0.9, -1.0]), rows([2.0, 1.0, 0.0], [-1.0, 0.5, 3.0])
     y = torch.tensor([0, 2])
     student, teacher = normal(generator, 6, 5), normal(generator, 6, 5, scale=3.0)
@@ -99,6 +103,8 @@ def distillation_cases(generator: Generator) -> Sequence[Case]:
         Case((z, z_teacher, y, 4.0, 1.0), note="T = 4: both divided by T, and the factor T²"),
         Case((student, teacher, integers(generator, 5, 6), 2.0, 0.5), note="random"),
         Case((student, 100 * teacher, integers(generator, 5, 6), 3.0, 0.7), note="a very sure teacher: 0 log 0"),
+        Case((100 * student, teacher, integers(generator, 5, 6), 0.5, 0.4), note="a very sure student, and T below 1"),
+        Case((*(2 * normal(generator, 2, 3, 4)), integers(generator, 4, 3), T, alpha), note="random T and α"),
     ]
 
 
@@ -113,9 +119,11 @@ def direction_cases(generator: Generator) -> Sequence[Case]:
     """Draw candidates, shape (C, K), and one target, shape (K,), as log-probabilities."""
     peaks = torch.tensor([0.49, 0.01, 0.01, 0.49]).log()
     wide, narrow = rows([0.25, 0.25, 0.25, 0.25]).log(), rows([0.97, 0.01, 0.01, 0.01]).log()
+    far = rows([0.0, -200.0, -150.0], [-200.0, 0.0, -1.0]).log_softmax(1)
     return [
         Case((torch.cat([wide, narrow]), peaks), note="row 0 averages over q, row 1 over p"),
         Case((peaks[None], peaks), note="one candidate, the target itself: zeros, shape (2, 1)"),
+        Case((far, torch.tensor([-120.0, 0.5, 0.0]).log_softmax(0)), note="exp underflows to 0, the logarithms do not"),
         Case((normal(generator, 4, 5).log_softmax(1), normal(generator, 5).log_softmax(0)), note="random"),
         Case((normal(generator, 4, 4).log_softmax(1), normal(generator, 4).log_softmax(0)), note="as many as outcomes"),
     ]
@@ -138,8 +146,9 @@ def divergence_of_vectors(log_p: Tensor, q: Tensor) -> Tensor:
 
 def bytes_cases(generator: Generator) -> Sequence[Case]:
     """Draw numbers of classes, each with the chain run step by step and in one pass."""
-    drawn = 1000 * (1 + int(integers(generator, 50, 1)))
+    drawn = 1 + int(integers(generator, 100_000, 1))
     return [
+        Case((1, False), note="one class"),
         Case((1000, True), note="one pass reads log p and q"),
         Case((1000, False), note="four steps: log, −, ·, sum"),
         Case((drawn, True), note="random n"),
@@ -152,18 +161,185 @@ def bytes_moved(n: int, fused: bool) -> int:
     return (2 if fused else 9) * FLOAT32 * n
 
 
+def coin(heads: float) -> Tensor:
+    """Return a coin's two probabilities, shape (1, 2)."""
+    return rows([heads, 1 - heads])
+
+
+def between(low: float, high: float, count: int = 41) -> tuple[float, ...]:
+    """Return evenly spaced numbers, both ends among them."""
+    return tuple(low + (high - low) * i / (count - 1) for i in range(count))
+
+
+HEADS = "the model's probability of heads"
+PAIR = Curve(between(0.02, 0.98), lambda x: Case((coin(x).log(), coin(0.7))), HEADS, "the coin shows heads with 0.7")
+VECTOR = Curve(between(0.02, 0.98), lambda x: Case((coin(x).log()[0], coin(0.7)[0])), HEADS, PAIR.ylabel)
+BATCH = Curve(
+    between(0.02, 0.98),
+    lambda x: Case((coin(x).log().repeat(3, 1), coin(0.7).repeat(3, 1))),
+    HEADS,
+    "three coins, each with heads 0.7",
+)
+TEMPERATURE = Curve(
+    between(0.5, 8.0, 31),
+    lambda x: Case((rows([1.0, -0.5, 0.2]), rows([4.0, 1.0, 0.0]), torch.tensor([1]), x, 0.5)),
+    "the temperature T",
+    "the loss at α = 0.5",
+)
+TARGET = Curve(
+    between(0.02, 0.98),
+    lambda x: Case((coin(x).log(), coin(0.7).log()[0])),
+    "the candidate's probability of heads",
+    "KL(q ‖ p), q with heads 0.7",
+)
+SIZES = Curve(between(1000.0, 25_000.0, 25), lambda x: Case((int(x), False)), "n", "bytes moved in four steps")
+# The names that F.cross_entropy, F.nll_loss and F.kl_div pass through, and that of the loss to be mended: an answer
+# that still calls it is wrong by its numbers.
+DISTILLING = frozenset(["binary_cross_entropy", "cross_entropy", "cross_entropy_loss", "kl_div"])
+DISTILLING |= frozenset(["nll_loss", "nll_loss_nd", "nll_loss_forward"])
+
+
+def vector_work(generator: Generator, n: int) -> Case:
+    """Draw a model and a target over n classes."""
+    return Case((normal(generator, n).log_softmax(0), normal(generator, n).softmax(0)))
+
+
 EXERCISES = (
-    Exercise("kl.kl_entropy", 2, entropy, entropy_cases),
-    Exercise("kl.kl_cross_entropy", 2, cross_entropy_of_rows, pair_cases),
-    Exercise("kl.kl_each", 2, divergence_of_rows, pair_cases),
     Exercise(
-        "kl.kl_batchmean", 2, lambda log_p, q: kl_div(log_p, q, reduction="batchmean"), batch_cases, gradient=True
+        "kl.kl_entropy",
+        2,
+        entropy,
+        entropy_cases,
+        signature="(q)",
+        misconceptions=MISCONCEPTIONS["kl_entropy"],
+        curve=Curve(between(0.0, 1.0), lambda x: Case((coin(x),)), "probability of heads", "entropy of a coin"),
+        hints=(
+            r"$H(q) = - \sum_k q_k \log q_k$. The sum is along the last dimension, one number for each row.",
+            "`torch.xlogy(x, y)` is $x \\log y$, and 0 where $x = 0$. `torch.where(q > 0, …, 0)` does it too.",
+        ),
     ),
-    Exercise("kl.kl_distillation", 3, distillation, distillation_cases, gradient=True, atol=1e-5),
-    Exercise("kl.kl_directions", 2, both_directions, direction_cases),
-    Exercise("kl.kl_python_sum", 1, divergence_of_vectors, vector_cases),
-    Exercise("kl.kl_torch_sum", 1, divergence_of_vectors, vector_cases),
+    Exercise(
+        "kl.kl_cross_entropy",
+        2,
+        cross_entropy_of_rows,
+        pair_cases,
+        signature="(log_p, q)",
+        misconceptions=MISCONCEPTIONS["kl_cross_entropy"],
+        curve=PAIR,
+        hints=(
+            "`0 * -inf` is `nan` in floating point, so the product alone will not do. Choose the terms with "
+            "`torch.where`.",
+            "The model is already in logarithms. If you take a log of the first argument, you take it twice.",
+            "`torch.where(condition, a, b)` is $a$ where the condition holds, else $b$. Ask about $q$ alone: an "
+            "infinite price must stay.",
+        ),
+    ),
+    Exercise(
+        "kl.kl_each",
+        2,
+        divergence_of_rows,
+        pair_cases,
+        signature="(log_p, q)",
+        misconceptions=MISCONCEPTIONS["kl_each"],
+        curve=PAIR,
+        hints=(
+            r"You have both parts. Or write $\sum_k q_k (\log q_k - \log p_k)$ and choose the terms with "
+            "`torch.where`.",
+            "If a model that is right does not score 0, the wrong distribution stands in front of the logarithm.",
+        ),
+    ),
+    Exercise(
+        "kl.kl_batchmean",
+        2,
+        lambda log_p, q: kl_div(log_p, q, reduction="batchmean"),
+        batch_cases,
+        signature="(log_p, q)",
+        gradient=True,
+        misconceptions=MISCONCEPTIONS["kl_batchmean"],
+        curve=BATCH,
+        hints=(
+            "`.mean()` divides by the number of elements, $N K$. Sum, then divide by `len(log_p)`.",
+            r"The terms are those of exercise 3. `torch.xlogy` minds the zeros in $q \log q$; $\log p$ is finite here.",
+        ),
+    ),
+    Exercise(
+        "kl.kl_distillation",
+        3,
+        distillation,
+        distillation_cases,
+        signature="(z, z_teacher, y, T, alpha)",
+        gradient=True,
+        atol=1e-5,
+        why="The factor T² multiplies the rounding of a divergence whose terms cancel.",
+        allowed=DISTILLING,
+        misconceptions=MISCONCEPTIONS["kl_distillation"],
+        curve=TEMPERATURE,
+        hints=(
+            "Print `z[:0:2].shape`. What is the mean of nothing?",
+            "A student that equals its teacher should be charged nothing by the second part. Is it?",
+            r"At $\alpha = 1$ the best student has softmax($z / T$) equal to the teacher's side. Solve for $z$: is it "
+            "the teacher's logits?",
+            "The gradient of the second part shrinks as $1 / T^2$. What restores it?",
+            'For the second part take `F.kl_div` with `reduction="batchmean"`. It wants log-probabilities first, and '
+            "the target as probabilities, unless `log_target=True`.",
+        ),
+    ),
+    Exercise(
+        "kl.kl_directions",
+        2,
+        both_directions,
+        direction_cases,
+        signature="(log_p, log_q)",
+        misconceptions=MISCONCEPTIONS["kl_directions"],
+        curve=TARGET,
+        hints=(
+            "The distribution that stands first is the one you average over: it stands in front of the logarithms.",
+            "`log_q` of shape (K,) broadcasts against `log_p` of shape (C, K). Sum over the last dimension, then "
+            "`torch.stack` the two.",
+        ),
+    ),
+    Exercise(
+        "kl.kl_python_sum",
+        1,
+        divergence_of_vectors,
+        vector_cases,
+        signature="(log_p, q)",
+        misconceptions=MISCONCEPTIONS["kl_python_sum"],
+        curve=VECTOR,
+        work=Work(vector_work, vectorised=False),
+        hints=(
+            r"The terms are $q_k (\log q_k - \log p_k)$. They may all be computed at once; only their sum is Python's.",
+            "`sum(x)` walks through a tensor of shape (n,) and adds up its elements, one after another.",
+        ),
+    ),
+    Exercise(
+        "kl.kl_torch_sum",
+        1,
+        divergence_of_vectors,
+        vector_cases,
+        signature="(log_p, q)",
+        misconceptions=MISCONCEPTIONS["kl_torch_sum"],
+        curve=VECTOR,
+        work=Work(vector_work, vectorised=True),
+        hints=(
+            "The terms are those of Python's sum. No probability is zero here, so there is nothing to choose.",
+            "`torch.sum` of a whole tensor gives one of shape ().",
+        ),
+    ),
     prediction("kl.predict_kl_ratio"),
-    Exercise("kl.kl_bytes", 1, bytes_moved, bytes_cases),
+    Exercise(
+        "kl.kl_bytes",
+        1,
+        bytes_moved,
+        bytes_cases,
+        signature="(n, fused)",
+        misconceptions=MISCONCEPTIONS["kl_bytes"],
+        curve=SIZES,
+        hints=(
+            "The logarithm reads $n$ numbers and writes $n$. The difference reads $2n$ and writes $n$. Go on.",
+            "The sum reads what the product wrote; the one number that it writes is not worth counting. One pass over "
+            "both arguments reads each of them once and writes nothing of length $n$.",
+        ),
+    ),
     prediction("kl.predict_kl_compiled"),
 )
