@@ -27,7 +27,9 @@ _KINDS = {
 _UNPRINTABLE = re.compile("[\ud800-\udfff\0]")  # half a character, or none: neither can be written in UTF-8 or compiled
 # What binds a name, near enough: definitions, imports, and all names left of the last = of a plain assignment.
 _DEFINED = re.compile(r"^[ \t]*(?:async[ \t]+)?(?:def|class)[ \t]+(\w+)", re.MULTILINE)
-_BOUND = re.compile(r"^[ \t]*+(?:(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+(.+)|([\w \t,=:*]+)=(?!=))", re.MULTILINE)
+_BOUND = re.compile(
+    r"^[ \t]*+(?:(?:from[ \t]+[\w.]+[ \t]+)?import[ \t]+(.+)|([\w \t,=:*.\[\]|]+)(?<![=!<>])=(?!=))", re.MULTILINE
+)
 _WORD = re.compile(r"\w+")
 _PIP = re.compile(r"^[ \t]*[%!][ \t]*(?:python3?[ \t]+-m[ \t]+)?pip3?[ \t]+install\b.*lossbook", re.MULTILINE)
 _AROUND_PIP = re.compile(r"[ \t]*+(?:try:|import[ \t]+\w+|except\b[^:]*:|pass|%%capture|[%!].*)?[ \t]*+(?:#.*)?")
@@ -80,7 +82,7 @@ def read(data: bytes, releases: Mapping[str, Release], name: str = "", lesson: s
     release = releases[lesson]
     kept = [(number, part) for number, source in code if (part := _kept(source, release))]
     cells = tuple(part for _, part in kept)
-    return Submission(lesson, cells, tuple(number for number, _ in kept), _bound(cells) & set(release.functions))
+    return Submission(lesson, cells, tuple(number for number, _ in kept), _bound(cells) & frozenset(release.functions))
 
 
 def _text(data: bytes) -> str:
@@ -186,14 +188,14 @@ def _installs(source: str) -> bool:
     return _PIP.search(source) is not None and all(map(_AROUND_PIP.fullmatch, source.split("\n")))
 
 
-def _bound(sources: Sequence[str]) -> set[str]:
+def _bound(sources: Sequence[str]) -> frozenset[str]:
     """Return the names that code seems to define; code that is no Python included, so by its looks."""
     names: set[str] = set()
     for source in map(normal, sources):
         names.update(_DEFINED.findall(source))
         for imported, assigned in _BOUND.findall(source):
             names.update(_WORD.findall(imported or assigned))
-    return names
+    return frozenset(names)
 
 
 def _lesson(sources: list[str], title: str, releases: Mapping[str, Release], name: str) -> str:

@@ -151,5 +151,6 @@ def _only_imports(cell: _Cell) -> bool:
 
 def _reduced(cell: _Cell) -> str:
     """Return the cell's imports, functions and classes alone: a picture or a race is not run again to grade."""
-    body = [node for node in (cell.tree.body if cell.tree else []) if isinstance(node, _DEFINITIONS)]
-    return ast.unparse(ast.Module(body, type_ignores=[])) if body else ""
+    nodes: list[ast.stmt] = cell.tree.body if cell.tree else []
+    body = [node for node in nodes if isinstance(node, _DEFINITIONS)]
+    return ast.unparse(ast.Module(list[ast.stmt](body), type_ignores=[])) if body else ""
