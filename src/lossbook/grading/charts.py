@@ -14,7 +14,7 @@ from lossbook.grading.records import Mark, Record
 UNGRADED = ("partial", "timed out", "killed", "unreadable")
 BINS = 10
 WIDTH, HEIGHT, LEFT, TOP, BOTTOM = 420, 170, 30, 18, 34  # pixels of the histogram, and around its bars
-MOST_MISTAKES = 10
+MOST_MISTAKES = 8
 
 
 @dataclass
@@ -174,7 +174,8 @@ def histogram(shares: Sequence[float]) -> Markup:
     parts.append(f'<path d="M{LEFT} {floor + 0.5}H{WIDTH}" stroke="currentColor" opacity=".4"/>')
     if shares:
         x = LEFT + (WIDTH - LEFT) * min(1.0, max(0.0, median(shares)))
-        parts.append(f'<path class="median" d="M{x:.1f} {TOP}V{floor}" stroke-dasharray="4 3"/>')
+        line = f'd="M{x:.1f} {TOP - 6}V{floor}"'
+        parts.append(f'<path class="halo" {line}/><path class="median" {line} stroke-dasharray="4 3"/>')
     middle = (LEFT + WIDTH) / 2
     parts.append(f'<text x="{middle}" y="{HEIGHT - 4}" text-anchor="middle">percent of the points</text></svg>')
     return Markup("".join(parts))

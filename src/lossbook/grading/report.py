@@ -37,6 +37,7 @@ HEADINGS = (
     "student", "lesson", "points", "out_of", "percent", "state", "reason", "late", "attempt", "graded_at", "seed",
     "isolation",
 )  # fmt: skip
+LABELS = {"xlabel": 44, "ylabel": 28}  # characters of a drawing's labels that fit below it on one line
 EXERCISE_HEADINGS = ("student", "lesson", "exercise", "state", "points", "out_of", "misconception")
 
 
@@ -225,13 +226,16 @@ def _table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     return "\ufeff" + text.getvalue()
 
 
-def _by_name(row: Mapping[str, Any]) -> tuple[str, str]:
-    bare = "".join(c for c in unicodedata.normalize("NFKD", row["student"]) if not unicodedata.combining(c))
-    return bare.casefold(), row["student"]
+def _alphabetical(name: str) -> tuple[str, str]:
+    bare = "".join(c for c in unicodedata.normalize("NFKD", name) if not unicodedata.combining(c))
+    return bare.casefold(), name
 
 
 def _index(seen: _Class, runs: Sequence[tuple[Run, int]], waiting: int) -> str:
-    rows = sorted(seen.rows, key=_by_name)
+    rows = sorted(seen.rows, key=lambda row: _alphabetical(row["student"]))
+    for group in seen.groups.values():
+        for listed in (group.troubles, group.remarks):
+            listed.sort(key=lambda trouble: _alphabetical(trouble.student))
     template = environment().get_template("index.html.j2")
     return template.render(lessons=seen.lessons, rows=rows, runs=runs, waiting=waiting, forgeable=seen.forgeable)
 
@@ -246,7 +250,7 @@ def drawn(drawing: Mapping[str, Any] | None) -> Markup | None:
     if drawing is None:
         return None
     x, mine, right = (_numbers(drawing.get(name)) for name in ("x", "mine", "right"))
-    labels = [escape(wording.plain(str(drawing.get(name, "")), 60)) for name in ("xlabel", "ylabel")]
+    labels = [escape(wording.plain(str(drawing.get(name, "")), most)) for name, most in LABELS.items()]
     if not x or None in x or len({len(x), len(mine), len(right)}) > 1 or set(right) == {None}:
         return None
     across = [value for value in x if value is not None]
@@ -254,6 +258,13 @@ def drawn(drawing: Mapping[str, Any] | None) -> Markup | None:
         return Markup(showing.picture(across, mine, right, *labels))
     except (ArithmeticError, ValueError):  # numbers too large to find a scale for
         return None
+
+
+def caption(drawing: Mapping[str, Any]) -> str:
+    """Return what a drawing shows, where its labels are too long to stand in it whole; else nothing."""
+    across, up = (str(drawing.get(name, "")) for name in LABELS)
+    fits = len(across) <= LABELS["xlabel"] and len(up) <= LABELS["ylabel"]
+    return "" if fits else f"From left to right: {across}. Upwards: {up}."
 
 
 def _numbers(values: Any) -> list[float | None]:
@@ -274,10 +285,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(
-        line=wording.plain, lines=wording.several, ticked=wording.ticked, number=wording.number, stamp=wording.stamp
+        line=wording.plain,
+        named=wording.named,
+        lines=wording.several,
+        told=wording.told,
+        number=wording.number,
+        stamp=wording.stamp,
     )
     made.globals.update(
         percent=wording.percent, counted=wording.counted, why=wording.why, encouragement=wording.encouragement,
-        picture=drawn, bar=bar, states=STATES,
+        picture=drawn, caption=caption, bar=bar, states=STATES,
     )  # fmt: skip
     return made

@@ -7,8 +7,11 @@ import unicodedata
 
 from markupsafe import Markup, escape
 
+from lossbook.grading.mathematics import formula
 from lossbook.grading.records import Record
 
+CODE, FORMULA, STRESS = r"`([^`\n]+)`", r"\$([^$\n]+)\$", r"\*(\w[^*\n]*)\*"
+SET = re.compile(f"{CODE}|{FORMULA}|{STRESS}")
 JOINERS = "\u200c\u200d"  # invisible, and part of how Persian, Hindi and others are written
 MARKS_IN_A_ROW = 4  # combining marks beyond these would pile up over the lines above
 
@@ -53,14 +56,24 @@ def _visible(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
 
 
+def named(student: str) -> str:
+    """Return a student's name fit to show."""
+    return plain(student, 80).strip() or "(no name)"
+
+
 def several(text: str, most: int = 1500) -> str:
     """Return a text of several lines fit to show."""
     return plain(text, most, lines=True)
 
 
-def ticked(text: str, most: int = 1500) -> Markup:
-    """Return a text fit to show whose words in backticks are set as code."""
-    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(plain(text, most, lines=True)))))
+def told(text: str, most: int = 1500) -> Markup:
+    """Return a text of the course fit to show, with its code in backticks, formulas in dollars and stress in stars."""
+    parts = SET.split(plain(text, most, lines=True))
+    shown = [escape(parts[0])]
+    for code, tex, stress, after in zip(*(parts[first::4] for first in (1, 2, 3, 4)), strict=True):
+        tag = "em" if stress else "code"
+        shown += [formula(tex) if tex else Markup(f"<{tag}>{{}}</{tag}>").format(stress or code), escape(after)]
+    return Markup("").join(shown)
 
 
 def number(value: float) -> str:
