@@ -52,6 +52,7 @@ def label_cases(generator: Generator) -> Sequence[Case]:
             note="far from zero, both ways: one maximum a row",
         ),
         Case((torch.tensor([[4.0], [-2.0]]), torch.tensor([0, 0])), note="a single class: nothing to be learnt"),
+        Case((torch.tensor([[0.0, 9.003]]), torch.tensor([0])), note="in float32: float16 knows no 9.003"),
         Case((normal(generator, 4, 4), integers(generator, 4, 4)), note="random, as many samples as classes"),
         Case((normal(generator, 9, 3, scale=3.0), integers(generator, 3, 9)), note="random"),
         Case((normal(generator, 50, 10), integers(generator, 10, 50)), note="50 samples of 10 classes"),
@@ -74,6 +75,7 @@ def smoothed_cases(generator: Generator) -> Sequence[Case]:
             note="the right class keeps 1 − ε + ε/K = 0.9: the uniform part has all K classes in it",
         ),
         Case((torch.tensor([[300.0, 0.0, 0.0]]), torch.tensor([0]), 0.1), note="far from zero: too sure costs 20"),
+        Case((torch.tensor([[0.0, 300.0, 300.0]]), torch.tensor([0]), 0.1), note="far from zero: sure and wrong"),
         Case(
             (torch.tensor([[-1000.0, -1001.0], [500.0, 499.5]]), torch.tensor([1, 0]), 0.25),
             note="far from zero, both ways: one maximum a row",
@@ -148,6 +150,9 @@ def log_probability_cases(generator: Generator) -> Sequence[Case]:
             note="three samples",
         ),
         Case((torch.full((4, 5), -math.log(5)), torch.tensor([4, 0, 4, 2])), note="a uniform guess: ln 5"),
+        Case(
+            (torch.tensor([[-200.0, -math.log(2), -math.log(2)]]), torch.tensor([0])), note="sure and wrong: costs 200"
+        ),
         Case(
             (multiclass.log_softmax(normal(generator, 4, 4), 1), integers(generator, 4, 4)),
             note="random, as many samples as classes",
@@ -276,6 +281,10 @@ def asked(
     return Exercise(f"multiclass.{function}", points, reference, cases, signature, **told)
 
 
+# So large that a step a sample is more than the lines that PyTorch itself runs for the operations of a loss.
+SIZES = (120, 1200)
+
+
 def summed(generator: Generator, n: int) -> Case:
     """Draw n samples of three classes."""
     return Case((normal(generator, n, 3), integers(generator, 3, n)))
@@ -310,7 +319,7 @@ EXERCISES = (
         cross_entropy,
         label_cases,
         "(z, y)",
-        work=Work(summed, vectorised=False),
+        work=Work(summed, vectorised=False, sizes=SIZES),
         curve=LOSS_CURVE,
     ),
     asked(
@@ -319,7 +328,7 @@ EXERCISES = (
         cross_entropy,
         label_cases,
         "(z, y)",
-        work=Work(summed, vectorised=True),
+        work=Work(summed, vectorised=True, sizes=SIZES),
         curve=LOSS_CURVE,
     ),
     prediction("multiclass.predict_cross_entropy_ratio"),
