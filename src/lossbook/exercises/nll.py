@@ -18,6 +18,11 @@ def log_probabilities(generator: Generator, *shape: int) -> Tensor:
     return torch.log_softmax(normal(generator, *shape, scale=2.0), 1)
 
 
+def chance(p: float) -> Tensor:
+    """Return the log-probabilities of two classes, of which class 0 has the probability p; shape (1, 2)."""
+    return torch.tensor([[p, 1 - p]]).log()
+
+
 THREE = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.25, 0.25, 0.5]]).log()
 
 
@@ -57,6 +62,8 @@ def ignoring_cases(generator: Generator) -> Sequence[Case]:
         Case((THREE, torch.tensor([-100, -100, -100]), -100), note="nothing counts: 0 / 0 is nan"),
         Case((THREE, torch.tensor([0, 1, 2]), 1), note="class 1 does not count: it lies between those that do"),
         Case((THREE, torch.tensor([0, 255, 2]), 255), note="the index lies above the classes, as in label maps"),
+        Case((THREE[:1], torch.tensor([0]), 255), note="one sample"),
+        Case((chance(0.8).expand(3, 2), torch.tensor([1, 0, 0]), 1), note="two classes, of which one does not count"),
         Case((log_probabilities(generator, 12, 5), padded, 0), note="random, padding is 0"),
         Case((log_probabilities(generator, 12, 5), holed, 255), note="random, 255 does not count"),
         Case((log_probabilities(generator, 12, 5), rare, 2), note="random, class 2 does not count"),
@@ -71,10 +78,11 @@ def weighted_cases(generator: Generator) -> Sequence[Case]:
             note="losses 0.2, 0.3, 0.4 with weights 1, 2, 2: 1.6 / 5 = 0.32",
         ),
         Case((THREE, torch.tensor([0, 1, 2]), torch.ones(3)), note="weights of 1 change nothing"),
-        Case((THREE, torch.tensor([0, 1, 2]), torch.full((3,), 7.0)), note="weights of 7 change nothing either"),
+        Case((THREE, torch.tensor([0, 1, 2]), torch.full((3,), 70.0)), note="weights of 70 change nothing either"),
         Case(
             (THREE, torch.tensor([0, 0, 0]), torch.tensor([0.1, 3.0, 5.0])), note="one class alone: its weight cancels"
         ),
+        Case((THREE[:1], torch.tensor([1]), torch.tensor([1.0, 5.0, 2.0])), note="one sample: its weight cancels"),
         Case(
             (THREE, torch.tensor([0, 1, 2]), torch.tensor([1.0, 0.0, 2.0])), note="a weight of 0: class 1 is left out"
         ),
@@ -94,7 +102,8 @@ def dense_cases(generator: Generator) -> Sequence[Case]:
     return [
         Case((THREE, torch.tensor([0, 1, 2])), note="no further dimension"),
         Case((log_probabilities(generator, 2, 3, 5), integers(generator, 3, 2, 5)), note="sequences, (N, K, T)"),
-        Case((log_probabilities(generator, 2, 3, 4, 6), integers(generator, 3, 2, 4, 6)), note="images, (N, K, H, W)"),
+        Case((log_probabilities(generator, 1, 3, 1), integers(generator, 3, 1, 1)), note="one sequence of one place"),
+        Case((log_probabilities(generator, 2, 3, 5, 6), integers(generator, 3, 2, 5, 6)), note="images, (N, K, H, W)"),
         Case(
             (log_probabilities(generator, 4, 4, 4), integers(generator, 4, 4, 4)),
             note="N = K = T = 4: the classes are still dimension 1",
@@ -111,6 +120,7 @@ def corpus_cases(generator: Generator) -> Sequence[Case]:
         Case(([torch.zeros(4)],), note="a model that knows the text by heart: 1"),
         Case(([torch.tensor([1.0]), torch.tensor([3.0])],), note="two batches of one token: e^2"),
         Case(([torch.tensor([1.0, 1.0, 1.0]), torch.tensor([5.0])],), note="every token weighs the same: e^2"),
+        Case(([torch.full((3,), 7.0)],), note="e^7: as good as a guess among 1097 words"),
         Case(([short, long],), note="random, of very different sizes"),
     ]
 
@@ -126,6 +136,7 @@ def count_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([0.0]), torch.tensor([0.0])), note="rate 1, count 0: the loss is 1"),
         Case((torch.tensor([0.5, 0.5]), torch.tensor([1.0, 2.0])), note="small counts: Stirling would be off by 0.04"),
         Case((torch.tensor([5.0]), torch.tensor([200.0])), note="200! overflows"),
+        Case((torch.tensor([5.0]), torch.tensor([0.0])), note="nothing happened: the loss is the rate, e^5"),
         Case((torch.tensor([-30.0]), torch.tensor([0.0])), note="a rate near 0, and nothing happened"),
         Case((normal(generator, 8), integers(generator, 12, 8).float()), note="random"),
         Case((normal(generator, 3, 4), integers(generator, 5, 3, 4).float()), note="random, two dimensions"),
@@ -151,13 +162,6 @@ def logit_cases(generator: Generator) -> Sequence[Case]:
 
 
 CHANCES = tuple(k / 40 for k in range(2, 40))
-
-
-def chance(p: float) -> Tensor:
-    """Return the log-probabilities of two classes, of which class 0 has the probability p; shape (1, 2)."""
-    return torch.tensor([[p, 1 - p]]).log()
-
-
 BY_CHANCE = Curve(
     CHANCES,
     lambda p: Case((chance(p), torch.tensor([0]))),
