@@ -249,3 +249,24 @@ def test_a_root_without_submissions(tmp_path, make):
         fill(root, ".ipynb_checkpoints/x.ipynb")
     with pytest.raises(NotFoundError, match=r"^root is '.*; it must"):
         find(root)
+
+
+def test_names_that_cannot_be_printed(tmp_path):
+    names = [b"al\xffice.ipynb", b"bob\n\x1b[31m.ipynb", "carl\u202e.ipynb".encode()]
+    for name in names:
+        try:
+            put(tmp_path / os.fsdecode(name), NOTEBOOK)
+        except OSError:
+            pytest.skip("this file system takes no such names")
+    assert [each.key for each in find(tmp_path)] == ["al\\xffice.ipynb", "bob\\n\\x1b[31m.ipynb", "carl\\u202e.ipynb"]
+    for each in find(tmp_path):
+        assert (each.key + each.student + each.name).isprintable()
+        assert each.read() == NOTEBOOK
+
+
+def test_names_that_look_alike_once_printed_have_keys_of_their_own(tmp_path):
+    try:
+        fill(tmp_path, "a\\n.ipynb", "a\n.ipynb", "a\\n.ipynb (2)/x.ipynb")
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    assert len({each.key for each in find(tmp_path)}) == 3

@@ -230,7 +230,7 @@ UNREADABLE = {
     b"\x89PNG\r\n": "the file is a picture",
     notebook(*[3] * 5001): "the notebook has 5001 cells; at most 5000 are read",
     notebook(code("x" * 600_000), code("y" * 400_001)): "more than 1000000 characters of code",
-    b"[" + b"0," * 2_000_001 + b"0]": "more than 2000000 values",
+    b"[" + b"0," * 500_001 + b"0]": "more than 500000 values",
     b" " * 20_000_001: "the file is too large: 20.0 MB",
 }
 
@@ -252,25 +252,6 @@ def test_memory_that_is_not_there(monkeypatch):
     monkeypatch.setattr(reading.json, "loads", loads)
     with pytest.raises(UnreadableError, match="memory"):
         of_bce(b"{}")
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        " " * 900_000,
-        "a" * 900_000,
-        "=" * 900_000,
-        " =" * 450_000,
-        "a," * 450_000 + "(",
-        "!pip install lossbook" * 40_000,
-    ],
-)
-def test_code_made_to_be_slow(line):
-    start = time.perf_counter()
-    for source in (line, line + "x", "import " + line, "%pip install lossbook\n" + line + "x", "def " + line):
-        of_bce(notebook(code(source)))
-    read(notebook({"cell_type": "markdown", "source": "#" + line + "\n" + line}), RELEASES, name="03-bce")
-    assert time.perf_counter() - start < 4
 
 
 def test_the_lesson_is_told_by_the_functions_then_by_what_was_handed_out_then_by_the_title():

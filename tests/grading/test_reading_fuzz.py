@@ -217,3 +217,26 @@ def test_changed_archives(tmp_path):
         assert time.perf_counter() - start < SECONDS
     assert read_of > 100
     assert list(tmp_path.iterdir()) == [path]
+
+
+def of_cells(*cells):
+    return json.dumps({"cells": cells}).encode()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        " " * 900_000,
+        "a" * 900_000,
+        "=" * 900_000,
+        " =" * 450_000,
+        "a," * 450_000 + "(",
+        "!pip install lossbook" * 40_000,
+    ],
+)
+def test_code_made_to_be_slow(line):
+    start = time.perf_counter()
+    for source in (line, line + "x", "import " + line, "%pip install lossbook\n" + line + "x", "def " + line):
+        survives(of_cells({"cell_type": "code", "source": source}), lesson="03-bce")
+    survives(of_cells({"cell_type": "markdown", "source": "#" + line + "\n" + line}))
+    assert time.perf_counter() - start < 4

@@ -119,14 +119,17 @@ def _budget() -> Counter[str]:
 def _contents(archive: zipfile.ZipFile, item: Item, budget: Counter[str]) -> Iterator[Item]:
     """Yield what an archive holds; of many files that are no notebooks, deep inside, one folder."""
     infos = archive.infolist()
-    names = [members.parts(info) for info in infos]
+    written = [members.name_of(info) for info in infos]
+    names = list(map(members.parts, written))
     times = Counter(names)
     seen: set[tuple[str, ...]] = set()
     for number, (info, name) in enumerate(zip(infos, names, strict=True)):
-        wrong = members.wrong_name(info)
+        wrong = members.wrong_name(written[number])
         if not name or (not wrong and any(map(_ignored, name))):
             continue
-        kind = "folder" if members.is_folder(info) else _kind(name[-1])
+        kind = "folder" if written[number].endswith("/") else _kind(name[-1])
+        if kind != "notebook" and not wrong and name[:3] in seen and not is_archive(name[-1]):
+            continue  # of a thousand files that nobody asked for, one is enough to know
         found = Item((*item.parts, *name), kind, Place(item.place.path, (*item.place.members, number)), info.file_size)
         if wrong or kind == "notebook" or (kind == "other" and is_archive(name[-1])):
             problem = wrong or members.damage(info) or members.excess(info, name)

@@ -15,6 +15,7 @@ DEEPEST = 12  # folders inside folders
 LONGEST = 1_000  # letters of a member's whole name
 _SMALL = 1_000_000  # bytes: below this, no ratio does harm
 _PACKED = {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}  # zipfile unpacks the others without a bound on one step
+_OUT = re.compile(r"^[A-Za-z]:|(?:^|/)\.\.(?:/|\Z)")  # a drive, or a step upwards
 _UTF8 = 0x800  # the flag of a member whose name is in UTF-8
 
 
@@ -23,15 +24,19 @@ def is_archive(name: str) -> bool:
     return name.casefold().endswith(".zip")
 
 
-def parts(info: zipfile.ZipInfo) -> tuple[str, ...]:
+def name_of(info: zipfile.ZipInfo) -> str:
+    """Return a member's name as it was written: zipfile cuts it at a NUL, and takes a Mac's UTF-8 for DOS letters."""
+    name = info.orig_filename
+    if not name.isascii() and not info.flag_bits & _UTF8:
+        with contextlib.suppress(ValueError):
+            name = name.encode("cp437").decode("utf-8")
+    return name.replace("\\", "/")  # as some programs for Windows write it
+
+
+def parts(name: str) -> tuple[str, ...]:
     """Return the parts of a member's name, of which none leads anywhere else."""
-    split = _name(info)[:LONGEST].split("/")
+    split = name[:LONGEST].split("/")
     return tuple("\\x2e\\x2e" if part == ".." else part for part in split if part not in ("", "."))
-
-
-def is_folder(info: zipfile.ZipInfo) -> bool:
-    """Return whether a member is a folder."""
-    return _name(info).endswith("/")
 
 
 def special(mode: int) -> str:
@@ -39,10 +44,9 @@ def special(mode: int) -> str:
     return "it is a symbolic link, which is not followed" if stat.S_ISLNK(mode) else "it is not a regular file"
 
 
-def wrong_name(info: zipfile.ZipInfo) -> str:
+def wrong_name(name: str) -> str:
     """Return what is wrong with a member's name, or nothing."""
-    name = _name(info)
-    if name.startswith("/") or ".." in name.split("/") or re.match("[A-Za-z]:", name):
+    if name.startswith("/") or _OUT.search(name):
         return "its name leads out of the archive"
     if "\0" in name:
         return "its name holds a zero byte"
@@ -71,11 +75,3 @@ def excess(info: zipfile.ZipInfo, name: tuple[str, ...]) -> str:
     if info.file_size > max(_SMALL, MOST_RATIO * info.compress_size):
         return f"it unpacks to more than {MOST_RATIO} times its size, as no notebook does"
     return f"its folders are nested more than {DEEPEST} deep" if len(name) > DEEPEST + 1 else ""
-
-
-def _name(info: zipfile.ZipInfo) -> str:
-    """Return a member's name as it was written: zipfile cuts it at a NUL, and takes a Mac's UTF-8 for DOS letters."""
-    name = info.orig_filename
-    with contextlib.suppress(ValueError):
-        name = name if info.flag_bits & _UTF8 else name.encode("cp437").decode("utf-8")
-    return name.replace("\\", "/")  # as some programs for Windows write it

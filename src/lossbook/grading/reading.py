@@ -12,7 +12,7 @@ from typing import Any
 from lossbook.grading.release import Release, heading, normal
 
 LARGEST = 20_000_000  # bytes of one notebook: a lesson has 50 thousand, its pictures at a high resolution some million
-MOST_VALUES = 2_000_000  # JSON values of one notebook: each costs memory, and a 20 MB file can hold ten million
+MOST_VALUES = 500_000  # JSON values of one notebook: each costs memory and time, and 20 MB can hold ten million
 MOST_CELLS = 5_000  # a lesson has about 60
 MOST_CODE = 1_000_000  # characters of code in one notebook: a solution has 10 thousand
 _KINDS = {
