@@ -117,6 +117,7 @@ def test_an_unfinished_run_is_found_and_continued(tmp_path):
         assert book.unfinished() == run
         assert book.unfinished("/others") is None
         assert book.waiting(run) == [second.key]
+        assert book.left(run) == [Waiting(second.key, "Bob", sha256="aa")]
         book.save(run, second)
         assert book.finish(run).finished
         assert book.unfinished("/submissions") is None

@@ -159,8 +159,16 @@ class Book:
 
     def waiting(self, run: Run) -> list[str]:
         """Return the keys of a run's submissions that have no record yet, in the order in which they were entered."""
-        wanted = "SELECT key FROM submissions WHERE run = ? AND saved IS NULL ORDER BY id"
-        return [key for (key,) in self._read(wanted, (run.id,))]
+        return [found.key for found in self.left(run)]
+
+    def left(self, run: Run) -> list[Waiting]:
+        """Return a run's submissions that have no record yet, as they were entered, in that order."""
+        wanted = f"SELECT {HEADING} FROM submissions WHERE run = ? AND saved IS NULL ORDER BY id"
+        rows = self._read(wanted, (run.id,))
+        return [
+            Waiting(key, student, lesson, attempt, bool(late), digest)
+            for _, key, student, lesson, attempt, late, digest in rows
+        ]
 
     def changed(self, files: Mapping[str, str]) -> list[str]:
         """Return which files are new, or have changed since the last record of their key.

@@ -115,7 +115,7 @@ def encouragement(record: Record) -> str:
     if passed:
         return f"What was judged is right: {passed} of {len(states)} exercises. Go on with the rest!"
     if failed:
-        return "None is right yet, and a start is made. See below where your answers and the right ones part."
+        return "None is right yet, but you have made a start. See below where your answers and the right ones part."
     if "lost" in states:
         return "Nothing could be judged this time."
     return "Nothing is attempted yet. Write the first function, run its check, and go on from there."
