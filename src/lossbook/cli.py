@@ -37,7 +37,43 @@ def _parser() -> argparse.ArgumentParser:
     record = commands.add_parser("record", help="time Python's sum against torch.sum here, and keep the result as data")
     record.add_argument("--out", type=Path, default=Path("data/timings"), metavar="DIR", help="default: %(default)s")
     record.set_defaults(run=_record, extra="book")
+    grade = commands.add_parser(
+        "grade",
+        help="grade a folder or a zip archive of submitted notebooks",
+        description="Grade submitted notebooks, each shut in by itself, and write grades.csv, a page for each student "
+        "and index.html. The same command goes on where it was stopped, and grades what is new or has changed since.",
+    )
+    grade.add_argument("submissions", type=Path, metavar="SUBMISSIONS", help="a folder or a zip archive")
+    grade.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the grades go")
+    grade.add_argument(
+        "--lessons", type=Path, metavar="DIR", help="the lessons as handed out; default: the course's own"
+    )
+    grade.add_argument(
+        "--lesson", metavar="SLUG", help="the lesson that all answer, such as 03-bce; told from each else"
+    )
+    grade.add_argument("--jobs", type=_positive, metavar="N", help="submissions at once; default: one a core")
+    grade.add_argument(
+        "--seconds", type=_positive, default=20, metavar="S", help="what one submission may take; default: %(default)s"
+    )
+    grade.add_argument("--seed", type=int, metavar="N", help="what the random cases are drawn from; default: fresh")
+    grade.add_argument("--regrade", action="store_true", help="grade all again; the earlier records are kept")
+    grade.add_argument(
+        "--isolation",
+        choices=("namespaces", "none"),
+        default="namespaces",
+        help="none: run submissions with your own rights, where they can read, change and send what you can, and forge "
+        "their marks; default: %(default)s",
+    )
+    grade.add_argument("--open", action="store_true", help="open the report in a browser at the end")
+    grade.set_defaults(run=_grade, extra="grade")
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"it is {number}; it must be 1 or more")
+    return number
 
 
 def _release(arguments: argparse.Namespace) -> int:
@@ -83,6 +119,12 @@ def _record(arguments: argparse.Namespace) -> int:
         return 2
     print(record(arguments.out, "lossbook record"))
     return 0
+
+
+def _grade(arguments: argparse.Namespace) -> int:
+    from lossbook.grading import command
+
+    return command.run(arguments, complain=_complain)
 
 
 def _complain(text: str) -> None:

@@ -41,6 +41,7 @@ def probability_cases(generator: Generator) -> Sequence[Case]:
         Case((tensor([0.9, 0.9]), tensor([1.0, 0.0])), note="right once, wrong once"),
         Case((tensor([0.2, 0.4, 0.6]), tensor([0.0, 0.3, 1.0])), note="a soft label"),
         Case((tensor([1e-9, 1 - 2**-20]), tensor([1.0, 0.0])), note="nearly sure, and wrong"),
+        Case((tensor([1 - 2**-20, 1e-9]), tensor([1.0, 0.0])), note="nearly sure, and right"),
         Case(probabilities_and_labels(generator, 9), note="random"),
         Case(probabilities_and_labels(generator, 5, soft=True), note="random soft labels"),
         Case(probabilities_and_labels(generator, 200), note="200 of them"),
@@ -66,6 +67,7 @@ def logit_cases(generator: Generator) -> Sequence[Case]:
         Case((tensor([2.0, -1.0]), tensor([1.0, 0.0])), note="right twice"),
         Case((tensor([200.0]), tensor([0.0])), note="sure and wrong: the sigmoid rounds to 1"),
         Case((tensor([-1000.0, 1000.0]), tensor([1.0, 1.0])), note="e^1000 overflows"),
+        Case((tensor([-1000.0, 1000.0]), tensor([0.0, 1.0])), note="sure and right: no loss"),
         Case((tensor([0.5, -0.5]), tensor([0.3, 0.8])), note="soft labels"),
         Case((normal(generator, 9, scale=4.0), integers(generator, 2, 9).float()), note="random"),
         Case((normal(generator, 6, scale=30.0), uniform(generator, 6)), note="random, soft, far from zero"),
@@ -96,8 +98,8 @@ def sum_cases(generator: Generator) -> Sequence[Case]:
     """Draw numbers to add."""
     return [
         Case((tensor([1.0, 2.0, 3.0, 4.0]),), note="four numbers"),
-        Case((tensor([5.0]),), note="one number"),
-        Case((tensor([3.0, -7.0]),), note="two numbers, one of them negative"),
+        Case((tensor([500.0]),), note="one number"),
+        Case((tensor([300.0, -700.0]),), note="two numbers, one of them negative"),
         Case((tensor([1.0, 2.0, 3.0]),), note="an odd count"),
         Case((tensor([1.0, 2.0, 3.0, 4.0, 5.0]),), note="an odd count: no partner for the last"),
         Case((tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),), note="an odd count after one round"),

@@ -80,7 +80,7 @@ class Work:
 
     case: Callable[[Generator, int], Case]
     vectorised: bool
-    sizes: tuple[int, int] = (200, 2000)
+    sizes: tuple[int, int] = (50, 500)
 
 
 @dataclass(frozen=True)

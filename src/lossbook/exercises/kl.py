@@ -27,6 +27,7 @@ def entropy_cases(generator: Generator) -> Sequence[Case]:
         Case((rows([0.1, 0.5, 0.4], [0.8, 0.1, 0.1]),), note="one entropy for each row"),
         Case((rows([0.5, 0.5, 0.0]),), note="0 log 0 is 0, not nan"),
         Case((rows([0.0, 1.0, 0.0]),), note="sure: no surprise at all"),
+        Case((rows([0.5, 0.5, 0.0], [0.0, 0.2, 0.8], [1.0, 0.0, 0.0]),), note="zeros in other places in each row"),
         Case((rows([1e-4, 0.9999, 0.0]),), note="a rare outcome counts a little"),
         Case((normal(generator, 4, 6).softmax(1),), note="random"),
         Case((normal(generator, 3, 50, scale=3.0).softmax(1),), note="random, 50 outcomes"),
@@ -36,6 +37,8 @@ def entropy_cases(generator: Generator) -> Sequence[Case]:
 def pair_cases(generator: Generator) -> Sequence[Case]:
     """Draw log-probabilities of a model and target distributions, zeros on either side among them."""
     even = rows([0.25, 0.25, 0.5])
+    p = rows([0.05, 0.95, 0.0], [0.0, 0.3, 0.7], [0.0, 1.0, 0.0], [0.0, 0.4, 0.6])
+    q = rows([0.96, 0.04, 0.0], [0.0, 0.5, 0.5], [0.0, 1.0, 0.0], [1e-8, 0.5, 0.5])
     return [
         Case((even.log(), rows([0.1, 0.5, 0.4])), note="the average is over q, the second argument"),
         Case((even.log(), even), note="the model is right"),
@@ -43,6 +46,7 @@ def pair_cases(generator: Generator) -> Sequence[Case]:
         Case((rows([0.5, 0.5, 0.0]).log(), rows([0.3, 0.7, 0.0])), note="q = 0 and log p = −inf: still nothing"),
         Case((rows([1.0, 0.0]).log(), rows([0.5, 0.5])), note="the model ruled out what happens: inf"),
         Case((rows([-30.0, 0.0]), rows([1e-4, 0.9999])), note="a rare outcome, to the model far rarer: it counts"),
+        Case((p.log(), q), note="zeros in other places in each row; the last: impossible, and it happens"),
         Case((normal(generator, 5, 4).log_softmax(1), normal(generator, 5, 4).softmax(1)), note="random"),
         Case((normal(generator, 2, 60).log_softmax(1), normal(generator, 2, 60).softmax(1)), note="60 outcomes"),
     ]
@@ -72,11 +76,13 @@ def batch_cases(generator: Generator) -> Sequence[Case]:
     """Draw batches: the example that tutorials print, sequences, and a target with a zero."""
     z = rows([0.5, 1.0, 0.8], [0.2, 0.4, 0.6])
     q = rows([0.3, 0.4, 0.3], [0.1, 0.5, 0.4])
+    sure = rows([-50.0, 0.0, -60.0], [0.0, -45.0, -30.0]), rows([0.96, 0.0395, 0.0005], [0.0, 0.02, 0.98])
     sequences = normal(generator, 3, 4, 5).log_softmax(2), normal(generator, 3, 4, 5).softmax(2)
     return [
         Case((z.log_softmax(1), q), note="two samples, three classes: divide by 2, not by 6"),
         Case((z[:1].log_softmax(1), rows([0.5, 0.5, 0.0])), note="0 log 0 is 0"),
         Case((q.log(), q), note="the model is right: 0"),
+        Case(sure, note="a model that is sure, and wrong"),
         Case((normal(generator, 7, 3).log_softmax(1), normal(generator, 7, 3).softmax(1)), note="random"),
         Case(sequences, note="shape (N, L, K): divide by N alone"),
     ]
@@ -122,6 +128,7 @@ def direction_cases(generator: Generator) -> Sequence[Case]:
     far = rows([0.0, -200.0, -150.0], [-200.0, 0.0, -1.0]).log_softmax(1)
     return [
         Case((torch.cat([wide, narrow]), peaks), note="row 0 averages over q, row 1 over p"),
+        Case((torch.cat([wide, peaks[None]]), narrow[0]), note="a narrow target"),
         Case((peaks[None], peaks), note="one candidate, the target itself: zeros, shape (2, 1)"),
         Case((far, torch.tensor([-120.0, 0.5, 0.0]).log_softmax(0)), note="exp underflows to 0, the logarithms do not"),
         Case((normal(generator, 4, 5).log_softmax(1), normal(generator, 5).log_softmax(0)), note="random"),

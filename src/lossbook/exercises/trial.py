@@ -8,6 +8,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import io
+import os
 import sys
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -20,10 +21,11 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-LARGEST = 2**22  # elements of one result; no exercise asks for more
+LARGEST = 2**19  # elements of one result; no exercise asks for more
 LONGEST = 500  # characters of one error
 RETURNED, RAISED, UNWRITTEN, MISSING, LOST = "returned", "raised", "unwritten", "missing", "lost"
 DTYPES = frozenset(["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"])
+_OURS = (os.path.dirname(torch.__file__), __file__)
 # PyTorch's own losses, by the names of its Python functions and of its operations. No exercise is answered by one.
 LOSSES = frozenset(
     [
@@ -134,24 +136,25 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
-def _sum_in_python(iterable: Iterable[Any], /, start: Any = 0) -> Any:
-    """Add up as the built-in sum does, in lines that can be counted."""
-    for item in iterable:
-        start = start + item
-    return start
-
-
 @contextlib.contextmanager
 def _lines_counted(watch: Watch) -> Iterator[None]:
-    """Count the lines of Python that run."""
+    """Count the lines of Python that run, PyTorch's own and this file's apart, and the items that ``sum`` adds up."""
 
     def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename.startswith(_OURS):
+            return None
         if event == "line":
             watch.work += 1
         return trace
 
+    def counting_sum(iterable: Iterable[Any], /, start: Any = 0) -> Any:
+        for item in iterable:
+            watch.work += 1
+            start = start + item
+        return start
+
     before, built_in = sys.gettrace(), builtins.sum
-    builtins.sum = _sum_in_python
+    builtins.sum = counting_sum
     sys.settrace(trace)
     try:
         yield
@@ -265,12 +268,13 @@ def attempt(
         given[0] = leaf.clone()  # no leaf, so that a function may change it in place
     try:
         with quietly():
-            with (
-                _Functions(watch),
-                _Operations(watch),
-                _lines_counted(watch) if count else contextlib.nullcontext(),
-                torch.enable_grad(),
-            ):
+            with contextlib.ExitStack() as watching:
+                if forbidden or count:
+                    watching.enter_context(_Functions(watch))
+                    watching.enter_context(_Operations(watch))
+                if count:
+                    watching.enter_context(_lines_counted(watch))
+                watching.enter_context(torch.enable_grad())
                 value = function(*given, **{key: fresh(item) for key, item in kwargs.items()})
             slope = None if leaf is None else _slope(value, leaf)
             outcome = Outcome(RETURNED, plain(value), slope, work=watch.work if count else None)

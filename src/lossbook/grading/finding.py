@@ -44,7 +44,7 @@ class Found:
     late: bool
     problem: str
     size: int
-    place: Place = field(repr=False)
+    place: Place = field(default=Place(""), repr=False)
 
     def read(self) -> bytes:
         """Return the bytes of the file. Raises UnreadableError with the reason where it cannot be read."""

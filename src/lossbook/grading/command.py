@@ -1,0 +1,115 @@
+"""What a teacher sees of ``lossbook grade``: a bar while it works, and a summary at the end."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import sys
+import webbrowser
+from collections.abc import Callable
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lossbook.grading import report
+from lossbook.grading.book import Book
+from lossbook.grading.finding import NotFoundError
+from lossbook.grading.grade import Done, Options, grade
+from lossbook.grading.isolation import NONE, IsolationError
+from lossbook.grading.records import Record, RecordsError
+from lossbook.grading.release import ReleaseError, releases
+from lossbook.grading.running import Limits
+
+OPEN = """\
+Submissions run with your own rights: they can read, change and send what you can, reach the course's answers and
+forge their marks. The records are marked so. Use this only for code that you trust as your own."""
+INSTEAD = "or, for submissions that you trust as your own code, give --isolation none"
+
+
+def run(arguments: argparse.Namespace, complain: Callable[[str], None]) -> int:
+    """Grade as the command line says; return the exit code: 0 done, 1 it could not be done, 2 the command was wrong."""
+    try:
+        options = _options(arguments)
+        if options.isolation == NONE:
+            complain(OPEN)
+        done = _with_bar(options)
+        with Book(options.out) as book:
+            titles = {name: release.title for name, release in releases(options.lessons).items()}
+            summary = report.write(book, options.out, titles)
+    except (NotFoundError, ReleaseError) as error:
+        complain(str(error))
+        return 2
+    except IsolationError as error:
+        complain(f"submissions can't be shut in on this machine: {error}\n  Install what is missing, {INSTEAD}.")
+        return 1
+    except RecordsError as error:
+        complain(str(error))
+        return 1
+    except KeyboardInterrupt:
+        complain("stopped; what was graded is kept, and the same command goes on from there")
+        return 130
+    _say(done, summary, options)
+    if arguments.open:
+        webbrowser.open((options.out / "index.html").resolve().as_uri())
+    return 0
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    made = Options(
+        submissions=arguments.submissions,
+        out=arguments.out,
+        lessons=arguments.lessons or _own_lessons(),
+        lesson=arguments.lesson,
+        limits=Limits(total=arguments.seconds, cell=arguments.seconds / 4, exercise=arguments.seconds / 6),
+        isolation=arguments.isolation,
+        seed=arguments.seed,
+        regrade=arguments.regrade,
+    )
+    return dataclasses.replace(made, jobs=arguments.jobs) if arguments.jobs else made
+
+
+def _own_lessons() -> Path:
+    """Return the folder of the course's lessons: beside the package when installed, else in the project."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "lessons", package.parents[1] / "lessons"):
+        if folder.is_dir():
+            return folder
+    raise ReleaseError("the course's lessons are not installed here; give --lessons DIR")
+
+
+def _with_bar(options: Options) -> Done:
+    bar = tqdm(unit=" submissions", dynamic_ncols=True, file=sys.stderr, disable=None)
+
+    def progress(done: int, of: int, record: Record) -> None:
+        if bar.total != of:
+            bar.reset(of)
+        bar.update(done - bar.n)
+
+    try:
+        return asyncio.run(grade(options, progress))
+    except BaseExceptionGroup as group:
+        raise _first(group) from None
+    finally:
+        bar.close()
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _say(done: Done, summary: report.Summary, options: Options) -> None:
+    if done.continued:
+        print("Went on with the run that had been cut short.")
+    if done.graded < done.found:
+        kept = done.found - done.graded
+        print(f"{kept} of {done.found} were graded already and have not changed; --regrade grades them again.")
+    counts = ", ".join(f"{count} {state}" for state, count in summary.states.items())
+    print(f"{summary.students} students: {counts}.")
+    if summary.out_of:
+        print(f"Points won: {summary.points:g} of {summary.out_of:g} ({summary.points / summary.out_of:.0%}).")
+    if summary.forgeable:
+        print(f"{summary.forgeable} were graded without isolation: their marks may be forged.")
+    print(f"Report: {summary.index}\nTable:  {summary.grades}")

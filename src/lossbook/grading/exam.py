@@ -1,0 +1,136 @@
+"""What is asked of a submission of one lesson, and the judgement of what comes back. No student's code runs here."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Sequence
+
+from lossbook.exercises import exercises, judging
+from lossbook.exercises.core import Exercise
+from lossbook.exercises.judging import FAILED, Call, Verdict
+from lossbook.exercises.trial import LOST, Outcome
+from lossbook.grading.records import Mark
+from lossbook.grading.release import Release, ReleaseError
+from lossbook.grading.running import Questions
+from lossbook.grading.sandbox.wire import pack
+
+# What an answer has no use for, and an attack has. Naming one costs nothing: the teacher is told where.
+REMARKABLE = """
+    torch._C torch.ops torch.library ctypes gc.get_objects sys.settrace sys._getframe _dispatch _disable_current_modes
+    __torch_function__ __torch_dispatch__ torch.utils._python_dispatch torch._refs torch._decomp torch.jit
+    os._exit os.kill os.fork subprocess socket /proc lossbook.grading sys.modules signal. __code__ base64
+"""
+_REMARKABLE = re.compile("|".join(rf"(?<!\w){re.escape(name)}" for name in REMARKABLE.split()))
+
+
+class Exam:
+    """One lesson's exercises with the cases that a seed draws, ready to be sent and to be judged."""
+
+    def __init__(self, release: Release, seed: int) -> None:
+        """Draw the cases and compute what is right.
+
+        Args:
+            release: The lesson as it was handed out.
+            seed: What the random cases are drawn from.
+
+        Raises:
+            ReleaseError: The lesson asks for a function that no exercise declares.
+
+        """
+        self.seed, self.lesson = seed, release.lesson
+        known = exercises()
+        for name in release.functions:
+            if name not in known:
+                raise ReleaseError(f"lesson {release.lesson} asks for {name!r}, which no exercise declares")
+        self.exercises = {name: known[name] for name in release.functions}
+        self.setup = release.setup
+        self.out_of = float(sum(exercise.points for exercise in self.exercises.values()))
+        self.allowed = frozenset[str]().union(*(exercise.allowed for exercise in self.exercises.values()))
+        self.questions = [self._questions(exercise) for exercise in self.exercises.values()]
+        for exercise in self.exercises.values():
+            judging.expected(exercise, seed)
+
+    def _questions(self, exercise: Exercise) -> Questions:
+        return self._packed(exercise, judging.calls(exercise, self.seed))
+
+    def _packed(self, exercise: Exercise, calls: Sequence[Call]) -> Questions:
+        # PyTorch's losses are taken away as such; what is watched for call by call is the rest.
+        watched = exercise.forbidden | (self.allowed - exercise.allowed if exercise.allowed else frozenset())
+        asked = [
+            [
+                exercise.function,
+                list(call.case.args),
+                dict(call.case.kwargs),
+                call.gradient,
+                sorted(watched),
+                call.count,
+            ]
+            for call in calls
+        ]
+        return Questions(exercise.function, pack(["calls", asked]), len(asked), exercise.allowed)
+
+    def cells(self, cells: Iterable[tuple[int, str]]) -> dict[int, str]:
+        """Return what is run of a submission: the release's imports, as cells 0, −1, …, then the student's cells."""
+        opening = {-place: source for place, source in enumerate(self.setup)}
+        return {**opening, **dict(cells)}
+
+    def sitting(self) -> Sitting:
+        """Return what notes the judgement of one submission."""
+        return Sitting(self)
+
+
+class Sitting:
+    """The judgement of one submission, as its outcomes come in."""
+
+    def __init__(self, exam: Exam) -> None:
+        self.exam = exam
+        self.verdicts: dict[str, Verdict] = {}
+        self.lost: set[str] = set()
+
+    def judged(self, function: str, outcomes: list[Outcome]) -> Questions | None:
+        """Judge a function; return the questions of its curve where a picture would help."""
+        exercise = self.exam.exercises[function]
+        verdict = judging.judge(exercise, self.exam.seed, outcomes)
+        self.verdicts[function] = verdict
+        if any(outcome.state == LOST for outcome in outcomes):
+            self.lost.add(function)
+        elif verdict.state == FAILED and exercise.curve is not None:
+            return self.exam._packed(exercise, judging.curve_calls(exercise.curve))
+        return None
+
+    def marks(self, curves: dict[str, list[Outcome]]) -> tuple[Mark, ...]:
+        """Return a mark for each exercise, in the lesson's order."""
+        return tuple(self._mark(name, curves.get(name, [])) for name in self.exam.exercises)
+
+    def _mark(self, name: str, curve: list[Outcome]) -> Mark:
+        exercise, verdict = self.exam.exercises[name], self.verdicts.get(name)
+        if verdict is None:
+            return Mark(name, "not attempted", 0.0, exercise.points, 0)
+        drawing = judging.drawing(exercise, curve) if curve else None
+        misconception = verdict.misconception
+        return Mark(
+            name,
+            "lost" if name in self.lost else verdict.state,
+            verdict.points,
+            verdict.out_of,
+            verdict.cases,
+            tuple((failure.call, failure.note, failure.reason) for failure in verdict.failures[:3]),
+            len(verdict.failures),
+            misconception.name if misconception else "",
+            misconception.advice if misconception else "",
+            exercise.hints[0] if verdict.state == FAILED and exercise.hints else "",
+            dataclasses.asdict(drawing) if drawing else None,
+        )
+
+
+def remarks(cells: Iterable[tuple[int, str]]) -> tuple[str, ...]:
+    """Return what the teacher may want to look at: names that an answer has no use for, and the cells they stand in."""
+    found: dict[str, list[int]] = {}
+    for number, source in cells:
+        for name in dict.fromkeys(_REMARKABLE.findall(source)):
+            found.setdefault(name, []).append(number)
+    return tuple(
+        f"cell{'s' if len(where) > 1 else ''} {', '.join(map(str, where[:5]))} names {name}"
+        for name, where in found.items()
+    )

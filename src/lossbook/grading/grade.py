@@ -1,0 +1,249 @@
+"""Grades a folder of submissions: read → run → judge → record, for each; then the report."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from lossbook.exercises import exercises
+from lossbook.grading import finding, reading
+from lossbook.grading.book import Book
+from lossbook.grading.exam import Exam, Sitting, remarks
+from lossbook.grading.finding import Found
+from lossbook.grading.isolation import NAMESPACES
+from lossbook.grading.reading import UnreadableError
+from lossbook.grading.records import Record, Run, Waiting
+from lossbook.grading.release import Release, ReleaseError, releases
+from lossbook.grading.running import Limits, Worker, WorkerError
+from lossbook.grading.running import Run as Ran
+
+Progress = Callable[[int, int, Record], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to grade, and how.
+
+    Args:
+        submissions: A folder or a zip archive of submissions.
+        out: The folder of the grades.
+        lessons: The folder of the lessons as they were handed out.
+        lesson: The lesson that all submissions answer; told from each one's content unless given.
+        jobs: How many submissions run at once.
+        limits: How long one may take.
+        isolation: ``namespaces`` or ``none``.
+        seed: What the random cases are drawn from; drawn afresh unless given.
+        regrade: Whether to grade again what is graded already.
+
+    """
+
+    submissions: Path
+    out: Path
+    lessons: Path
+    lesson: str | None = None
+    jobs: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    limits: Limits = field(default_factory=Limits)
+    isolation: str = NAMESPACES
+    seed: int | None = None
+    regrade: bool = False
+
+
+@dataclass
+class Done:
+    """What a command has done.
+
+    Args:
+        graded: How many submissions it graded.
+        found: How many there are.
+        continued: Whether it went on with a run that had been cut short.
+
+    """
+
+    graded: int
+    found: int
+    continued: bool
+
+
+class Grader:
+    """Grades one submission after another with one worker."""
+
+    def __init__(self, options: Options, given: dict[str, Release], run: Run, worker: Worker) -> None:
+        self.options, self.given, self.run, self.worker = options, given, run, worker
+        self.exams: dict[str, Exam] = {}
+
+    def exam(self, lesson: str) -> Exam:
+        """Return what is asked of a lesson in this run."""
+        if lesson not in self.exams:
+            self.exams[lesson] = Exam(self.given[lesson], self.run.seed)
+        return self.exams[lesson]
+
+    async def record(self, found: Found) -> Record:
+        """Return the record of one submission, whatever it is."""
+        started = time.monotonic()
+        blank = Record(
+            found.key,
+            found.student,
+            self.lesson_by_name(found),
+            found.attempt,
+            found.late,
+            "",
+            "unreadable",
+            "",
+            0.0,
+            0.0,
+            0.0,
+            self.options.isolation,
+        )
+        try:
+            data = found.read()
+            blank = replace(blank, sha256=hashlib.sha256(data).hexdigest())
+            submission = reading.read(data, self.given, found.name, self.options.lesson)
+        except UnreadableError as error:
+            out_of = self.exam(blank.lesson).out_of if blank.lesson else 0.0
+            return replace(blank, reason=str(error), out_of=out_of, seconds=time.monotonic() - started)
+        exam = self.exam(submission.lesson)
+        cells = list(zip(submission.numbers, submission.cells, strict=True))
+        answered = await self.answer(exam, cells)
+        return replace(blank, lesson=exam.lesson, out_of=exam.out_of, seconds=time.monotonic() - started, **answered)
+
+    def lesson_by_name(self, found: Found) -> str:
+        """Return the lesson that a submission is for, as far as this is known without reading it."""
+        if self.options.lesson or len(self.given) == 1:
+            return self.options.lesson or next(iter(self.given))
+        stem = Path(found.name).stem
+        return stem if stem in self.given else ""
+
+    async def answer(self, exam: Exam, cells: list[tuple[int, str]]) -> dict[str, Any]:
+        """Run and judge a submission's cells; return the fields of its record."""
+        sitting = exam.sitting()
+        ran = await self.run_twice(exam, cells, sitting) if cells else Ran()
+        marks = sitting.marks(ran.curves)
+        state, reason = ran.state or "graded", "; ".join(ran.reasons)
+        if not ran.state and all(mark.state == "not attempted" for mark in marks):
+            state = "not attempted"
+            reason = "no function that is asked for was written" if cells else "the notebook is as it was handed out"
+        return {
+            "state": state,
+            "reason": reason,
+            "points": sum(mark.points for mark in marks),
+            "marks": marks,
+            "cell_errors": tuple(ran.cell_errors.items()),
+            "remarks": remarks(cells),
+        }
+
+    async def run_twice(self, exam: Exam, cells: list[tuple[int, str]], sitting: Sitting) -> Ran:
+        """Run a submission, and once more where the worker went down meanwhile, perhaps because of another one."""
+        for _ in range(2):
+            try:
+                return await self.worker.run(exam.cells(cells), exam.questions, sitting.judged)
+            except WorkerError:
+                sitting.verdicts.clear()
+                await self.worker.revive()
+        return Ran(state="killed", reasons=["the process that runs submissions went down twice while this one ran"])
+
+    async def grade_all(self, book: Book, todo: Sequence[Found], progress: Progress) -> int:
+        """Grade submissions, several at once, and keep a record of each; return how many."""
+        waiting, done = iter(todo), 0
+
+        async def one_after_another() -> None:
+            nonlocal done
+            for found in waiting:
+                record = await self.record(found)
+                book.save(self.run, record)
+                done += 1
+                progress(done, len(todo), record)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(max(1, self.options.jobs)):
+                group.create_task(one_after_another())
+        self.run = book.finish(self.run)
+        return done
+
+
+async def grade(options: Options, progress: Progress) -> Done:
+    """Grade what is to be graded, and keep a record of each in ``out/grades.sqlite``.
+
+    A run that was cut short is continued; what is graded already and has not changed is left alone.
+
+    Args:
+        options: What to grade, and how.
+        progress: Called with how many are done, of how many, and the last record.
+
+    Raises:
+        NotFoundError: There are no submissions.
+        ReleaseError: The lessons cannot be used.
+        RecordsError: The book of grades cannot be used.
+        IsolationError: Submissions cannot be shut in on this machine.
+
+    """
+    given = releases(options.lessons)
+    if options.lesson is not None and options.lesson not in given:
+        raise ReleaseError(f"lesson is {options.lesson!r}; it must be one of {', '.join(given)}")
+    found = {item.key: item for item in finding.find(options.submissions)}
+    with Book(options.out) as book:
+        cut_short = book.unfinished(options.submissions)
+        fresh = [] if cut_short else to_grade(book, found, again=options.regrade)
+        if cut_short is None and not fresh:
+            return Done(0, len(found), continued=False)
+        async with Worker(options.isolation, options.limits, allowed(given)) as worker:
+            done = 0
+            if cut_short is not None:
+                done += await continue_run(Grader(options, given, cut_short, worker), book, found, progress)
+                fresh = to_grade(book, found, again=False)
+            if fresh:
+                run = begin(book, options, given, fresh)
+                done += await Grader(options, given, run, worker).grade_all(book, fresh, progress)
+        return Done(done, len(found), continued=cut_short is not None)
+
+
+def to_grade(book: Book, found: Mapping[str, Found], *, again: bool) -> list[Found]:
+    """Return the submissions that are new or have changed since they were graded, or all of them."""
+    if again or not book.runs():
+        return list(found.values())
+    return [found[key] for key in book.changed({key: digest(item) for key, item in found.items()})]
+
+
+def digest(found: Found) -> str:
+    """Return the sha256 of a submission; nothing where it cannot be read."""
+    try:
+        return hashlib.sha256(found.read()).hexdigest()
+    except UnreadableError:
+        return ""
+
+
+def begin(book: Book, options: Options, given: Mapping[str, Release], fresh: list[Found]) -> Run:
+    """Enter a new run and all its submissions into the book, before any is graded."""
+    return book.begin(
+        [Waiting(item.key, item.student, "", item.attempt, item.late) for item in fresh],
+        seed=secrets.randbits(48) if options.seed is None else options.seed,
+        isolation=options.isolation,
+        root=options.submissions,
+        lessons=sorted(given),
+        options={"lesson": options.lesson, "jobs": options.jobs, **asdict(options.limits)},
+    )
+
+
+async def continue_run(grader: Grader, book: Book, found: Mapping[str, Found], progress: Progress) -> int:
+    """Grade what a run that was cut short has left, files that are gone since apart; return how many."""
+    waiting = book.waiting(grader.run)
+    here = [found[key] for key in waiting if key in found]
+    for key in waiting:
+        if key not in found:
+            gone = "the file was there when grading began, and is gone"
+            isolation = grader.options.isolation
+            book.save(grader.run, Record(key, "", "", 0, False, "", "unreadable", gone, 0.0, 0.0, 0.0, isolation))
+    return await grader.grade_all(book, here, progress)
+
+
+def allowed(given: Mapping[str, Release]) -> frozenset[str]:
+    """Return PyTorch's losses that some exercise of some lesson allows."""
+    known = exercises()
+    names = (name for release in given.values() for name in release.functions if name in known)
+    return frozenset[str]().union(*(known[name].allowed for name in names))

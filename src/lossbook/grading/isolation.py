@@ -1,0 +1,145 @@
+"""Builds the place where submissions run: a worker inside bubblewrap that sees PyTorch, and no answer."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import re
+import shutil
+import sys
+import sysconfig
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+NAMESPACES, NONE = "namespaces", "none"
+HERE = Path(__file__).parent
+GIVEN = ("torch", "numpy", "matplotlib", "msgpack", "pyseccomp")  # a lesson's imports, and the worker's own two
+TESTS = "torch/testing/_internal"
+# PyTorch's own tests carry losses written out in Python: these files are seen empty.
+HIDDEN = tuple(f"{TESTS}/{name}.py" for name in ("common_nn", "common_modules", "common_methods_invocations"))
+ENVIRONMENT = {
+    "HOME": "/tmp",
+    "PATH": "/usr/bin",
+    "LANG": "C.UTF-8",
+    "MPLBACKEND": "Agg",
+    "MPLCONFIGDIR": "/tmp",
+    "OMP_NUM_THREADS": "1",
+    "OMP_THREAD_LIMIT": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "TORCHDYNAMO_DISABLE": "1",
+    "TORCH_DEVICE_BACKEND_AUTOLOAD": "0",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+class IsolationError(RuntimeError):
+    """Submissions can't be shut in on this machine; the message says what is missing and what to do."""
+
+
+def stage(folder: Path) -> None:
+    """Put into a folder what the worker imports: the stand-ins for the course, the sandbox, and the trial of a call."""
+    course = folder / "lossbook"
+    shutil.copytree(HERE / "standin" / "lossbook", course, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HERE / "sandbox", course / "grading" / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
+    (course / "grading" / "__init__.py").write_text('"""Stands in for the grader."""\n', encoding="utf-8")
+    shutil.copy(HERE.parent / "exercises" / "trial.py", course / "exercises" / "trial.py")
+
+
+def distributions(names: tuple[str, ...]) -> Iterator[importlib.metadata.Distribution]:
+    """Yield installed distributions and all that they require, each once."""
+    waiting, seen = list(names), set()
+    while waiting:
+        name = re.sub(r"[-_.]+", "-", waiting.pop()).lower()
+        if name in seen:
+            continue
+        seen.add(name)
+        try:
+            found = importlib.metadata.distribution(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue  # required on other systems, or by an extra
+        yield found
+        for line in found.requires or ():
+            if "extra ==" not in line and (match := re.match(r"[\w.-]+", line)):
+                waiting.append(match[0])
+
+
+def packages() -> dict[str, Path]:
+    """Return what is to be seen of the installed packages: names at the top, and where they lie."""
+    found: dict[str, Path] = {}
+    for distribution in distributions(GIVEN):
+        for file in distribution.files or ():
+            top = file.parts[0]
+            if top in ("..", "__pycache__") or top.endswith((".dist-info", ".pth")):
+                continue
+            found.setdefault(top, Path(str(distribution.locate_file(top))))
+    return {top: path for top, path in sorted(found.items()) if path.exists()}
+
+
+def foreign_packages() -> Iterator[Path]:
+    """Yield the folders of installed packages that lie inside Python's own, and are to be covered."""
+    base = Path(sys.base_prefix).resolve()
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for path in (
+        base / "lib" / version / "site-packages",
+        base / "lib" / "python3" / "dist-packages",
+        base / "local" / "lib" / version / "dist-packages",
+        Path("/usr/lib/python3/dist-packages"),
+        Path(f"/usr/local/lib/{version}/site-packages"),
+        Path(f"/usr/local/lib/{version}/dist-packages"),
+    ):
+        if path.is_dir():
+            yield path
+
+
+def python() -> str:
+    """Return the interpreter itself, outside any virtual environment."""
+    return str(Path(sys.executable).resolve())
+
+
+def start_code(control: int, walls_up: bool, allowed: Collection[str], *paths: str) -> list[str]:
+    """Return the interpreter's arguments that start a worker."""
+    code = (
+        f"import sys; sys.path[:0] = {list(paths)!r}; "
+        f"from lossbook.grading.sandbox.worker import main; main({control}, {walls_up}, {sorted(allowed)!r})"
+    )
+    return ["-I", "-S", "-B", "-c", code]
+
+
+def shut_in(folder: Path, control: int, allowed: Collection[str]) -> list[str]:
+    """Return the command that starts a worker inside bubblewrap.
+
+    Raises:
+        IsolationError: There is no bubblewrap.
+
+    """
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise IsolationError("bubblewrap is not installed; install it with: sudo apt-get install bubblewrap")
+    base = str(Path(sys.base_prefix).resolve())
+    words = [bwrap, "--unshare-all", "--uid", "0", "--gid", "0", "--cap-add", "CAP_SYS_ADMIN"]
+    words += ["--die-with-parent", "--new-session", "--hostname", "grader", "--clearenv"]
+    for key, value in ENVIRONMENT.items():
+        words += ["--setenv", key, value]
+    words += ["--ro-bind", "/usr", "/usr"]
+    for link in ("/lib", "/lib64", "/bin", "/sbin"):
+        words += ["--ro-bind-try", link, link]
+    words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--ro-bind-try", "/etc/alternatives"]
+    words += ["/etc/alternatives"]
+    if not base.startswith("/usr"):
+        words += ["--ro-bind", base, base]
+    for path in foreign_packages():
+        words += ["--tmpfs", str(path), "--remount-ro", str(path)]
+    for top, path in packages().items():
+        words += ["--ro-bind", str(path), f"/packages/{top}"]
+    for inside in HIDDEN:
+        words += ["--ro-bind-try", "/dev/null", f"/packages/{inside}"]
+    words += ["--ro-bind", str(folder), "/grader", "--proc", "/proc", "--tmpfs", "/tmp"]
+    for device in ("null", "zero", "full", "random", "urandom"):
+        words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
+    words += ["--remount-ro", "/", "--chdir", "/tmp", "--", python()]
+    return words + start_code(control, True, allowed, "/grader", "/packages")
+
+
+def in_the_open(folder: Path, control: int, allowed: Collection[str]) -> list[str]:
+    """Return the command that starts a worker without walls: limits on time and memory alone."""
+    return [python(), *start_code(control, False, allowed, str(folder), sysconfig.get_paths()["purelib"])]

@@ -1,0 +1,78 @@
+"""Takes PyTorch's own losses away from a process, below every name that Python has for them."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import warnings
+from collections.abc import Collection
+from types import FunctionType
+from typing import Any
+
+import torch
+
+from lossbook.exercises.trial import LOSSES
+
+KEYS = ("CPU", "Meta", "CompositeImplicitAutograd", "CompositeExplicitAutograd")
+
+
+def _refuse(*args: Any, **kwargs: Any) -> Any:
+    from lossbook.exercises.trial import ForbiddenError
+
+    raise ForbiddenError("a loss of PyTorch's was called; the exercises ask you to write it")
+
+
+def _base(name: str) -> str:
+    return name.removeprefix("aten::").partition(".")[0].removesuffix("_backward").strip("_")
+
+
+Found = tuple[dict[str, list[str]], list[FunctionType]]
+
+
+def find() -> Found:
+    """Return the operations that are losses, by their base name, and PyTorch's Python functions that compute one."""
+    operations: dict[str, list[str]] = {}
+    for name in torch._C._dispatch_get_all_op_names():
+        if name.startswith("aten::") and (_base(name) in LOSSES or _base(name).endswith("ctc_loss")):
+            operations.setdefault(_base(name), []).append(name)
+    functions = [
+        item
+        for item in gc.get_objects()
+        if type(item) is FunctionType
+        and _base(item.__name__) in LOSSES
+        and str(item.__module__).startswith("torch")
+        and not item.__code__.co_freevars
+    ]
+    return operations, functions
+
+
+def take_away(found: Found, allowed: Collection[str]) -> Found:
+    """Make losses raise ForbiddenError in this process and in all that it forks. There is no way back.
+
+    Args:
+        found: What is to go. Each operation gets a kernel that raises, so that the dispatcher, which every road to an
+            operation leads through (functions, methods, torch.ops, torch._C, TorchScript), finds nothing else. Python
+            functions get other code, so that a name kept from before does not help.
+        allowed: Names that stay.
+
+    Returns:
+        What has stayed.
+
+    """
+    operations, functions = found
+    going = [name for base, names in operations.items() if base not in allowed for name in names]
+    if going:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for key in KEYS:
+                library = torch._C._dispatch_library("IMPL", "aten", key, __file__, 1)
+                for name in going:
+                    library.impl(name, key, _refuse)
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))  # kept for ever, and reachable from nowhere
+    stays = []
+    for function in functions:
+        if _base(function.__name__) in allowed:
+            stays.append(function)
+        else:
+            function.__code__ = _refuse.__code__
+    return {base: names for base, names in operations.items() if base in allowed}, stays

@@ -1,0 +1,151 @@
+"""Runs a student's cells and then calls the student's functions, in a process that is thrown away afterwards."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import builtins
+import contextlib
+import inspect
+import io
+import linecache
+import re
+import sys
+import types
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lossbook.exercises.trial import MISSING, RAISED, Outcome, attempt, describe
+
+OUTPUT = 64 * 1024  # characters of output kept in memory; a student's prints are not shown
+BODY_MAGICS = ("time", "timeit", "capture", "prun")  # these run the cell below them
+_MAGIC = re.compile(r"^(\s*)(?:[\w, ]+=\s*)?[%!?](?!=)|^\s*[\w.]+\?{1,2}\s*$")
+_KEPT = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+
+
+class Sink(io.TextIOBase):
+    """Takes any amount of output and keeps none."""
+
+    encoding = "utf-8"
+
+    def write(self, text: str) -> int:
+        """Take in a text and forget it."""
+        return len(text)
+
+    def writable(self) -> bool:
+        """Tell that it can be written to."""
+        return True
+
+
+def python_of(source: str) -> str:
+    """Return a cell as plain Python: IPython's magics, shell commands and questions do nothing here.
+
+    IPython's own translation is not used: it would be one more library beside the student's code.
+    """
+    lines = source.split("\n")
+    first = next((k for k, line in enumerate(lines) if line.strip()), 0)
+    if lines[first].startswith("%%"):
+        if lines[first][2:].split(" ")[0] not in BODY_MAGICS:
+            return ""
+        lines[first] = ""
+    for number, line in enumerate(lines):
+        if timed := re.match(r"^(\s*)%time(?:it)?\s+(?!-)(.+)$", line):
+            lines[number] = timed[1] + timed[2]
+        elif magic := _MAGIC.match(line):
+            lines[number] = f"{magic[1] or ''}pass"
+    return "\n".join(lines)
+
+
+def parsed(source: str) -> ast.Module:
+    """Return a cell's syntax tree. Raises SyntaxError where it is not Python, magics apart."""
+    try:
+        return ast.parse(source)
+    except SyntaxError:
+        return ast.parse(python_of(source))
+
+
+def _execute(body: Sequence[ast.stmt], name: str, scope: dict[str, Any]) -> None:
+    tree = ast.Module(list(body), [])
+    code = compile(tree, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    if code.co_flags & inspect.CO_COROUTINE:
+        asyncio.run(eval(code, scope))
+    else:
+        exec(code, scope)
+
+
+def _line_of(error: BaseException, name: str) -> int:
+    """Return the line of a cell at which an error came out of it; 0 where it is unknown."""
+    line, trace = 0, error.__traceback__
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == name and trace.tb_frame.f_code.co_name == "<module>":
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return line
+
+
+def run_cell(source: str, number: int, scope: dict[str, Any], *, reduced: bool = False) -> str | None:
+    """Run one cell as a notebook would. Return its error in one line, or None.
+
+    Args:
+        source: The cell's text.
+        number: The cell's number in the notebook, for its errors.
+        scope: The notebook's namespace.
+        reduced: Run its definitions and imports alone: the rest ended or outlasted an earlier run.
+
+    What a cell that raises defines further down is defined all the same: it may have raised at something that is
+    forbidden here and fine in a notebook, such as a comparison with PyTorch's own loss.
+    """
+    name = f"<cell {number}>"
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    try:
+        tree = parsed(source)
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return describe(error)
+    if reduced:
+        _define(tree, name, scope, 0)
+        return None
+    try:
+        _execute(tree.body, name, scope)
+    except BaseException as error:
+        _define(tree, name, scope, _line_of(error, name))
+        return describe(error)
+    return None
+
+
+def _define(tree: ast.Module, name: str, scope: dict[str, Any], below: int) -> None:
+    """Run the definitions and imports of a cell below a line, each by itself."""
+    for statement in tree.body:
+        if statement.lineno > below and isinstance(statement, _KEPT):
+            with contextlib.suppress(BaseException):
+                _execute([statement], name, scope)
+
+
+def notebook_scope() -> dict[str, Any]:
+    """Return the namespace of a fresh notebook, with what a notebook has built in."""
+    module = types.ModuleType("__main__")
+    sys.modules["__main__"] = module
+    scope = module.__dict__
+    scope["__builtins__"] = builtins
+    builtins.input = lambda prompt="": ""
+    scope["display"] = lambda *objects, **options: None
+    scope["exit"] = scope["quit"] = lambda *status: None
+    sys.stdout = sys.stderr = Sink()
+    sys.stdin = io.StringIO()
+    sys.argv = ["notebook"]
+    warnings.simplefilter("ignore")
+    return scope
+
+
+def answer(call: Sequence[Any], scope: dict[str, Any]) -> Outcome:
+    """Make one call of a student's function and return its outcome. Never raises on a student's mistake."""
+    name, args, kwargs, gradient, forbidden, count = call
+    function: Callable[..., Any] | None = scope.get(name)
+    if function is None:
+        return Outcome(MISSING)
+    if not callable(function):
+        return Outcome(RAISED, error=f"{name} is a {type(function).__name__}, not a function")
+    try:
+        return attempt(function, args, kwargs, gradient=gradient, forbidden=frozenset(forbidden), count=count)
+    except BaseException as error:  # KeyboardInterrupt and what else a student can raise
+        return Outcome(RAISED, error=describe(error))

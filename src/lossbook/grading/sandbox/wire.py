@@ -1,0 +1,110 @@
+"""Turns calls, outcomes and tensors into bytes and back. The bytes are data alone: reading them can run nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import msgpack
+import torch
+from torch import Tensor
+
+from lossbook.exercises.trial import DTYPES, LARGEST, LOST, MISSING, RAISED, RETURNED, UNWRITTEN, Other, Outcome
+
+TENSOR, OTHER = 1, 2  # msgpack's codes for our own kinds
+MESSAGE = 48 * 2**20  # bytes of one message: the largest tensor in float64, and then some
+STATES = frozenset({RETURNED, RAISED, UNWRITTEN, MISSING, LOST})
+_DTYPES = {name: getattr(torch, name) for name in sorted(DTYPES)}
+
+
+class WireError(ValueError):
+    """Bytes that are no message of ours."""
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        raw = value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        name = str(value.dtype).removeprefix("torch.")
+        return msgpack.ExtType(TENSOR, msgpack.packb([name, list(value.shape), raw]))
+    if isinstance(value, Other):
+        return msgpack.ExtType(OTHER, value.what.encode("utf-8", "replace"))
+    raise TypeError(f"a {type(value).__name__} cannot be sent")
+
+
+def _tensor(data: bytes) -> Tensor:
+    name, shape, raw = msgpack.unpackb(data)
+    if name not in _DTYPES or not isinstance(raw, bytes) or len(shape) > 16:
+        raise WireError("no tensor of a known kind")
+    if not all(type(size) is int and 0 <= size <= LARGEST for size in shape):
+        raise WireError("no tensor of a known shape")
+    dtype = _DTYPES[name]
+    count = math.prod(shape)
+    if count > LARGEST or count * dtype.itemsize != len(raw):
+        raise WireError("a tensor's bytes do not fit its shape")
+    if dtype is torch.bool and raw.strip(b"\0\1"):
+        raise WireError("a truth value is 0 or 1")
+    flat = torch.frombuffer(bytearray(raw), dtype=dtype) if raw else torch.empty(0, dtype=dtype)
+    return flat.reshape(shape)
+
+
+def _extension(code: int, data: bytes) -> Any:
+    if code == TENSOR:
+        return _tensor(data)
+    if code == OTHER:
+        return Other(data.decode("utf-8", "replace")[:200])
+    raise WireError(f"unknown kind {code}")
+
+
+def pack(message: Any) -> bytes:
+    """Return the bytes of a message: None, numbers, texts, bytes, lists, maps, tensors and Others."""
+    packed: bytes = msgpack.packb(message, default=_default, strict_types=False, unicode_errors="replace")
+    return packed
+
+
+class Stream:
+    """Reads messages from bytes that arrive in pieces. Raises WireError where they are none of ours."""
+
+    def __init__(self) -> None:
+        self._unpacker = msgpack.Unpacker(
+            ext_hook=_extension, max_buffer_size=MESSAGE, max_ext_len=MESSAGE, strict_map_key=True, raw=False
+        )
+
+    def feed(self, data: bytes) -> Iterator[Any]:
+        """Take in bytes, and yield each message that is complete."""
+        try:
+            self._unpacker.feed(data)
+            yield from self._unpacker
+        except WireError:
+            raise
+        except Exception as error:  # msgpack has several, and tensors' and texts' own come with them
+            raise WireError(f"not a message: {type(error).__name__}") from None
+
+
+def outcome_to_list(outcome: Outcome) -> list[Any]:
+    """Return an outcome as a list that can be packed."""
+    called = list(outcome.called)
+    return [outcome.state, outcome.value, outcome.gradient, outcome.error, called, outcome.work]
+
+
+def _number_like(value: Any, depth: int = 0) -> bool:
+    if isinstance(value, list):
+        return depth < 6 and all(_number_like(item, depth + 1) for item in value)
+    return value is None or isinstance(value, (bool, int, float, Tensor, Other))
+
+
+def outcome_from_list(message: Any) -> Outcome:
+    """Return the outcome that a list stands for. Raises WireError where it stands for none."""
+    if not isinstance(message, list) or len(message) != 6:
+        raise WireError("no outcome")
+    state, value, gradient, error, called, work = message
+    if state not in STATES or not isinstance(error, str) or not _number_like(value):
+        raise WireError("no outcome")
+    if not (gradient is None or isinstance(gradient, (Tensor, Other))):
+        raise WireError("no gradient")
+    if not isinstance(called, list) or not all(isinstance(name, str) for name in called):
+        raise WireError("no names")
+    if not (work is None or type(work) is int):
+        raise WireError("no count")
+    line = " ".join(error.split())[:500]
+    return Outcome(state, value, gradient, line, tuple(name[:80] for name in called[:10]), work)
