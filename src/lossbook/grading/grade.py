@@ -87,20 +87,8 @@ class Grader:
     async def record(self, found: Found) -> Record:
         """Return the record of one submission, whatever it is."""
         started = time.monotonic()
-        blank = Record(
-            found.key,
-            found.student,
-            self.lesson_by_name(found),
-            found.attempt,
-            found.late,
-            "",
-            "unreadable",
-            "",
-            0.0,
-            0.0,
-            0.0,
-            self.options.isolation,
-        )
+        whose = Waiting(found.key, found.student, self.lesson_by_name(found), found.attempt, found.late)
+        blank = unreadable(whose, "", self.options.isolation)
         try:
             data = found.read()
             blank = replace(blank, sha256=hashlib.sha256(data).hexdigest())
@@ -165,6 +153,24 @@ class Grader:
                 group.create_task(one_after_another())
         self.run = book.finish(self.run)
         return done
+
+
+def unreadable(whose: Waiting, reason: str, isolation: str) -> Record:
+    """Return the record of a submission that could not be read."""
+    return Record(
+        whose.key,
+        whose.student,
+        whose.lesson,
+        whose.attempt,
+        whose.late,
+        sha256="",
+        state="unreadable",
+        reason=reason,
+        points=0.0,
+        out_of=0.0,
+        seconds=0.0,
+        isolation=isolation,
+    )
 
 
 async def grade(options: Options, progress: Progress) -> Done:
@@ -232,14 +238,12 @@ def begin(book: Book, options: Options, given: Mapping[str, Release], fresh: lis
 
 async def continue_run(grader: Grader, book: Book, found: Mapping[str, Found], progress: Progress) -> int:
     """Grade what a run that was cut short has left, files that are gone since apart; return how many."""
-    waiting = book.waiting(grader.run)
-    here = [found[key] for key in waiting if key in found]
-    for key in waiting:
-        if key not in found:
+    waiting = book.left(grader.run)
+    for left in waiting:
+        if left.key not in found:
             gone = "the file was there when grading began, and is gone"
-            isolation = grader.options.isolation
-            book.save(grader.run, Record(key, "", "", 0, False, "", "unreadable", gone, 0.0, 0.0, 0.0, isolation))
-    return await grader.grade_all(book, here, progress)
+            book.save(grader.run, unreadable(left, gone, grader.options.isolation))
+    return await grader.grade_all(book, [found[left.key] for left in waiting if left.key in found], progress)
 
 
 def allowed(given: Mapping[str, Release]) -> frozenset[str]:
