@@ -101,9 +101,12 @@ def distillation_cases(generator: Generator) -> Sequence[Case]:
     T, alpha = round(float(uniform(generator, 1, low=0.4, high=5.0)), 2), round(float(uniform(generator, 1)), 2)
     z, z_teacher = rows([1.0, -0.5, 0.2], [0.3, 0.9, -1.0]), rows([2.0, 1.0, 0.0], [-1.0, 0.5, 3.0])
     y = torch.tensor([0, 2])
+    low = rows([-80.0, -81.5, -83.25], [-90.0, -84.0, -90.5]), rows([-62.0, -60.5, -61.0], [-70.0, -70.25, -65.0])
     student, teacher = normal(generator, 6, 5), normal(generator, 6, 5, scale=3.0)
     return [
         Case((z, z_teacher, y, 1.0, 0.0), note="α = 0: the labels alone"),
+        Case((rows([0.0, 40.0]), rows([1.0, 0.5]), y[:1] + 1, 2.0, 0.0), note="α = 0, sure and right: 0"),
+        Case((*low, y, 2.0, 0.5), note="logits far below 0: only differences count"),
         Case((z, z_teacher, y, 1.0, 1.0), note="T = 1, α = 1: KL alone, every sample used"),
         Case((z_teacher, z_teacher, y, 4.0, 1.0), note="the student equals the teacher: 0"),
         Case((z, z_teacher, y, 4.0, 1.0), note="T = 4: both divided by T, and the factor T²"),
@@ -141,6 +144,7 @@ def vector_cases(generator: Generator) -> Sequence[Case]:
     return [
         Case((torch.tensor([0.5, 0.25, 0.25]).log(), torch.tensor([0.1, 0.5, 0.4])), note="three classes"),
         Case((torch.tensor([0.5, 0.5]).log(), torch.tensor([0.5, 0.5])), note="the model is right: 0"),
+        Case((torch.tensor([-50.0, 0.0]), torch.tensor([0.97, 0.03])), note="a model that is sure, and wrong"),
         Case((normal(generator, 40).log_softmax(0), normal(generator, 40).softmax(0)), note="random"),
         Case((normal(generator, 300).log_softmax(0), normal(generator, 300).softmax(0)), note="300 classes"),
     ]
