@@ -25,7 +25,7 @@ COLUMNS = [
 # What serves every row: modules, and tests of the whole folder.
 SHARED = {
     "losses": {"__init__", "losses"},
-    "exercises": {"__init__", "core", "trial", "showing", "judging", "checking", "exercises"},
+    "exercises": {"__init__", "core", "trial", "showing", "judging", "checking", "misconceptions", "declared", "exercises"},
 }
 
 
