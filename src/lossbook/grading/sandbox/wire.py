@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lossbook.exercises.trial import DTYPES, LARGEST, LOST, MISSING, RAISED, RETURNED, UNWRITTEN, Other, Outcome
 
-TENSOR, OTHER = 1, 2  # msgpack's codes for our own kinds
+TENSOR, OTHER, DTYPE = 1, 2, 3  # msgpack's codes for our own kinds
 MESSAGE = 48 * 2**20  # bytes of one message: the largest tensor in float64, and then some
 STATES = frozenset({RETURNED, RAISED, UNWRITTEN, MISSING, LOST})
 _DTYPES = {name: getattr(torch, name) for name in sorted(DTYPES)}
@@ -29,6 +29,8 @@ def _default(value: Any) -> Any:
         return msgpack.ExtType(TENSOR, msgpack.packb([name, list(value.shape), raw]))
     if isinstance(value, Other):
         return msgpack.ExtType(OTHER, value.what.encode("utf-8", "replace"))
+    if isinstance(value, torch.dtype):
+        return msgpack.ExtType(DTYPE, str(value).removeprefix("torch.").encode())
     raise TypeError(f"a {type(value).__name__} cannot be sent")
 
 
@@ -53,11 +55,13 @@ def _extension(code: int, data: bytes) -> Any:
         return _tensor(data)
     if code == OTHER:
         return Other(data.decode("utf-8", "replace")[:200])
+    if code == DTYPE and (name := data.decode("ascii", "replace")) in _DTYPES:
+        return _DTYPES[name]
     raise WireError(f"unknown kind {code}")
 
 
 def pack(message: Any) -> bytes:
-    """Return the bytes of a message: None, numbers, texts, bytes, lists, maps, tensors and Others."""
+    """Return the bytes of a message: None, numbers, texts, bytes, lists, maps, tensors, dtypes and Others."""
     packed: bytes = msgpack.packb(message, default=_default, strict_types=False, unicode_errors="replace")
     return packed
 
