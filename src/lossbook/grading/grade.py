@@ -116,7 +116,8 @@ class Grader:
         state, reason = ran.state or "graded", "; ".join(ran.reasons)
         if not ran.state and all(mark.state == "not attempted" for mark in marks):
             state = "not attempted"
-            reason = "no function that is asked for was written" if cells else "the notebook is as it was handed out"
+            own = {source for _, source in cells}.difference(self.given[exam.lesson].given.values())
+            reason = "no function that is asked for was written" if own else "the notebook is as it was handed out"
         return {
             "state": state,
             "reason": reason,
