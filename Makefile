@@ -1,11 +1,11 @@
-# `make book` and `make test` do everything on a fresh machine with Python 3.11 or newer.
+# `make book`, `make test` and `make grade` do everything on a fresh machine with Python 3.11 or newer.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lessons lint clean
+.PHONY: help book test grade lessons lint clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,9 @@ book: $(STAMP) ## build the book into _build/html
 
 test: $(STAMP) ## run every test
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+grade: $(STAMP) ## grade the made-up class in examples/class into _build/grades
+	$(BIN)/lossbook grade examples/class --out _build/grades --open
 
 lessons: $(STAMP) ## make the notebooks from solutions/*.md
 	$(BIN)/lossbook release
@@ -31,5 +34,5 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; $(PYTHON) is older or missing. Try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[book,author,test]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[book,author,grade,test]'
 	@touch $@

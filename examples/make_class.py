@@ -147,7 +147,6 @@ BODIES: dict[str, dict[str, str]] = {
             p = torch.sigmoid(z).clamp(1e-7, 1 - 1e-7)
             return -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()
         """,
-        "labels taken for −1 and 1": "return torch.nn.functional.softplus(-y * z).mean()",
     },
     "bce_pos_weight": {
         "softplus": """
@@ -488,17 +487,36 @@ STUDENTS = (
     Student("Nikolai Perevoz", style("a small number added inside the logarithms")),
     second_group("Oluwaseun Adetiba-Rowe", wrote=ALL[:3]),
     second_group("Parvati Choudhanil", wrote=ALL[:1]),
-    Student("Quentin Lamorlaye", {"bce_gradient": "the sign turned", "bce_pos_weight": "both terms weighted"}),
-    Student("Rosalind Achterop", {"bce_with_logits": "the probability held away from 0 and 1"}),
+    Student(
+        "Quentin Lamorlaye",
+        {
+            "bce": "the minus forgotten",
+            "bce_gradient": "the sign turned",
+            "bce_pos_weight": "both terms weighted",
+        },
+    ),
+    Student(
+        "Rosalind Achterop",
+        {
+            "bce_gradient": "the gradient of the sum",
+            "bce_with_logits": "the probability held away from 0 and 1",
+        },
+    ),
     Student(
         "Sofía Encinaluz",
         {
             "bce": "the positive term alone",
             "bce_python_sum": "the positive term alone",
-            "bce_with_logits": "labels taken for −1 and 1",
+            "bce_with_logits": "a probability formed first",
         },
     ),
-    second_group("Tariq Belhadir", {"bce_pos_weight": "c for the positives and 1 − c for the negatives"}),
+    second_group(
+        "Tariq Belhadir",
+        {
+            "bce_with_logits": "a probability formed first",
+            "bce_pos_weight": "c for the positives and 1 − c for the negatives",
+        },
+    ),
     second_group(
         "Ursina Gadmerhof",
         {
@@ -508,7 +526,11 @@ STUDENTS = (
     ),
     Student(
         "Václav Horymír",
-        {"pairwise_sum": "the odd one dropped", "bce_torch_sum": "the minus before the first term alone"},
+        {
+            "bce": "the sum in place of the mean",
+            "bce_torch_sum": "the minus before the first term alone",
+            "pairwise_sum": "the odd one dropped",
+        },
     ),
     Student(
         "Wanjiru Kamotho-Bell",
@@ -532,7 +554,11 @@ STUDENTS = (
     ),
     second_group(
         "Aiyana Redcliff-Moss",
-        {"sigmoid": "tanh in place of the sigmoid", "bce_python_sum": "the first element alone"},
+        {
+            "sigmoid": "tanh in place of the sigmoid",
+            "bce": "the minus forgotten",
+            "bce_python_sum": "the first element alone",
+        },
         ALL[:6],
     ),
     # As it was handed out.
@@ -560,6 +586,7 @@ STUDENTS = (
 FORGOTTEN = "the minus forgotten"
 UNDIVIDED = "the sum not divided"
 SMALL = "a small number added inside the logarithms"
+THROUGH_P = "a probability formed first"
 
 # What the grader makes of each: the state, the points of sixteen, and the mistakes that it tells by name.
 EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
@@ -593,8 +620,8 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
         9,
         {
             "sigmoid": "the exponential of z itself, above and below the line",
-            "bce_with_logits": "a probability formed first",
-            "bce_pos_weight": "a probability formed first",
+            "bce_with_logits": THROUGH_P,
+            "bce_pos_weight": THROUGH_P,
         },
     ),
     "Nikolai Perevoz": ("graded", 11, {"bce": SMALL, "bce_with_logits": SMALL}),
@@ -602,20 +629,34 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     "Parvati Choudhanil": ("graded", 2, {}),
     "Quentin Lamorlaye": (
         "graded",
-        12,
-        {"bce_gradient": "the sign turned", "bce_pos_weight": "both terms weighted"},
+        10,
+        {"bce": FORGOTTEN, "bce_gradient": "the sign turned", "bce_pos_weight": "both terms weighted"},
     ),
-    "Rosalind Achterop": ("graded", 13, {"bce_with_logits": "the probability held away from 0 and 1"}),
+    "Rosalind Achterop": (
+        "graded",
+        11,
+        {
+            "bce_gradient": "the gradient of the sum",
+            "bce_with_logits": "the probability held away from 0 and 1",
+        },
+    ),
     "Sofía Encinaluz": (
         "graded",
         10,
         {
             "bce": "the positive term alone",
-            "bce_with_logits": "labels taken for −1 and 1",
+            "bce_with_logits": THROUGH_P,
             "bce_python_sum": "the positive term alone",
         },
     ),
-    "Tariq Belhadir": ("graded", 14, {"bce_pos_weight": "c for the positives and 1 − c for the negatives"}),
+    "Tariq Belhadir": (
+        "graded",
+        11,
+        {
+            "bce_with_logits": THROUGH_P,
+            "bce_pos_weight": "c for the positives and 1 − c for the negatives",
+        },
+    ),
     "Ursina Gadmerhof": (
         "graded",
         14,
@@ -623,8 +664,12 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Václav Horymír": (
         "graded",
-        13,
-        {"bce_torch_sum": "the minus before the first term alone", "pairwise_sum": "the odd one dropped"},
+        11,
+        {
+            "bce": "the sum in place of the mean",
+            "bce_torch_sum": "the minus before the first term alone",
+            "pairwise_sum": "the odd one dropped",
+        },
     ),
     "Wanjiru Kamotho-Bell": (
         "graded",
@@ -644,8 +689,8 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     "Zdravko Milanek": ("graded", 11, {"bce_with_logits": "log(1 + exp(z)) as it stands"}),
     "Aiyana Redcliff-Moss": (
         "graded",
-        9,
-        {"sigmoid": "tanh in place of the sigmoid", "bce_python_sum": "the first element alone"},
+        7,
+        {"sigmoid": "tanh in place of the sigmoid", "bce": FORGOTTEN, "bce_python_sum": "the first element alone"},
     ),
     "Bao Lâmthien": ("not attempted", 0, {}),
     "Corentin Hazeldyne": ("not attempted", 0, {}),

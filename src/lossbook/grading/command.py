@@ -50,8 +50,8 @@ def run(arguments: argparse.Namespace, complain: Callable[[str], None]) -> int:
         complain("stopped; what was graded is kept, and the same command goes on from there")
         return 130
     _say(done, summary, options)
-    if arguments.open:
-        webbrowser.open((options.out / "index.html").resolve().as_uri())
+    if arguments.open and not webbrowser.open(summary.index.resolve().as_uri()):
+        print("No browser could be opened here: open the report by hand.")
     return 0
 
 
