@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -87,9 +88,10 @@ class Report:
             return f'<pre class="lossbook-check">{quoted(repr(self))}</pre>'
         parts = [f'<div class="lossbook-check"><p><strong>{quoted(self.message)}</strong></p>']
         if self.misconception:
+            code = re.sub(r"`([^`]+)`", r"<code>\1</code>", quoted(self.advice))
             parts.append(
                 '<p style="border-left:3px solid #d55e00;padding-left:.7em">'
-                f"It looks like: <strong>{quoted(self.misconception)}</strong>.<br>{quoted(self.advice)}</p>"
+                f"It looks like: <strong>{quoted(self.misconception)}</strong>.<br>{code}</p>"
             )
         for failure in self.failures[:SHOWN_FAILURES]:
             note = f'\n<span style="opacity:.7">{quoted(failure.note)}</span>' if failure.note else ""

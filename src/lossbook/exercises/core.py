@@ -23,12 +23,14 @@ class Case:
         args: The positional arguments, in order.
         kwargs: The keyword arguments.
         note: What this case is there to catch, in a few words; shown when it fails.
+        slope: Where gradients are compared: the number of the argument, from 1, to which this case's is taken.
 
     """
 
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
+    slope: int = 1
 
 
 @dataclass(frozen=True)
@@ -93,7 +95,7 @@ class Exercise:
         reference: The right function, called with the same arguments.
         cases: Given a seeded generator, the cases: fixed ones, edges, and random ones drawn from the generator.
         signature: The function's parameters as the lesson gives them, such as ``(z, y)``.
-        gradient: Whether the gradient to the first argument is compared too.
+        gradient: Whether the gradient is compared too, to the first argument unless a case names another.
         rtol: Relative tolerance. The default allows any order of summation of a few thousand float32 terms.
         atol: Absolute tolerance, for results near zero.
         why: Where the tolerances are not the default ones, the reason.

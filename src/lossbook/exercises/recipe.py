@@ -83,7 +83,7 @@ def posterior_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([2.0]), 1.0, 1.0), note="one sample, as trusted as the prior: halfway to 0"),
         Case((torch.tensor([1.0, 2.0, 3.0]), 1.0, 1e6), note="a prior that says nothing: the mean"),
         Case((torch.tensor([1.0, 2.0, 3.0]), 1.0, 0.01), note="a firm prior: nearly 0"),
-        Case((torch.tensor([4.0, 4.0]), 2.0, 1.0), note="σ² = 4, τ² = 1: the prior counts as 4 samples at 0"),
+        Case((torch.tensor([-4.0, -4.0]), 2.0, 1.0), note="σ² = 4, τ² = 1: the prior counts as 4 samples at 0"),
         Case((1 + normal(generator, 20), 0.8, 0.5), note="random"),
     ]
 

@@ -45,7 +45,7 @@ def show_call(name: str, case: Case) -> str:
     return f"{name}({', '.join(arguments)})"
 
 
-def ticks(low: float, high: float, most: int = 5) -> list[float]:
+def ticks(low: float, high: float, most: int = 6) -> list[float]:
     """Return round numbers between low and high, at most so many and at least two where they can be had."""
     span = high - low
     step: float = 10 ** math.floor(math.log10(span / most))
@@ -110,7 +110,7 @@ def picture(
     ]
     for tick in ticks(first, last):
         parts.append(f'<text x="{across(tick):.1f}" y="{floor + 14}" text-anchor="middle">{tick:g}</text>')
-    for tick in ticks(bottom, top, 4):
+    for tick in ticks(bottom, top):
         parts.append(f'<text x="{LEFT - 5}" y="{up(tick) + 4:.1f}" text-anchor="end">{tick:.4g}</text>')
     xs = [across(value) for value in x]
     for heights, colour, dashes in ((right, RIGHT_ONE, ""), (mine, MINE, ' stroke-dasharray="5 3"')):

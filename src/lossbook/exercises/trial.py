@@ -70,7 +70,7 @@ class Outcome:
         state: ``returned``, ``raised``, ``unwritten`` (the stub's NotImplementedError), ``missing`` (there is no such
             function) or ``lost`` (the process ended before it answered).
         value: What was returned, as numbers, texts, lists and plain tensors; ``Other`` where it is none of these.
-        gradient: The gradient of the result's sum to the first argument, or None.
+        gradient: The gradient of the result's sum to one argument, or None.
         error: In one line, what was raised or what happened instead.
         called: The forbidden functions that were called.
         work: Steps counted: operations dispatched and lines of Python run; None where they were not counted.
@@ -241,11 +241,11 @@ def plain(value: Any, depth: int = 0) -> Any:
     return Other(f"a {type(value).__name__}")
 
 
-def _slope(value: Any, first: Tensor) -> Any:
-    """Return the gradient of the sum of a result to the first argument, or None where there is none."""
+def _slope(value: Any, leaf: Tensor) -> Any:
+    """Return the gradient of the sum of a result to an argument, or None where there is none."""
     if not (isinstance(value, Tensor) and value.requires_grad):
         return None
-    (slope,) = torch.autograd.grad(value.sum(), first, allow_unused=True)
+    (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
     return None if slope is None else plain(slope)
 
 
@@ -254,7 +254,7 @@ def attempt(
     args: Sequence[Any],
     kwargs: Mapping[str, Any],
     *,
-    gradient: bool = False,
+    gradient: int = 0,
     forbidden: Collection[str] = LOSSES,
     count: bool = False,
 ) -> Outcome:
@@ -264,7 +264,7 @@ def attempt(
         function: What the student wrote.
         args: The positional arguments.
         kwargs: The keyword arguments.
-        gradient: Whether to take the gradient to the first argument too.
+        gradient: The number of the argument, from 1, to which the gradient is taken too; 0 for none.
         forbidden: Names of PyTorch's functions and operations that end the call.
         count: Whether to count the steps that the call takes.
 
@@ -272,9 +272,9 @@ def attempt(
     watch = Watch(forbidden)
     given = [fresh(item) for item in args]
     leaf = None
-    if gradient and isinstance(given[0], Tensor) and given[0].is_floating_point():
-        leaf = given[0].requires_grad_()
-        given[0] = leaf.clone()  # no leaf, so that a function may change it in place
+    if gradient and isinstance(given[gradient - 1], Tensor) and given[gradient - 1].is_floating_point():
+        leaf = given[gradient - 1].requires_grad_()
+        given[gradient - 1] = leaf.clone()  # no leaf, so that a function may change it in place
     try:
         with quietly():
             with contextlib.ExitStack() as watching:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import dataclasses
+import re
 import sys
 import webbrowser
 from collections.abc import Callable
@@ -29,6 +30,9 @@ INSTEAD = "or, for submissions that you trust as your own code, give --isolation
 
 def run(arguments: argparse.Namespace, complain: Callable[[str], None]) -> int:
     """Grade as the command line says; return the exit code: 0 done, 1 it could not be done, 2 the command was wrong."""
+    if wrong := _wrong(arguments):
+        complain(wrong)
+        return 2
     try:
         options = _options(arguments)
         if options.isolation == NONE:
@@ -38,13 +42,16 @@ def run(arguments: argparse.Namespace, complain: Callable[[str], None]) -> int:
             titles = {name: release.title for name, release in releases(options.lessons).items()}
             summary = report.write(book, options.out, titles)
     except (NotFoundError, ReleaseError) as error:
-        complain(str(error))
+        complain(re.sub("^root is", "SUBMISSIONS is", str(error)))
         return 2
     except IsolationError as error:
         complain(f"submissions can't be shut in on this machine: {error}\n  Install what is missing, {INSTEAD}.")
         return 1
     except RecordsError as error:
         complain(str(error))
+        return 1
+    except OSError as error:
+        complain(f"{error}; what was graded is kept, and the same command goes on from there")
         return 1
     except KeyboardInterrupt:
         complain("stopped; what was graded is kept, and the same command goes on from there")
@@ -53,6 +60,18 @@ def run(arguments: argparse.Namespace, complain: Callable[[str], None]) -> int:
     if arguments.open and not webbrowser.open(summary.index.resolve().as_uri()):
         print("No browser could be opened here: open the report by hand.")
     return 0
+
+
+def _wrong(arguments: argparse.Namespace) -> str:
+    """Return what is wrong with the command line, as far as it shows before anything is read, or nothing."""
+    out, submissions = arguments.out.resolve(), arguments.submissions.resolve()
+    if out.exists() and not out.is_dir():
+        return f"--out is {arguments.out}, a file; it must be a folder"
+    if out == submissions or submissions in out.parents:
+        return f"--out is {arguments.out}, inside the submissions; it must be a folder elsewhere"
+    if arguments.seed is not None and not -(2**63) <= arguments.seed < 2**63:
+        return f"--seed is {arguments.seed}; it must fit 64 bits"
+    return ""
 
 
 def _options(arguments: argparse.Namespace) -> Options:

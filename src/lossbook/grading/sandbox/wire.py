@@ -10,10 +10,11 @@ import msgpack
 import torch
 from torch import Tensor
 
-from lossbook.exercises.trial import DTYPES, LARGEST, LOST, MISSING, RAISED, RETURNED, UNWRITTEN, Other, Outcome
+from lossbook.exercises.trial import DTYPES, LARGEST, LONGEST_LIST, LOST, MISSING, RAISED, RETURNED, UNWRITTEN, Other, Outcome
 
 TENSOR, OTHER, DTYPE = 1, 2, 3  # msgpack's codes for our own kinds
 MESSAGE = 48 * 2**20  # bytes of one message: the largest tensor in float64, and then some
+ITEMS = 2**15  # values of one message: a byte of each can cost a hundred in memory
 STATES = frozenset({RETURNED, RAISED, UNWRITTEN, MISSING, LOST})
 _DTYPES = {name: getattr(torch, name) for name in sorted(DTYPES)}
 
@@ -70,15 +71,39 @@ class Stream:
     """Reads messages from bytes that arrive in pieces. Raises WireError where they are none of ours."""
 
     def __init__(self) -> None:
+        self._items = 0
         self._unpacker = msgpack.Unpacker(
-            ext_hook=_extension, max_buffer_size=MESSAGE, max_ext_len=MESSAGE, strict_map_key=True, raw=False
+            ext_hook=self._extension,
+            list_hook=self._list,
+            max_buffer_size=MESSAGE,
+            max_ext_len=MESSAGE,
+            max_str_len=MESSAGE // 8,
+            max_array_len=ITEMS,
+            max_map_len=ITEMS // 256,
+            strict_map_key=True,
+            raw=False,
         )
+
+    def _count(self, items: int) -> None:
+        self._items += items
+        if self._items > ITEMS:
+            raise WireError(f"a message of more than {ITEMS} values")
+
+    def _list(self, items: list[Any]) -> list[Any]:
+        self._count(1 + len(items))
+        return items
+
+    def _extension(self, code: int, data: bytes) -> Any:
+        self._count(1)
+        return _extension(code, data)
 
     def feed(self, data: bytes) -> Iterator[Any]:
         """Take in bytes, and yield each message that is complete."""
         try:
             self._unpacker.feed(data)
-            yield from self._unpacker
+            for message in self._unpacker:
+                self._items = 0
+                yield message
         except WireError:
             raise
         except Exception as error:  # msgpack has several, and tensors' and texts' own come with them
@@ -89,6 +114,10 @@ def outcome_to_list(outcome: Outcome) -> list[Any]:
     """Return an outcome as a list that can be packed."""
     called = list(outcome.called)
     return [outcome.state, outcome.value, outcome.gradient, outcome.error, called, outcome.work]
+
+
+def _size(value: Any) -> int:
+    return sum(map(_size, value)) + 1 if isinstance(value, list) else 1
 
 
 def _number_like(value: Any, depth: int = 0) -> bool:
@@ -102,13 +131,15 @@ def outcome_from_list(message: Any) -> Outcome:
     if not isinstance(message, list) or len(message) != 6:
         raise WireError("no outcome")
     state, value, gradient, error, called, work = message
-    if state not in STATES or not isinstance(error, str) or not _number_like(value):
+    if not (isinstance(state, str) and state in STATES and isinstance(error, str) and _number_like(value)):
         raise WireError("no outcome")
+    if _size(value) > LONGEST_LIST:
+        raise WireError(f"a list of more than {LONGEST_LIST} values")
     if not (gradient is None or isinstance(gradient, (Tensor, Other))):
         raise WireError("no gradient")
     if not isinstance(called, list) or not all(isinstance(name, str) for name in called):
         raise WireError("no names")
     if not (work is None or type(work) is int):
         raise WireError("no count")
-    line = " ".join(error.split())[:500]
+    line = " ".join(error[:5000].split())[:500]
     return Outcome(state, value, gradient, line, tuple(name[:80] for name in called[:10]), work)

@@ -113,6 +113,7 @@ class Worker:
 
     def shut_in(self, job: int, seconds: int) -> None:
         """Raise the walls around this process; say so to the other end, or what stood in the way."""
+        os.setsid()  # a group of its own: a signal to the group reaches nobody else
         nowhere = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nowhere, standard)
