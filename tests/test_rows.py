@@ -19,13 +19,17 @@ COLUMNS = [
     "solutions/{row}.ipynb",
     "src/lossbook/losses/{slug}.py",
     "src/lossbook/exercises/{slug}.py",
+    "src/lossbook/exercises/misconceptions/{slug}.py",
     "tests/losses/test_{slug}.py",
     "tests/exercises/test_{slug}.py",
 ]
 # What serves every row: modules, and tests of the whole folder.
 SHARED = {
-    "losses": {"__init__", "losses"},
-    "exercises": {"__init__", "core", "trial", "showing", "judging", "checking", "misconceptions", "declared", "exercises"},
+    "src/lossbook/losses": {"__init__", "losses"},
+    "src/lossbook/exercises": {"__init__", "core", "trial", "showing", "judging", "checking"},
+    "src/lossbook/exercises/misconceptions": {"__init__"},
+    "tests/losses": {"losses"},
+    "tests/exercises": {"checking", "declared"},
 }
 
 
@@ -35,7 +39,7 @@ def discovered(root: Path) -> dict[str, set[str]]:
     for column in COLUMNS:
         folder, _, name = column.rpartition("/")
         pattern = re.escape(name).replace(r"\{row\}", r"(\d\d-[\w-]+)").replace(r"\{slug\}", r"(\w+)")
-        shared = SHARED.get(Path(folder).name, set())
+        shared = SHARED.get(folder, set())
         for path in (root / folder).glob("*"):
             match = re.fullmatch(pattern, path.name)
             if match and match[1] not in shared:
