@@ -51,6 +51,7 @@ def slope_unscaled(y_hat, y):
 WRONG = {
     "the square forgotten": ("mse", lambda a, y: (a - y).mean()),
     "N - 1 for N": ("mse", lambda a, y: ((a - y) ** 2).sum() / (y.numel() - 1)),
+    "the variance cut off": ("gaussian_nll", lambda m, y, s: 0.5 * (s + (m - y) ** 2 * torch.exp(-s.detach())).mean()),
     "one dimension averaged": ("mse", lambda a, y: ((a - y) ** 2).mean(-1)),
     "a Python float": ("mse", lambda a, y: ((a - y) ** 2).mean().item()),
     "expanded, its middle term added": ("mse", lambda a, y: (a**2 + 2 * a * y + y**2).mean()),
@@ -159,7 +160,7 @@ def columns_by_a_loop(y_hat, y):
 def gaussian_by_a_loop(mu, y, s):
     total = 0.0
     for m, label, log_v in zip(mu.flatten(), y.flatten(), s.flatten(), strict=True):
-        total = total + log_v + (m - label) ** 2 / math.exp(log_v)
+        total = total + log_v + (m - label) ** 2 / torch.exp(log_v)
     return total / (2 * y.numel())
 
 

@@ -152,7 +152,7 @@ def scaling_cases(generator: Generator) -> Sequence[Case]:
         Case((n, 3e-9 * n), note="proportional: 1, whatever the constant"),
         Case((n, torch.full((4,), 5e-6)), note="flat: 0"),
         Case((n, 1e-12 * n**2), note="quadratic: 2"),
-        Case((torch.tensor([10.0, 1000.0]), torch.tensor([1.0, 10.0])), note="two points: half a decade a decade"),
+        Case((torch.tensor([10.0, 1000.0]), torch.tensor([10.0, 1.0])), note="two points: half a decade down a decade"),
         Case((n, 4e-6 + 4e-10 * n), note="overhead, then bandwidth"),
         Case((n * (1 + uniform(generator, 4)), 1e-8 * n * noise), note="random"),
     ]

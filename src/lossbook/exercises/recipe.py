@@ -64,7 +64,7 @@ def step_cases(generator: Generator) -> Sequence[Case]:
     """Draw a start, labels, a rate and a reduction."""
     labels, start = 3 + normal(generator, 8), normal(generator, 1)[0]
     return [
-        Case((torch.tensor(0.0), torch.tensor([1.0]), 0.5, "mean"), note="halfway from 0 to the label 1"),
+        Case((torch.tensor(0.0), torch.tensor([-1.0]), 0.5, "mean"), note="halfway from 0 to the label −1"),
         Case((torch.tensor(0.0), torch.tensor([1.0, 1.0]), 0.25, "sum"), note="two gradients of −1 each"),
         Case((torch.tensor(4.0), torch.tensor([1.0, 3.0]), 1.0, "mean"), note="rate 1: to the mean at once"),
         Case((start, labels, 0.1, "mean"), note="random"),

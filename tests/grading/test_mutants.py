@@ -1,0 +1,369 @@
+"""The judge is judged: of the wrong functions that one change makes out of a solution, it lets next to none pass.
+
+Whether a mutant is wrong is decided apart from the cases that it is judged by: it is called on many other inputs, drawn
+here from all that the lesson's text allows, and compared with the solution. One that raises on all of these is left
+out: it tells nothing. What is left must lose its marks at a seed that is used nowhere else.
+
+A sample of the mutants of each exercise is tried, always the same one. All of them are tried by::
+
+    MUTANTS=all python -m pytest tests/grading/test_mutants.py
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import math
+import os
+import re
+import runpy
+import signal
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor
+
+from lossbook.exercises import exercise, judging
+from lossbook.exercises.core import Exercise
+from lossbook.exercises.trial import RETURNED, Outcome, attempt
+
+ROOT = Path(__file__).parents[2]
+ROWS = sorted(path.stem for path in (ROOT / "solutions").glob("*.md"))
+mutants = runpy.run_path(str(Path(__file__).with_name("mutants.py")))["mutants"]
+SEED = 82_461  # used nowhere else
+INPUTS = 40  # on which a mutant is compared with the solution
+PATIENCE = 0.25  # seconds of processor time that a call may take; a right one takes a hundredth of it
+MOST = None if os.environ.get("MUTANTS") == "all" else 45  # mutants of one exercise
+AT_MOST = 0.02  # of the wrong ones may keep their marks
+
+
+@functools.cache
+def solutions(row: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the names that a lesson's solution defines, and the source of each function that is to be written."""
+    names: dict[str, Any] = {"__name__": "solutions"}
+    sources = {}
+    text = (ROOT / "solutions" / f"{row}.md").read_text(encoding="utf-8")
+    for cell in re.findall(r"```\{code-cell\} python3\n(.*?)```", text, re.S):
+        if "### BEGIN SOLUTION" in cell:
+            sources[ast.parse(cell).body[0].name] = cell  # type: ignore[attr-defined]
+            exec(cell, names)
+        elif cell.startswith(("import ", "from ")):
+            exec(cell, names)
+    return names, {name: source for name, source in sources.items() if not name.startswith("predict_")}
+
+
+class Endless(BaseException):
+    """A call took longer than it may."""
+
+
+def patient(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the function, with a limit on each call."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        while frame is not None:
+            if frame.f_code.co_filename.startswith("<frozen importlib"):  # half an import would harm what comes later
+                signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+                return
+            frame = frame.f_back
+        raise Endless
+
+    def limited(*args: Any, **kwargs: Any) -> Any:
+        before = signal.signal(signal.SIGPROF, stop)
+        signal.setitimer(signal.ITIMER_PROF, PATIENCE)
+        try:
+            return function(*args, **kwargs)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            signal.signal(signal.SIGPROF, before)
+
+    return limited
+
+
+def made(source: str, name: str, row: str) -> Callable[..., Any]:
+    names = dict(solutions(row)[0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(source, names)
+    return patient(names[name])
+
+
+@functools.cache
+def slopes(name: str) -> list[int]:
+    """Return the numbers of the arguments to which gradients are compared; 0 where none are."""
+    return sorted({call.gradient for call in judging.calls(exercise(name), SEED) if not call.count})
+
+
+def answers(function: Callable[..., Any], name: str, given: Sequence[Any]) -> list[Outcome]:
+    return [attempt(function, given, {}, gradient=slope, forbidden=frozenset()) for slope in slopes(name)]
+
+
+@functools.cache
+def right_answers(name: str, row: str) -> list[tuple[tuple[Any, ...], list[Outcome]]]:
+    generator = Generator().manual_seed(len(name))
+    drawn = [INPUT[name](Draw(generator, k)) for k in range(INPUTS)]
+    return [(given, answers(solutions(row)[0][name], name, given)) for given in drawn]
+
+
+def differ(mine: Sequence[Outcome], right: Sequence[Outcome], of: Exercise) -> bool:
+    return any(judging.what_is_wrong(one, other, of) is not None for one, other in zip(mine, right, strict=True))
+
+
+def is_wrong(function: Callable[..., Any], name: str, row: str) -> bool:
+    """Tell whether a mutant gives another value or gradient than the solution on some input, and any on some."""
+    wrong = returned = False
+    for given, right in right_answers(name, row):
+        try:
+            outcomes = answers(function, name, given)
+        except Endless:
+            return True
+        returned = returned or outcomes[0].state == RETURNED
+        wrong = wrong or differ(outcomes, right, exercise(name))
+        if wrong and returned:
+            return True
+    return False
+
+
+def keeps_its_marks(function: Callable[..., Any], name: str) -> bool:
+    of = exercise(name)
+    try:
+        outcomes = judging.try_out(function, of, judging.calls(of, SEED), of.barred)
+    except Endless:
+        return False
+    return judging.judge(of, SEED, outcomes).points > 0
+
+
+@dataclass
+class Score:
+    tried: int = 0
+    wrong: int = 0
+    survivors: list[str] = field(default_factory=list)
+
+
+def score(row: str) -> Iterator[tuple[str, Score]]:
+    for name, source in solutions(row)[1].items():
+        found = Score()
+        for text in mutants(source, MOST):
+            function = made(text, name, row)
+            found.tried += 1
+            if is_wrong(function, name, row):
+                found.wrong += 1
+                if keeps_its_marks(function, name):
+                    found.survivors.append(text)
+        yield name, found
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_next_to_no_mutant_keeps_its_marks(row: str) -> None:
+    """The bounds hold in each lesson, and so over all lessons together."""
+    scores = dict(score(row))
+    survivors = [text for found in scores.values() for text in found.survivors]
+    wrong = sum(found.wrong for found in scores.values())
+    told = [f"{name}: {found.tried} tried, {found.wrong} wrong" for name, found in scores.items()]
+    print(*told, f"{wrong} wrong mutants, {len(survivors)} keep their marks", *survivors, sep="\n")
+    assert sum(found.tried for found in scores.values()) >= 1500 / len(ROWS)
+    assert wrong >= 200, told
+    assert len(survivors) <= AT_MOST * wrong, "\n\n".join(survivors)
+    for name, found in scores.items():
+        assert len(found.survivors) <= max(1, AT_MOST * found.wrong), name
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_solution_is_right_on_all_inputs(row: str) -> None:
+    for name in solutions(row)[1]:
+        for given, mine in right_answers(name, row):
+            right = answers(exercise(name).reference, name, given)
+            assert not differ(mine, right, exercise(name)), (name, given)
+
+
+class Draw:
+    """Draws the k-th input of an exercise: sizes and scales go through all that is usual."""
+
+    def __init__(self, generator: Generator, k: int) -> None:
+        self.generator, self.k = generator, k
+        self.n = (1, 2, 3, 5, 8, 13, 40)[k % 7]
+        self.classes = (2, 3, 5, 7, 11)[k % 5]
+        self.scale = (1.0, 0.3, 3.0, 20.0)[k % 4]
+        self.shape = ((self.n,), (self.n, 3), (2, self.n, 2))[k % 3]
+
+    def normal(self, *shape: int, scale: float | None = None) -> Tensor:
+        return (self.scale if scale is None else scale) * torch.randn(shape, generator=self.generator)
+
+    def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+        return low + (high - low) * torch.rand(shape, generator=self.generator)
+
+    def number(self, low: float, high: float) -> float:
+        return float(self.uniform(low=low, high=high))
+
+    def index(self, high: int, *shape: int) -> Tensor:
+        return torch.randint(high, shape, generator=self.generator)
+
+    def labels(self, *shape: int) -> Tensor:
+        """Return labels 0 and 1, and every other time soft ones."""
+        return self.uniform(*shape) if self.k % 2 else self.index(2, *shape).float()
+
+    def log_p(self, *shape: int, impossible: Tensor | None = None) -> Tensor:
+        """Return log-probabilities along dimension 1; with the class given possible, another is not, now and then."""
+        z = self.normal(*shape, scale=min(self.scale, 3.0))
+        if impossible is not None and self.k % 3 == 0:
+            z[torch.arange(len(z)), (impossible + 1) % z.shape[1]] = -math.inf
+        return z.log_softmax(1)
+
+    def q(self, *shape: int) -> Tensor:
+        """Return probabilities along dimension 1, zeros among them now and then."""
+        weights = self.normal(*shape, scale=min(self.scale, 3.0)).exp()
+        if self.k % 3:
+            weights = weights * (self.uniform(*shape) < 0.7)
+            weights[:, 0] += 0.1
+        return weights / weights.sum(1, keepdim=True)
+
+
+def pair(d: Draw) -> tuple[Any, ...]:
+    return d.normal(*d.shape), d.normal(*d.shape)
+
+
+def flat_pair(d: Draw) -> tuple[Any, ...]:
+    return d.normal(d.n), d.normal(d.n)
+
+
+def column(d: Draw) -> tuple[Any, ...]:
+    shapes = ((d.n,), (d.n, 1))
+    return d.normal(*shapes[d.k % 2]), d.normal(*shapes[d.k // 2 % 2])
+
+
+def errors(d: Draw) -> tuple[Any, ...]:
+    size = 10.0 ** (0, 0, 0, -25, 25, -3, 0)[d.k % 7] * (d.k % 10 != 9)
+    return size * d.normal(d.n, scale=1.0), torch.zeros(d.n) if size != 1 else d.normal(d.n)
+
+
+def constant(d: Draw) -> tuple[Any, ...]:
+    y = d.normal(d.n)
+    return (y[0].clone() if d.k % 4 == 0 else d.normal()), y
+
+
+def likely(d: Draw) -> tuple[Any, ...]:
+    return d.uniform(*d.shape, low=0.01, high=0.99), d.labels(*d.shape)
+
+
+def flat_likely(d: Draw) -> tuple[Any, ...]:
+    return d.uniform(d.n, low=0.01, high=0.99), d.labels(d.n)
+
+
+def logits(d: Draw) -> tuple[Any, ...]:
+    return d.normal(*d.shape, scale=d.scale * (1 + 40 * (d.k % 5 == 0))), d.labels(*d.shape)
+
+
+def rows(d: Draw) -> Tensor:
+    return d.normal(d.n, d.classes) + d.normal(d.n, 1, scale=300.0 * (d.k % 3 == 0))
+
+
+def chosen(d: Draw) -> tuple[Any, ...]:
+    return rows(d), d.index(d.classes, d.n)
+
+
+def looked_up(d: Draw) -> tuple[Any, ...]:
+    y = d.index(d.classes, d.n)
+    return d.log_p(d.n, d.classes, impossible=y), y
+
+
+def finite(d: Draw) -> tuple[Any, ...]:
+    return d.log_p(d.n, d.classes), d.index(d.classes, d.n)
+
+
+def ignoring(d: Draw) -> tuple[Any, ...]:
+    log_p, y = finite(d)
+    ignored = (-100, 255, 0, 1)[d.k % 4]
+    return log_p, torch.where(d.uniform(d.n) < 0.3, ignored, y), ignored
+
+
+def dense(d: Draw) -> tuple[Any, ...]:
+    places = ((), (d.n,), (4, d.n), (2, 3, 2))[d.k % 4]
+    return d.log_p(d.n, d.classes, *places), d.index(d.classes, d.n, *places)
+
+
+def batches(d: Draw) -> tuple[Any, ...]:
+    return ([d.uniform(int(size) + 1, high=6.0) for size in d.index(20, 1 + d.k % 4)],)
+
+
+def spread(d: Draw) -> tuple[Any, ...]:
+    q = d.q(d.n, d.classes)
+    log_p = d.log_p(d.n, d.classes)
+    if d.k % 4 == 1:
+        log_p = log_p.masked_fill(q == 0, -math.inf).log_softmax(1)
+    return log_p, q
+
+
+def vectors(d: Draw) -> tuple[Any, ...]:
+    return d.log_p(1, d.n * 3)[0], d.normal(1, d.n * 3, scale=1.0).softmax(1)[0]
+
+
+def distilled(d: Draw) -> tuple[Any, ...]:
+    shape = (d.n, d.classes)
+    return (*(d.normal(*shape) for _ in "zv"), d.index(d.classes, d.n), d.number(0.5, 6.0), d.number(0.0, 1.0))
+
+
+INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
+    "coin_log_likelihood": lambda d: (d.uniform(low=0.05, high=0.95), d.index(2, d.n).float()),
+    "best_constant_squares": lambda d: (d.normal(*d.shape) + d.number(-9, 9),),
+    "best_constant_classes": lambda d: (d.index(d.classes, d.n), d.classes + d.k % 2),
+    "recipe_sgd_step": lambda d: (d.normal(), d.normal(d.n), d.number(0.01, 1.0), ("mean", "sum")[d.k % 2]),
+    "map_of_mean": lambda d: (d.normal(d.n) + 1, d.number(0.2, 3.0), d.number(0.2, 3.0)),
+    "decay_for_prior": lambda d: (d.number(0.2, 3.0), d.number(0.2, 3.0), d.n),
+    "recipe_python_sum": flat_pair,
+    "recipe_torch_sum": flat_pair,
+    "tosses_until_zero": lambda d: (
+        d.number(0.02, 0.5),
+        (torch.float16, torch.bfloat16, torch.float32, torch.float64)[d.k % 4],
+    ),
+    "mse": pair,
+    "mse_of_columns": column,
+    "rmse_gradient": errors,
+    "gaussian_nll": lambda d: (*pair(d), d.normal(*d.shape, scale=min(d.scale, 3.0))),
+    "mae_gradient": constant,
+    "huber": lambda d: (*pair(d), d.number(0.2, 3.0)),
+    "mse_python_sum": flat_pair,
+    "mse_torch_sum": flat_pair,
+    "mse_scaling_slope": lambda d: (10 ** d.uniform(d.n + 3, low=1, high=6), 10 ** d.uniform(d.n + 3, low=-6, high=0)),
+    "sigmoid": lambda d: logits(d)[:1],
+    "bce": likely,
+    "bce_gradient": lambda d: (d.normal(d.n, scale=d.scale * (1 + 40 * (d.k % 5 == 0))), d.labels(d.n)),
+    "bce_with_logits": logits,
+    "bce_pos_weight": lambda d: (*logits(d), d.number(0.2, 5.0)),
+    "bce_python_sum": flat_likely,
+    "bce_torch_sum": flat_likely,
+    "pairwise_sum": lambda d: (d.uniform(d.n * (1 + d.k), low=-0.5, high=1.5),),
+    "softmax": lambda d: (rows(d),),
+    "logsumexp": lambda d: (rows(d),),
+    "cross_entropy_index": chosen,
+    "cross_entropy_gradient": chosen,
+    "cross_entropy_smoothed": lambda d: (*chosen(d), (0.0, 0.1, 0.3, 1.0)[d.k % 4]),
+    "cross_entropy_weighted": lambda d: (*chosen(d), d.uniform(d.classes, low=0.1, high=3.0)),
+    "cross_entropy_python_sum": chosen,
+    "cross_entropy_torch_sum": chosen,
+    "one_hot_bytes": lambda d: (int(d.index(9999)) + 1, int(d.index(999)) + 2),
+    "cross_entropy_one_hot": finite,
+    "cross_entropy_gather": looked_up,
+    "nll_by_index": looked_up,
+    "nll_ignoring": ignoring,
+    "nll_class_weights": lambda d: (*finite(d), d.uniform(d.classes, low=0.1, high=3.0)),
+    "nll_dense": dense,
+    "corpus_perplexity": batches,
+    "poisson_nll": lambda d: (d.normal(*d.shape, scale=min(d.scale, 3.0)), d.index(30, *d.shape).float()),
+    "nll_python_sum": looked_up,
+    "nll_torch_sum": looked_up,
+    "nll_apart": chosen,
+    "kl_entropy": lambda d: (d.q(d.n, d.classes),),
+    "kl_cross_entropy": spread,
+    "kl_each": spread,
+    "kl_batchmean": lambda d: (shape := (d.n, 4, 3)[: 2 + d.k % 2]) and (d.log_p(*shape), d.q(*shape)),
+    "kl_distillation": distilled,
+    "kl_directions": lambda d: (d.log_p(d.n, d.classes), d.log_p(1, d.classes)[0]),
+    "kl_python_sum": vectors,
+    "kl_torch_sum": vectors,
+    "kl_bytes": lambda d: (int(d.index(10**6)) + 1, bool(d.k % 2)),
+}
