@@ -17,12 +17,14 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 LARGEST = 2**19  # elements of one result; no exercise asks for more
+LONGEST_LIST = 2**13  # values of a result that is a list
 LONGEST = 500  # characters of one error
 RETURNED, RAISED, UNWRITTEN, MISSING, LOST = "returned", "raised", "unwritten", "missing", "lost"
 DTYPES = frozenset(["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"])
@@ -208,6 +210,8 @@ def describe(error: BaseException) -> str:
 def _plain_tensor(value: Tensor) -> Any:
     """Return a tensor's numbers as a plain tensor on the CPU, whatever kind of tensor it is."""
     with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
+        if torch._C._dispatch_keys(value).has(torch._C.DispatchKey.Python):
+            return Other(f"a {type(value).__name__}, a tensor that runs code of its own when it is read")
         if value.numel() > LARGEST:
             return Other(f"a tensor of shape {tuple(value.shape)}")
         if str(value.dtype).removeprefix("torch.") not in DTYPES:
@@ -217,6 +221,10 @@ def _plain_tensor(value: Tensor) -> Any:
         dense = value.detach().to_dense() if value.layout is not torch.strided else value.detach()
         copy = dense.cpu().contiguous().resolve_neg().as_subclass(Tensor)
         return copy if type(copy) is Tensor else Other(f"a {type(value).__name__}")
+
+
+def _values(items: Any) -> int:
+    return sum(map(_values, items)) + 1 if isinstance(items, list) else 1
 
 
 def plain(value: Any, depth: int = 0) -> Any:
@@ -231,12 +239,16 @@ def plain(value: Any, depth: int = 0) -> Any:
     if value is None or type(value) in (bool, float):
         return value
     if isinstance(value, (list, tuple)):
-        if depth > 4 or len(value) > LARGEST:
-            return Other(f"a {type(value).__name__} of {len(value)} items")
-        return [plain(item, depth + 1) for item in value]
+        items = list(tuple.__iter__(value)) if isinstance(value, tuple) else list.copy(value)
+        if depth > 4 or len(items) > LONGEST_LIST:
+            return Other(f"a {type(value).__name__} of {len(items)} items")
+        found = [plain(item, depth + 1) for item in items]
+        if depth == 0 and _values(found) > LONGEST_LIST:
+            return Other(f"a {type(value).__name__} of more than {LONGEST_LIST} values")
+        return found
     if type(value) is str:
         return Other(f"a str, {value[:80]!r}")
-    if hasattr(value, "__array__"):  # NumPy's arrays and numbers
+    if isinstance(value, (numpy.ndarray, numpy.generic)):  # and nothing that only acts as one: that would be code
         return _plain_tensor(torch.as_tensor(value))
     return Other(f"a {type(value).__name__}")
 
@@ -245,7 +257,7 @@ def _slope(value: Any, leaf: Tensor) -> Any:
     """Return the gradient of the sum of a result to an argument, or None where there is none."""
     if not (isinstance(value, Tensor) and value.requires_grad):
         return None
-    (slope,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)
+    (slope,) = torch.autograd.grad(value, leaf, torch.ones_like(value), allow_unused=True)
     return None if slope is None else plain(slope)
 
 
@@ -276,19 +288,19 @@ def attempt(
         leaf = given[gradient - 1].requires_grad_()
         given[gradient - 1] = leaf.clone()  # no leaf, so that a function may change it in place
     try:
-        with quietly():
-            with contextlib.ExitStack() as watching:
-                if count:
-                    _warm_up()
-                if forbidden or count:
-                    watching.enter_context(_Functions(watch))
-                    watching.enter_context(_Operations(watch))
-                if count:
-                    watching.enter_context(_lines_counted(watch))
-                watching.enter_context(torch.enable_grad())
-                value = function(*given, **{key: fresh(item) for key, item in kwargs.items()})
-            slope = None if leaf is None else _slope(value, leaf)
-            outcome = Outcome(RETURNED, plain(value), slope, work=watch.work if count else None)
+        with quietly(), contextlib.ExitStack() as watching:
+            if count:
+                _warm_up()
+            if forbidden or count:
+                watching.enter_context(_Functions(watch))
+                watching.enter_context(_Operations(watch))
+            if count:
+                watching.enter_context(_lines_counted(watch))
+            watching.enter_context(torch.enable_grad())
+            value = function(*given, **{key: fresh(item) for key, item in kwargs.items()})
+            work = watch.work if count else None
+            slope = None if leaf is None else _slope(value, leaf)  # still watched: it may be code of the student's
+            outcome = Outcome(RETURNED, plain(value), slope, work=work)
     except NotImplementedError as error:
         bare = not error.args  # the stub's own; one with a text may come from PyTorch
         outcome = Outcome(UNWRITTEN if bare else RAISED, error=describe(error))

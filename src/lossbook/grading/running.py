@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -108,7 +109,8 @@ class Channel:
     def __init__(self, ours: socket.socket, deadline: float) -> None:
         self.ours, self.deadline = ours, deadline
         self.stream, self.received = Stream(), 0
-        self.waiting: list[Any] = []
+        self.waiting: deque[Any] = deque()
+        self.broken: EndedError | None = None
 
     async def send(self, data: bytes, until: float) -> None:
         """Send bytes. Raises EndedError at the deadline and where nobody is there to take them."""
@@ -117,6 +119,8 @@ class Channel:
     async def receive(self, until: float) -> Any:
         """Return the next message. Raises EndedError at the deadline, at the end, and at what is no message."""
         while not self.waiting:
+            if self.broken is not None:
+                raise self.broken
             data = await self._in_time(asyncio.get_running_loop().sock_recv(self.ours, 1 << 18), until)
             if not data:
                 raise EndedError(ENDED, "its process ended")
@@ -124,10 +128,11 @@ class Channel:
             if self.received > MOST_BYTES:
                 raise EndedError(KILLED, f"it sent back more than {MOST_BYTES // 2**20} MB")
             try:
-                self.waiting = list(self.stream.feed(data))[::-1]
+                for message in self.stream.feed(data):
+                    self.waiting.append(message)
             except WireError as error:
-                raise EndedError(KILLED, f"{NO_ANSWER} ({error})") from None
-        return self.waiting.pop()
+                self.broken = EndedError(KILLED, f"{NO_ANSWER} ({error})")  # what came before it counts
+        return self.waiting.popleft()
 
     async def _in_time(self, what: Any, until: float) -> Any:
         left = min(until, self.deadline) - time.monotonic()
@@ -364,7 +369,7 @@ class Worker:
             expect(begun, "begin", number)
             expect(done, "cell", number, 3)
             if isinstance(done[2], str):
-                run.cell_errors.setdefault(number, " ".join(done[2].split())[:500])
+                run.cell_errors.setdefault(number, " ".join(done[2][:5000].split())[:500])
         at[:] = ["start", None]
         expect(await channel.receive(channel.deadline), "ran")
         for item in asked:

@@ -10,7 +10,18 @@ import msgpack
 import torch
 from torch import Tensor
 
-from lossbook.exercises.trial import DTYPES, LARGEST, LONGEST_LIST, LOST, MISSING, RAISED, RETURNED, UNWRITTEN, Other, Outcome
+from lossbook.exercises.trial import (
+    DTYPES,
+    LARGEST,
+    LONGEST_LIST,
+    LOST,
+    MISSING,
+    RAISED,
+    RETURNED,
+    UNWRITTEN,
+    Other,
+    Outcome,
+)
 
 TENSOR, OTHER, DTYPE = 1, 2, 3  # msgpack's codes for our own kinds
 MESSAGE = 48 * 2**20  # bytes of one message: the largest tensor in float64, and then some

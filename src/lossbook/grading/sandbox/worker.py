@@ -7,6 +7,7 @@ alone, so that nothing of one submission is ever in the memory that the next one
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import gc
 import json
@@ -143,9 +144,11 @@ def perform(found: losses.Found) -> None:
     random.seed(os.urandom(16))
     found = take_away(found, allowed)
     scope = stage.notebook_scope()
+    names, built_in = vars(builtins), dict(vars(builtins))
     for number, source, reduced in cells:
         send(packed(["begin", number]))
         send(packed(["cell", number, stage.run_cell(source, number, scope, reduced=reduced)]))
+        names.update(built_in)  # a cell that replaces compile or isinstance harms itself alone
     send(packed(["ran"]))
     for what, body in requests:
         if what == "forbid":
