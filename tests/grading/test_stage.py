@@ -1,0 +1,95 @@
+"""Cells run as a notebook runs them: magics do nothing, a cell that raises does not stop the next."""
+
+import pytest
+
+from lossbook.grading.sandbox.stage import Sink, answer, python_of, run_cell
+
+
+@pytest.fixture
+def scope():
+    return {"__name__": "__main__"}
+
+
+@pytest.mark.parametrize(
+    ("source", "names"),
+    [
+        ("%matplotlib inline\nx = 1", {"x": 1}),
+        ("!pip install everything\nx = 1", {"x": 1}),
+        ("files = !ls\nx = 1", {"x": 1}),
+        ("a, b = %who\nx = 1", {"x": 1}),
+        ("if True:\n    %matplotlib inline\n    x = 1", {"x": 1}),
+        ("if True:\n    !ls", {}),
+        ("?len\nx = 1", {"x": 1}),
+        ("len?\nx = 1", {"x": 1}),
+        ("torch.sum??\nx = 1", {"x": 1}),
+        ("%time x = 1", {"x": 1}),
+        ("%timeit x = 1", {}),
+        ("%%time\nx = 1", {"x": 1}),
+        ("\n%%timeit\nx = 1", {"x": 1}),
+        ("%%capture output\nx = 1", {"x": 1}),
+        ("%%bash\nrm -rf everything\nx = 1", {}),
+        ("%%html\n<b>x</b>", {}),
+        ("x = 7 % 4", {"x": 3}),
+        ("x = (7\n% 4)", {"x": 3}),
+        ("x = '''\n%not a magic\n'''", {"x": "\n%not a magic\n"}),
+        ("x = 1 if not 2 != 3 else 4", {"x": 4}),
+        ("import asyncio\nx = await asyncio.sleep(0, 5)", {"x": 5}),
+        ("from __future__ import annotations\nx = 1", {"x": 1}),
+        ("", {}),
+        ("# only a comment", {}),
+    ],
+)
+def test_a_cell_runs_as_in_a_notebook(scope, source, names):
+    assert run_cell(source, 1, scope) is None
+    assert {name: scope.get(name) for name in names} == names
+
+
+def test_a_magic_in_a_text_is_left_alone_where_the_cell_is_python():
+    assert python_of("x = 1") == "x = 1"
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("1 / 0", "raised ZeroDivisionError: division by zero"),
+        ("def f(:", "raised SyntaxError"),
+        ("raise SystemExit(3)", "raised SystemExit: 3"),
+        ("raise KeyboardInterrupt", "raised KeyboardInterrupt"),
+        ("raise BaseException('no')", "raised BaseException: no"),
+        ("(" * 5000, "raised "),
+        ("-" * 200_000 + "1", "raised "),
+        ("x = 1\0", "raised "),
+        ("class E(Exception):\n    def __str__(self): raise ValueError\nraise E", "raised E"),
+        ("raise ValueError('a' * 10**6)", "raised ValueError: aaa"),
+        ("raise ValueError('first\\nsecond')", "raised ValueError: first"),
+    ],
+)
+def test_an_error_is_one_line(scope, source, said):
+    error = run_cell(source, 1, scope)
+    assert error.startswith(said)
+    assert len(error) <= 500
+    assert "\n" not in error
+
+
+def test_what_is_defined_below_an_error_is_defined_all_the_same(scope):
+    source = "x = 1\ny = 1 / 0\nx = 2\ndef f():\n    return 3\nimport math\nclass C: pass\n"
+    assert "ZeroDivisionError" in run_cell(source, 1, scope)
+    assert scope["x"] == 1
+    assert scope["f"]() == 3
+    assert {"math", "C"} <= set(scope)
+
+
+def test_a_cell_cut_down_defines_and_does_nothing_else(scope):
+    assert run_cell("x = 1\ndef f():\n    return 3\nwhile True: pass", 1, scope, reduced=True) is None
+    assert "x" not in scope
+    assert scope["f"]() == 3
+
+
+@pytest.mark.parametrize("thing", [3, None, "text", [], object()])
+def test_what_is_no_function_is_said_to_be_none(thing):
+    outcome = answer(["f", [], {}, False, [], False], {"f": thing})
+    assert outcome.state == ("missing" if thing is None else "raised")
+
+
+def test_any_amount_of_output_is_forgotten():
+    assert Sink().write("x" * 10**6) == 10**6

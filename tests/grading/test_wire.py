@@ -1,0 +1,184 @@
+"""What crosses from a student's process is data: it comes back as it was sent, and other bytes are refused."""
+
+import contextlib
+import math
+import random
+
+import msgpack
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lossbook.exercises.trial import DTYPES, LARGEST, Other, Outcome
+from lossbook.grading.sandbox.wire import (
+    OTHER,
+    TENSOR,
+    Stream,
+    WireError,
+    outcome_from_list,
+    outcome_to_list,
+    pack,
+)
+
+
+def through(message):
+    (back,) = Stream().feed(pack(message))
+    return back
+
+
+@pytest.mark.parametrize("name", sorted(DTYPES))
+@pytest.mark.parametrize("shape", [(), (0,), (1,), (3, 0, 2), (4, 5)])
+def test_a_tensor_comes_back_as_it_was(name, shape):
+    tensor = (torch.randn(shape) * 3).to(getattr(torch, name))
+    back = through(tensor)
+    assert back.dtype == tensor.dtype
+    assert back.shape == tensor.shape
+    assert torch.equal(back, tensor)
+
+
+def test_what_is_no_number_comes_back_too():
+    sent = torch.tensor([math.nan, math.inf, -math.inf, -0.0, 1e-45])
+    assert torch.equal(through(sent).view(torch.int32), sent.view(torch.int32))
+
+
+def test_views_and_strides_are_laid_out():
+    sent = torch.arange(12.0).reshape(3, 4).T[::2]
+    assert torch.equal(through(sent), sent)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats() | st.text(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=12,
+    )
+)
+def test_plain_values_come_back_as_they_were(value):
+    assert repr(through(value)) == repr(value)
+
+
+def test_messages_that_arrive_in_pieces_are_put_together():
+    data = pack(["one", torch.ones(3)]) + pack(["two"])
+    stream, found = Stream(), []
+    for byte in data:
+        found += stream.feed(bytes([byte]))
+    assert [message[0] for message in found] == ["one", "two"]
+
+
+def tensor_bytes(name, shape, raw):
+    return msgpack.packb(msgpack.ExtType(TENSOR, msgpack.packb([name, shape, raw])))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        tensor_bytes("float32", [2], b"1234"),
+        tensor_bytes("float32", [-1], b""),
+        tensor_bytes("float32", [2**40], b""),
+        tensor_bytes("float32", [2**20, 2**20, 0], b""),
+        tensor_bytes("float32", [LARGEST + 1], b"\0" * 4 * (LARGEST + 1)),
+        tensor_bytes("float32", [1.0], b"1234"),
+        tensor_bytes("float32", [True], b"1234"),
+        tensor_bytes("float32", "11", b"1234"),
+        tensor_bytes("float32", [1] * 100, b"1234"),
+        tensor_bytes("float32", [1], "1234"),
+        tensor_bytes("bool", [2], b"\1\2"),
+        tensor_bytes("object", [1], b"12345678"),
+        tensor_bytes("Tensor", [1], b"12345678"),
+        tensor_bytes(["float32"], [1], b"1234"),
+        tensor_bytes(None, None, None),
+        msgpack.packb(msgpack.ExtType(TENSOR, b"")),
+        msgpack.packb(msgpack.ExtType(TENSOR, b"\xc1")),
+        msgpack.packb(msgpack.ExtType(99, b"anything")),
+        msgpack.packb({1: 2}),
+        b"\xc1",
+        b"\x91" * 100_000,
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        b"\xc6\xff\xff\xff\xff",
+        b"\xdb\xff\xff\xff\xff",
+        b"\xc9\xff\xff\xff\xff\1",
+        b"\xa4\xff\xff\xff\xff",
+    ],
+)
+def test_what_is_no_message_is_refused_or_waits_for_more(data):
+    found = []
+    with contextlib.suppress(WireError):
+        found = list(Stream().feed(data))
+    assert found == []
+
+
+@settings(max_examples=300)
+@given(st.binary(max_size=300))
+def test_any_bytes_are_messages_or_a_wire_error(data):
+    with contextlib.suppress(WireError):
+        list(Stream().feed(data))
+
+
+def test_damaged_messages_are_messages_or_a_wire_error():
+    right = pack(["answer", outcome_to_list(Outcome("returned", torch.ones(3), torch.zeros(2), work=3))])
+    draw = random.Random(5)
+    refused = 0
+    for _ in range(3000):
+        data = bytearray(right)
+        for _ in range(draw.randint(1, 4)):
+            data[draw.randrange(len(data))] = draw.randrange(256)
+        try:
+            for message in Stream().feed(bytes(data)):
+                outcome_from_list(message[1] if isinstance(message, list) and len(message) == 2 else message)
+        except WireError:
+            refused += 1
+    assert refused > 500
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [
+        Outcome("returned", torch.ones(2), torch.zeros(2)),
+        Outcome("returned", [1, 2.5, None, True, torch.ones(())]),
+        Outcome("returned", Other("a object")),
+        Outcome("raised", error="raised ValueError: no", called=("mse_loss",)),
+        Outcome("unwritten", work=12),
+    ],
+)
+def test_an_outcome_comes_back_as_it_was(outcome):
+    assert repr(outcome_from_list(through(outcome_to_list(outcome)))) == repr(outcome)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        None,
+        [],
+        ["returned"],
+        ["perfect", None, None, "", [], None],
+        ["returned", {"a": 1}, None, "", [], None],
+        ["returned", "a text", None, "", [], None],
+        ["returned", None, 1.0, "", [], None],
+        ["returned", None, None, None, [], None],
+        ["returned", None, None, "", "mse", None],
+        ["returned", None, None, "", [1], None],
+        ["returned", None, None, "", [], "few"],
+        ["returned", None, None, "", [], True],
+        ["returned", [[[[[[[[1]]]]]]]], None, "", [], None],
+        [["returned"], None, None, "", [], None],
+    ],
+)
+def test_what_is_no_outcome_is_refused(message):
+    with pytest.raises(WireError):
+        outcome_from_list(message)
+
+
+def test_an_error_is_one_short_line():
+    outcome = outcome_from_list(["raised", None, None, "a\n" * 10_000, ["x" * 1000] * 100, None])
+    assert len(outcome.error) <= 500
+    assert "\n" not in outcome.error
+    assert len(outcome.called) <= 10
+    assert all(len(name) <= 80 for name in outcome.called)
+
+
+def test_what_is_not_data_can_not_be_sent():
+    with pytest.raises(TypeError, match="object cannot be sent"):
+        pack([object()])
+    assert msgpack.ExtType(OTHER, b"x") != Other("x")
