@@ -116,7 +116,7 @@ def shut_in(folder: Path, control: int, allowed: Collection[str]) -> list[str]:
     if bwrap is None:
         raise IsolationError("bubblewrap is not installed; install it with: sudo apt-get install bubblewrap")
     base = str(Path(sys.base_prefix).resolve())
-    words = [bwrap, "--unshare-all", "--uid", "0", "--gid", "0", "--cap-add", "CAP_SYS_ADMIN"]
+    words = [bwrap, "--unshare-all", "--uid", "1000", "--gid", "1000", "--cap-add", "CAP_SYS_ADMIN"]
     words += ["--die-with-parent", "--new-session", "--hostname", "grader", "--clearenv"]
     for key, value in ENVIRONMENT.items():
         words += ["--setenv", key, value]
