@@ -299,8 +299,10 @@ def attempt(
             watching.enter_context(torch.enable_grad())
             value = function(*given, **{key: fresh(item) for key, item in kwargs.items()})
             work = watch.work if count else None
-            slope = None if leaf is None else _slope(value, leaf)  # still watched: it may be code of the student's
-            outcome = Outcome(RETURNED, plain(value), slope, work=work)
+            numbers = plain(value)  # still watched: reading a result may run code of the student's
+        with quietly():  # not watched: PyTorch's derivatives are others there
+            slope = None if leaf is None else _slope(value, leaf)
+        outcome = Outcome(RETURNED, numbers, slope, work=work)
     except NotImplementedError as error:
         bare = not error.args  # the stub's own; one with a text may come from PyTorch
         outcome = Outcome(UNWRITTEN if bare else RAISED, error=describe(error))
