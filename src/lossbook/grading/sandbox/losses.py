@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import gc
+import os
 import warnings
 from collections.abc import Collection
+from importlib.util import cache_from_source
 from types import FunctionType
 from typing import Any
 
@@ -44,6 +46,12 @@ def find() -> Found:
         and not item.__code__.co_freevars
     ]
     return operations, functions
+
+
+def sources(found: Found) -> list[str]:
+    """Return the files that PyTorch's Python functions were read from, compiled or not: they could be read again."""
+    files = sorted({function.__code__.co_filename for function in found[1]})
+    return [path for file in files for path in (file, cache_from_source(file)) if os.path.exists(path)]
 
 
 def take_away(found: Found, allowed: Collection[str]) -> Found:

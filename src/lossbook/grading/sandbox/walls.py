@@ -5,12 +5,13 @@ from __future__ import annotations
 import ctypes
 import os
 import resource
+from collections.abc import Iterable
 from typing import Any
 
 libc = ctypes.CDLL(None, use_errno=True)
 
 NEWNS, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
-MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REC, MS_PRIVATE = 2, 4, 8, 0x4000, 0x40000
+MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE = 2, 4, 8, 0x1000, 0x4000, 0x40000
 PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS = 4, 38
 CLONE_THREAD = 0x10000
 AF_UNIX = 1
@@ -64,6 +65,12 @@ def own_files(size: int) -> None:
     options = f"size={size},nr_inodes=1000,mode=0700".encode()
     _check(libc.mount(b"none", b"/tmp", b"tmpfs", flags, options), "mount /tmp")
     os.chdir("/tmp")
+
+
+def cover(files: Iterable[str]) -> None:
+    """Have files read as empty in this process."""
+    for file in files:
+        _check(libc.mount(b"/dev/null", file.encode(), None, MS_BIND, None), f"mount {file}")
 
 
 def no_capabilities() -> None:

@@ -42,8 +42,8 @@ class Job:
 class Worker:
     """Forks processes on order and reports their ends."""
 
-    def __init__(self, control: socket.socket, walls_up: bool, found: losses.Found) -> None:
-        self.found = found
+    def __init__(self, control: socket.socket, walls_up: bool, found: losses.Found, covered: list[str]) -> None:
+        self.found, self.covered = found, covered
         self.control, self.walls_up = control, walls_up
         self.jobs: dict[int, Job] = {}
         self.pid = os.getpid()
@@ -123,6 +123,7 @@ class Worker:
         try:
             if self.walls_up:
                 walls.own_namespaces()
+                walls.cover(self.covered)
                 walls.own_files(FILES)
             walls.limits(seconds, self.room, FILES)
             if self.filter is not None:
@@ -185,7 +186,9 @@ def main(control: int, walls_up: bool, allowed: Collection[str]) -> NoReturn:
     attempt(lambda x: x.exp().mean(), (torch.ones(3),), {}, gradient=True, count=True)
     for name in ("set_num_threads", "set_num_interop_threads"):
         setattr(torch, name, no_more_threads)
-    worker = Worker(channel, walls_up, losses.take_away(losses.find(), allowed))
+    found = losses.find()
+    covered = losses.sources(found)
+    worker = Worker(channel, walls_up, losses.take_away(found, allowed), covered)
     gc.collect()
     gc.freeze()  # what is there now is never looked at again, so forked processes go on sharing its memory
     worker.say("ready", torch.__version__)
