@@ -21,6 +21,7 @@ from lossbook.grading.isolation import NONE, IsolationError
 from lossbook.grading.records import Record, RecordsError
 from lossbook.grading.release import ReleaseError, releases
 from lossbook.grading.running import Limits
+from lossbook.grading.wording import counted
 
 OPEN = """\
 Submissions run with your own rights: they can read, change and send what you can, reach the course's answers and
@@ -45,7 +46,10 @@ def run(arguments: argparse.Namespace, complain: Callable[[str], None]) -> int:
         complain(re.sub("^root is", "SUBMISSIONS is", str(error)))
         return 2
     except IsolationError as error:
-        complain(f"submissions can't be shut in on this machine: {error}\n  Install what is missing, {INSTEAD}.")
+        if arguments.isolation == NONE:
+            complain(f"submissions can't be run on this machine: {error}")
+        else:
+            complain(f"submissions can't be shut in on this machine: {error}\n  Install what is missing, {INSTEAD}.")
         return 1
     except RecordsError as error:
         complain(str(error))
@@ -120,15 +124,16 @@ def _first(error: BaseException) -> BaseException:
 
 
 def _say(done: Done, summary: report.Summary, options: Options) -> None:
+    kept = f"{done.found - done.graded} of {done.found} were graded already"
     if done.continued:
-        print("Went on with the run that had been cut short.")
-    if done.graded < done.found:
-        kept = done.found - done.graded
-        print(f"{kept} of {done.found} were graded already and have not changed; --regrade grades them again.")
+        print(f"Went on with the run that had been cut short: {kept}.")
+    elif done.graded < done.found:
+        print(f"{kept} and have not changed; --regrade grades them again.")
     counts = ", ".join(f"{count} {state}" for state, count in summary.states.items())
-    print(f"{summary.students} students: {counts}.")
+    print(f"{counted(summary.students, 'student')}: {counts}.")
     if summary.out_of:
         print(f"Points won: {summary.points:g} of {summary.out_of:g} ({summary.points / summary.out_of:.0%}).")
     if summary.forgeable:
-        print(f"{summary.forgeable} were graded without isolation: their marks may be forged.")
+        forgeable = counted(summary.forgeable, "submission was", "submissions were")
+        print(f"{forgeable} graded without isolation: the marks may be forged.")
     print(f"Report: {summary.index}\nTable:  {summary.grades}")
