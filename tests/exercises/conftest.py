@@ -6,6 +6,9 @@ from typing import Any
 
 import jupytext
 import pytest
+import torch
+
+torch.set_num_threads(1)  # tests run side by side: more threads than cores only wait for each other
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from lossbook.exercises import exercises
 from lossbook.grading import finding, reading
 from lossbook.grading.book import Book
@@ -190,6 +192,7 @@ async def grade(options: Options, progress: Progress) -> Done:
         IsolationError: Submissions cannot be shut in on this machine.
 
     """
+    torch.set_num_threads(1)  # results are small: the cores are the submissions'
     given = releases(options.lessons)
     if options.lesson is not None and options.lesson not in given:
         raise ReleaseError(f"lesson is {options.lesson!r}; it must be one of {', '.join(given)}")
