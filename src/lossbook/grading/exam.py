@@ -21,6 +21,7 @@ REMARKABLE = """
     __torch_function__ __torch_dispatch__ torch.utils._python_dispatch torch._refs torch._decomp torch.jit
     os._exit os.kill os.fork subprocess socket /proc lossbook.grading sys.modules signal. __code__ base64
 """
+NO_OPERATIONS = frozenset(["backward", "grad"])  # forbidden functions that are no operation of the dispatcher's
 _REMARKABLE = re.compile("|".join(rf"(?<!\w){re.escape(name)}" for name in REMARKABLE.split()))
 
 
@@ -68,7 +69,8 @@ class Exam:
             ]
             for call in calls
         ]
-        return Questions(exercise.function, pack(["calls", asked]), len(asked), exercise.allowed)
+        taken = exercise.forbidden - NO_OPERATIONS
+        return Questions(exercise.function, pack(["calls", asked]), len(asked), exercise.allowed, taken)
 
     def cells(self, cells: Iterable[tuple[int, str]]) -> dict[int, str]:
         """Return what is run of a submission: the release's imports, as cells 0, −1, …, then the student's cells."""

@@ -55,6 +55,7 @@ class Questions:
         packed: The message.
         count: How many outcomes are to come back.
         allowed: PyTorch's losses that the exercise allows.
+        taken: PyTorch's operations that are taken away before, and from all that is asked later.
 
     """
 
@@ -62,6 +63,7 @@ class Questions:
     packed: bytes
     count: int
     allowed: frozenset[str] = frozenset()
+    taken: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -317,7 +319,8 @@ class Worker:
 
         """
         run, deadline = Run(), time.monotonic() + self.limits.total
-        asked = sorted(questions, key=lambda item: not item.allowed)  # those that may call a loss come first
+        # Those that may call a loss come first; those that may not call what the others may come last.
+        asked = sorted(questions, key=lambda item: (not item.allowed, bool(item.taken)))
         reduced: set[int] = set()
         dropped: set[int] = set()
         for _ in range(RESTARTS + 1):
@@ -360,7 +363,7 @@ class Worker:
         self, channel: Channel, run: Run, cells: list[Any], asked: Sequence[Questions], at: list[Any], judged: Judged
     ) -> None:
         """Run the cells and put the questions, once, in one process. Where it is, is noted in ``at``."""
-        may = frozenset[str]().union(*(item.allowed for item in asked))
+        may, taken = frozenset[str]().union(*(item.allowed for item in asked)), frozenset[str]()
         await channel.send(pack([cells, sorted(may)]), time.monotonic() + self.limits.cell)
         for number, _, _ in cells:
             at[:] = ["cell", number]
@@ -378,6 +381,9 @@ class Worker:
             if may and not item.allowed:
                 may = frozenset()
                 await channel.send(pack(["forbid", []]), until)
+            if more := item.taken - taken:
+                taken |= more
+                await channel.send(pack(["take", sorted(more)]), until)
             await channel.send(item.packed, until)
             run.outcomes[item.function] = await answers(channel, item.count, until)
             if (curve := judged(item.function, run.outcomes[item.function])) is not None:

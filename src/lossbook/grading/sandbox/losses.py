@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import gc
 import os
 import warnings
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from importlib.util import cache_from_source
 from types import FunctionType
 from typing import Any
@@ -16,6 +17,8 @@ import torch
 from lossbook.exercises.trial import LOSSES
 
 KEYS = ("CPU", "Meta", "CompositeImplicitAutograd", "CompositeExplicitAutograd")
+# Other kinds of tensors, for which some operations have kernels of their own.
+MORE_KEYS = ("MkldnnCPU", "QuantizedCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU", "ZeroTensor")
 
 
 def _refuse(*args: Any, **kwargs: Any) -> Any:
@@ -24,8 +27,19 @@ def _refuse(*args: Any, **kwargs: Any) -> Any:
     raise ForbiddenError("a loss of PyTorch's was called; the exercises ask you to write it")
 
 
+def _refuse_more(*args: Any, **kwargs: Any) -> Any:
+    from lossbook.exercises.trial import ForbiddenError
+
+    raise ForbiddenError("a function was called that this exercise asks you to write")
+
+
 def _base(name: str) -> str:
     return name.removeprefix("aten::").partition(".")[0].removesuffix("_backward").strip("_")
+
+
+@functools.cache
+def _operations() -> list[str]:
+    return [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
 
 
 Found = tuple[dict[str, list[str]], list[FunctionType]]
@@ -34,8 +48,8 @@ Found = tuple[dict[str, list[str]], list[FunctionType]]
 def find() -> Found:
     """Return the operations that are losses, by their base name, and PyTorch's Python functions that compute one."""
     operations: dict[str, list[str]] = {}
-    for name in torch._C._dispatch_get_all_op_names():
-        if name.startswith("aten::") and (_base(name) in LOSSES or _base(name).endswith("ctc_loss")):
+    for name in _operations():
+        if _base(name) in LOSSES or _base(name).endswith("ctc_loss"):
             operations.setdefault(_base(name), []).append(name)
     functions = [
         item
@@ -54,6 +68,29 @@ def sources(found: Found) -> list[str]:
     return [path for file in files for path in (file, cache_from_source(file)) if os.path.exists(path)]
 
 
+def _override(operations: Collection[str], refuse: Callable[..., Any]) -> None:
+    """Give operations a kernel that raises, in place of all that they have."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for key in (*KEYS, *MORE_KEYS) if operations else ():
+            library = torch._C._dispatch_library("IMPL", "aten", key, __file__, 1)
+            for name in operations:
+                if key in KEYS or torch._C._dispatch_has_kernel_for_dispatch_key(name, key):
+                    library.impl(name, key, refuse)
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))  # kept for ever, and reachable from nowhere
+
+
+def take_operations(names: Collection[str]) -> None:
+    """Make the operations of these names raise ForbiddenError in this process. There is no way back.
+
+    Args:
+        names: What an exercise forbids beyond losses, such as ``sigmoid``: in place, into a given tensor and for many
+            tensors at once too.
+
+    """
+    _override([name for name in _operations() if _base(name).removeprefix("foreach_") in names], _refuse_more)
+
+
 def take_away(found: Found, allowed: Collection[str]) -> Found:
     """Make losses raise ForbiddenError in this process and in all that it forks. There is no way back.
 
@@ -68,15 +105,7 @@ def take_away(found: Found, allowed: Collection[str]) -> Found:
 
     """
     operations, functions = found
-    going = [name for base, names in operations.items() if base not in allowed for name in names]
-    if going:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for key in KEYS:
-                library = torch._C._dispatch_library("IMPL", "aten", key, __file__, 1)
-                for name in going:
-                    library.impl(name, key, _refuse)
-                ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))  # kept for ever, and reachable from nowhere
+    _override([name for base, names in operations.items() if base not in allowed for name in names], _refuse)
     stays = []
     for function in functions:
         if _base(function.__name__) in allowed:
