@@ -212,6 +212,8 @@ def _plain_tensor(value: Tensor) -> Any:
     with torch._C.DisableTorchFunctionSubclass(), torch.no_grad():
         if torch._C._dispatch_keys(value).has(torch._C.DispatchKey.Python):
             return Other(f"a {type(value).__name__}, a tensor that runs code of its own when it is read")
+        if value.is_nested:
+            return Other("a nested tensor")
         if value.numel() > LARGEST:
             return Other(f"a tensor of shape {tuple(value.shape)}")
         if str(value.dtype).removeprefix("torch.") not in DTYPES:
@@ -286,7 +288,8 @@ def attempt(
     leaf = None
     if gradient and isinstance(given[gradient - 1], Tensor) and given[gradient - 1].is_floating_point():
         leaf = given[gradient - 1].requires_grad_()
-        given[gradient - 1] = leaf.clone()  # no leaf, so that a function may change it in place
+        with torch.enable_grad():
+            given[gradient - 1] = leaf.clone()  # no leaf, so that a function may change it in place
     try:
         with quietly(), contextlib.ExitStack() as watching:
             if count:

@@ -19,6 +19,7 @@ from lossbook.grading.sandbox.wire import pack
 REMARKABLE = """
     torch._C torch.ops torch.library ctypes gc.get_objects sys.settrace sys._getframe _dispatch _disable_current_modes
     __torch_function__ __torch_dispatch__ torch.utils._python_dispatch torch._refs torch._decomp torch.jit
+    _engine_run_backward _ImperativeEngine
     os._exit os.kill os.fork subprocess socket /proc lossbook.grading sys.modules signal. __code__ base64
 """
 NO_OPERATIONS = frozenset(["backward", "grad"])  # forbidden functions that are no operation of the dispatcher's

@@ -137,6 +137,25 @@ def notebook_scope() -> dict[str, Any]:
     return scope
 
 
+def _works(value: Any) -> bool:
+    return callable(value) or isinstance(value, types.ModuleType)
+
+
+def note_functions(scope: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Note what functions, classes and modules the notebook's names stand for."""
+    kept.update((name, value) for name, value in scope.items() if _works(value))
+
+
+def give_back_functions(scope: dict[str, Any], kept: dict[str, Any]) -> None:
+    """Undo accidents such as ``sum = 3`` or ``bce = bce(p, y)`` further down: a notebook checks before they happen."""
+    for name, value in list(scope.items()):
+        if not _works(value):
+            if name in kept:
+                scope[name] = kept[name]
+            elif callable(getattr(builtins, name, None)):
+                del scope[name]
+
+
 def answer(call: Sequence[Any], scope: dict[str, Any]) -> Outcome:
     """Make one call of a student's function and return its outcome. Never raises on a student's mistake."""
     name, args, kwargs, gradient, forbidden, count = call

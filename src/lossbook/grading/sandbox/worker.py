@@ -148,10 +148,13 @@ def perform(found: losses.Found) -> None:
     found = take_away(found, allowed)
     scope = stage.notebook_scope()
     names, built_in = vars(builtins), dict(vars(builtins))
+    kept: dict[str, Any] = {}
     for number, source, reduced in cells:
         send(packed(["begin", number]))
         send(packed(["cell", number, stage.run_cell(source, number, scope, reduced=reduced)]))
         names.update(built_in)  # a cell that replaces compile or isinstance harms itself alone
+        stage.note_functions(scope, kept)
+    stage.give_back_functions(scope, kept)
     send(packed(["ran"]))
     for what, body in requests:
         if what == "forbid":
