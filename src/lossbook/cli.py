@@ -12,6 +12,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.run(arguments))
+    except KeyboardInterrupt:
+        return 130
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "lossbook":
             raise
@@ -21,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="lossbook", description="Make the course: its lessons and its book.")
+    parser = argparse.ArgumentParser(
+        prog="lossbook", description="Make the course, its lessons and its book, and grade what students hand in."
+    )
     parser.add_argument("--version", action="version", version=f"lossbook {version('lossbook')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -70,10 +74,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"it is {number}; it must be 1 or more")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"it is {text!r}; it must be a whole number, 1 or more")
+    return int(text)
 
 
 def _release(arguments: argparse.Namespace) -> int:

@@ -200,7 +200,6 @@ def test_the_open_that_does_not_work(tmp_path, capsys, two, monkeypatch):
 # What it does.
 
 
-@pytest.mark.xfail(strict=False, reason="the worker's channel may be the very descriptor that it is copied to")
 def test_without_isolation(tmp_path, capsys, two):
     out = tmp_path / "out"
     assert graded(two, "--out", out, "--isolation", "none", "--jobs", 1) == 0

@@ -36,7 +36,9 @@ class WireError(ValueError):
 
 def _default(value: Any) -> Any:
     if isinstance(value, Tensor):
-        raw = value.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+        raw = (
+            value.detach().clone(memory_format=torch.contiguous_format).reshape(-1).view(torch.uint8).numpy().tobytes()
+        )
         name = str(value.dtype).removeprefix("torch.")
         return msgpack.ExtType(TENSOR, msgpack.packb([name, list(value.shape), raw]))
     if isinstance(value, Other):

@@ -119,7 +119,9 @@ class Worker:
         nowhere = os.open(os.devnull, os.O_RDWR)
         for standard in (0, 1, 2):
             os.dup2(nowhere, standard)
-        channel = socket.socket(fileno=os.dup2(job, CHANNEL, inheritable=False))
+        if job != CHANNEL:
+            os.dup2(job, CHANNEL, inheritable=False)
+        channel = socket.socket(fileno=CHANNEL)
         os.closerange(CHANNEL + 1, 1024)
         try:
             if self.walls_up:
@@ -191,6 +193,8 @@ def main(control: int, walls_up: bool, allowed: Collection[str]) -> NoReturn:
     leaf = torch.ones(3, requires_grad=True)
     torch.autograd.grad((leaf * 2).sigmoid().log().sum(), leaf)  # what is set up at a first use is set up once, here
     attempt(lambda x: x.exp().mean(), (torch.ones(3),), {}, gradient=True, count=True)
+    with contextlib.suppress(ImportError):  # looking for the machine's fonts takes a second: once, and not in each cell
+        import matplotlib.pyplot  # noqa: F401
     for name in ("set_num_threads", "set_num_interop_threads"):
         setattr(torch, name, no_more_threads)
     found = losses.find()
