@@ -1,0 +1,79 @@
+"""What students do in good faith costs no mark."""
+
+import pytest
+
+
+def body(function, arguments, text, before=""):
+    """Return the answer to one exercise: a function with this body, and what stands before it."""
+    lines = "".join(f"    {line}\n" for line in text.splitlines())
+    return {"answers": {function: f"{before}\ndef {function}({arguments}):\n{lines}"}}
+
+
+def cell(*texts, says="", **more):
+    return {"cells": list(texts), "says": says, **more}
+
+
+def quiet(*texts, **more):
+    return cell(*texts, silent=True, **more)
+
+
+SUM = "each = -(y * torch.log(p) + (1 - y) * torch.log(1 - p))\nreturn sum(each) / len(each)"
+COMPARED = """import torch.nn.functional as F
+p, y = torch.tensor([0.5]), torch.tensor([1.0])
+assert torch.allclose(bce(p, y), F.binary_cross_entropy(p, y))
+
+def below():
+    return 1
+"""
+ATTACKS = {
+    "warning": quiet("import warnings\nwarnings.warn('x')\nwarnings.simplefilter('error')"),
+    "other-folder": quiet("import os\nos.chdir('/')"),
+    "input": quiet("name = input('Your name?')\nassert name == ''"),
+    "print": quiet("print(1)\nimport sys\nsys.stderr.write('x')\ndisplay(1)"),
+    "plot": quiet("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"),
+    "magics": quiet("%matplotlib inline\n%load_ext autoreload\n%time x = 1\nx?\nassert x == 1"),
+    "shell": quiet("!pip install torch\nfiles = !ls"),
+    "cell-magic": quiet("%%bash\nrm -rf /"),
+    "await": quiet("import asyncio\nawait asyncio.sleep(0)"),
+    "double": quiet("torch.set_default_dtype(torch.float64)"),
+    "device-meta": quiet("torch.set_default_device('meta')"),
+    "seeded": quiet("torch.manual_seed(0)\nimport random\nrandom.seed(0)"),
+    "threads-set": quiet("torch.set_num_threads(8)\ntorch.set_num_interop_threads(2)"),
+    "deterministic": quiet("torch.use_deterministic_algorithms(True)"),
+    "no-gradients": quiet("torch.set_grad_enabled(False)"),
+    "anomaly": quiet("torch.autograd.set_detect_anomaly(True)\ntorch.set_flush_denormal(True)"),
+    "cuda": quiet("device = 'cuda' if torch.cuda.is_available() else 'cpu'\ntorch.ones(3, device=device)"),
+    "numpy-strict": quiet("import numpy as np\nnp.seterr(all='raise')"),
+    "low-recursion": quiet("import sys\nsys.setrecursionlimit(80)"),
+    "traced": quiet("import sys\nsys.settrace(lambda *a: None)"),
+    "compared-with-pytorch": {"after": [COMPARED], "says": "a loss of PyTorch's was called"},
+    "a-mistake": cell("1 / 0", says="raised ZeroDivisionError"),
+    "no-python": cell("this is no Python", says="raised SyntaxError"),
+    "torch-for-a-number": {"after": ["torch = 3"], "silent": True},
+    "answer-for-a-number": {"after": ["p = torch.tensor([0.5])\nbce = bce(p, torch.tensor([1.0]))"], "silent": True},
+    "sum-for-a-number": {
+        **body("bce_python_sum", "p, y", SUM),
+        "wins": {"bce_python_sum"},
+        "after": ["sum = 3\nlen = 4"],
+        "silent": True,
+    },
+    "no-imports": {"no_imports": True, "silent": True},
+    "answered-elsewhere": {
+        "answers": {"bce": "# my answer is below"},
+        "after": ["def bce(p, y):\n    return -(y * p.log() + (1 - y) * (1 - p).log()).mean()"],
+        "wins": {"bce"},
+        "silent": True,
+    },
+    "checks-twice": {"after": ["check(bce)", "check(bce).points", "check(bce).hint()"], "silent": True},
+    "metadata-gone": {"metadata": {}, "silent": True},
+    "other-kernel": {
+        "metadata": {"kernelspec": {"name": "julia-1.9", "display_name": "Julia", "language": "julia"}},
+        "silent": True,
+    },
+    "course-used": quiet("from lossbook.exercises import check, ready\nassert not ready(check)\nprint(check(check))"),
+}
+
+
+@pytest.mark.parametrize(("name", "attack"), ATTACKS.items(), ids=ATTACKS)
+def test_an_accident_costs_nothing(name, attack, holds):
+    holds(name, attack)

@@ -1,0 +1,189 @@
+"""A function that one exercise forbids wins nothing there, by name or with the watch switched off."""
+
+import pytest
+
+
+def body(function, arguments, text, before=""):
+    """Return the answer to one exercise: a function with this body, and what stands before it."""
+    lines = "".join(f"    {line}\n" for line in text.splitlines())
+    return {"answers": {function: f"{before}\ndef {function}({arguments}):\n{lines}"}}
+
+
+def sigmoid(text, before="", says="called sigmoid"):
+    return {**body("sigmoid", "z", text, "import torch\nimport torch.nn.functional as F\n" + before), "says": says}
+
+
+def gradient(text, says):
+    before = "import torch\ndef loss(z, y):\n    return (torch.log(1 + torch.exp(z)) - y * z).mean()\n"
+    return {**body("bce_gradient", "z, y", "x = z.detach().clone().requires_grad_()\n" + text, before), "says": says}
+
+
+def pairs(text, says="called sum"):
+    return {**body("pairwise_sum", "x", text, "import torch\n"), "says": says}
+
+
+REFUSED = "a function was called that this exercise asks you to write"
+MODES = "from torch.utils._python_dispatch import _disable_current_modes\n"
+HANDLER = """class M(Mode):
+    def {}(self, func, types, args=(), kwargs=None):
+        return torch.sigmoid(args[0])
+"""
+WRAPPER = """class W(torch.Tensor):
+    @staticmethod
+    def __new__(cls, z):
+        made = torch.Tensor._make_wrapper_subclass(cls, z.shape, dtype=z.dtype)
+        made.z = z
+        return made
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        return torch.sigmoid(args[0].z)
+"""
+FUNCTION = """class T(torch.Tensor):
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        with torch._C.DisableTorchFunctionSubclass():
+            return torch.sigmoid(args[0].as_subclass(torch.Tensor))
+"""
+FRAMES = """frame = sys._getframe()
+while frame:
+    if (watch := frame.f_locals.get("watch")) is not None:
+        watch.forbidden = ()
+    frame = frame.f_back
+return torch.sigmoid(z)
+"""
+TRIAL = "import lossbook.exercises.trial as trial, lossbook.grading.sandbox.stage as stage\n"
+PYTHON_KEY = "torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.Python))"
+CPU = "torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)"
+ATTACKS = {
+    "sigmoid-by-name": sigmoid("return torch.sigmoid(z)"),
+    "sigmoid-expit": sigmoid("return torch.special.expit(z)", says="called special_expit"),
+    "sigmoid-method": sigmoid("return z.sigmoid()"),
+    "sigmoid-in-place": sigmoid("return z.clone().sigmoid_()"),
+    "sigmoid-out": sigmoid("return torch.sigmoid(z, out=torch.empty_like(z))"),
+    "sigmoid-module": sigmoid("return torch.nn.Sigmoid()(z)"),
+    "sigmoid-logsigmoid": sigmoid("return F.logsigmoid(z).exp()", says="called log_sigmoid_forward"),
+    "sigmoid-ops": sigmoid("return torch.ops.aten.sigmoid(z)"),
+    "sigmoid-script": sigmoid(
+        "return unit.f(z)", "unit = torch.jit.CompilationUnit('def f(z):\\n    return torch.sigmoid(z)\\n')\n"
+    ),
+    "sigmoid-trace": sigmoid("return f(z)", "f = torch.jit.trace(torch.sigmoid, torch.ones(3))\n"),
+    "sigmoid-foreach": sigmoid("return torch._foreach_sigmoid([z])[0]", says=REFUSED),
+    "sigmoid-lstm": sigmoid(
+        "n = z.numel()\ngates = torch.stack([z.flatten(), 0 * z.flatten(), z.flatten(), z.flatten()], 1)\n"
+        "return torch.lstm_cell(gates, (torch.zeros(n, 1), torch.ones(n, 1)), torch.eye(4), torch.zeros(4, 1))[0]"
+    ),
+    "sigmoid-silu": sigmoid("return F.silu(z) / z", says="called silu"),
+    "sigmoid-glu": sigmoid("return F.glu(torch.stack([torch.ones_like(z), z]), 0)[0]", says="called glu"),
+    "sigmoid-transform": sigmoid("return torch.distributions.transforms.SigmoidTransform()(z)"),
+    "sigmoid-slope-of-softplus": sigmoid(
+        "x = z.detach().requires_grad_()\nF.softplus(x).sum().backward()\nreturn x.grad", says="called softplus"
+    ),
+    "sigmoid-backward-of-softplus": sigmoid(
+        "return 1 - torch.ops.aten.softplus_backward(torch.ones_like(z), -z, 1.0, 20.0)", says=REFUSED
+    ),
+    "sigmoid-modes-off": sigmoid(f"{MODES}with _disable_current_modes():\n    return torch.sigmoid(z)"),
+    "sigmoid-dispatch-off": sigmoid("with torch._C._DisableTorchDispatch():\n    return torch.sigmoid(z)"),
+    "sigmoid-function-off": sigmoid("with torch._C.DisableTorchFunction():\n    return torch.sigmoid(z)"),
+    "sigmoid-key-excluded": sigmoid(f"with {PYTHON_KEY}:\n    return torch.ops.aten.sigmoid.default(z)", says=REFUSED),
+    "sigmoid-redispatched": sigmoid(f"return torch.ops.aten.sigmoid.default.redispatch({CPU}, z)", says=REFUSED),
+    "sigmoid-kernel-kept": sigmoid(
+        f"return kernel.call_boxed({CPU}, z)", "kernel = torch.library.get_kernel('aten::sigmoid', 'CPU')\n", says=""
+    ),
+    "sigmoid-mkldnn": sigmoid(f"with {PYTHON_KEY}:\n    return z.to_mkldnn().sigmoid().to_dense()", says=""),
+    "sigmoid-own-op": sigmoid(
+        "return op(z)",
+        "@torch.library.custom_op('me::op', mutates_args=())\n"
+        "def op(z: torch.Tensor) -> torch.Tensor:\n    return torch.sigmoid(z)\n",
+        says=REFUSED,
+    ),
+    "sigmoid-own-dispatch-mode": sigmoid(
+        "with M():\n    return torch.exp(z)",
+        "from torch.utils._python_dispatch import TorchDispatchMode as Mode\n" + HANDLER.format("__torch_dispatch__"),
+    ),
+    "sigmoid-own-function-mode": sigmoid(
+        "with M():\n    return torch.exp(z)",
+        "from torch.overrides import TorchFunctionMode as Mode\n" + HANDLER.format("__torch_function__"),
+    ),
+    "sigmoid-in-wrapper": sigmoid("return torch.exp(W(z))", WRAPPER, says=REFUSED),
+    "sigmoid-in-subclass": sigmoid("return torch.exp(z.as_subclass(T))", FUNCTION),
+    "sigmoid-when-read-wrapper": sigmoid("return W(z)", WRAPPER, says="runs code of its own when it is read"),
+    "sigmoid-when-read-array": sigmoid(
+        "return L(z)",
+        "class L:\n    def __init__(self, z):\n        self.z = z\n"
+        "    def __array__(self, dtype=None, copy=None):\n        return torch.sigmoid(self.z).numpy()\n",
+        says="got a L",
+    ),
+    "sigmoid-when-read-list": sigmoid(
+        "made = L()\nmade.z = z\nreturn made",
+        "class L(list):\n    def __len__(self):\n        return len(self.z)\n"
+        "    def __iter__(self):\n        return iter(torch.sigmoid(self.z))\n",
+        says="got shape (0,)",
+    ),
+    "sigmoid-in-del": sigmoid(
+        "found = []\nclass D:\n    def __del__(self):\n        found.append(torch.sigmoid(z))\n"
+        "d = D()\ndel d\nreturn found[0]"
+    ),
+    "sigmoid-suspended": sigmoid(
+        "return g.send(z)",
+        f"{MODES}def made():\n    z = yield\n    with _disable_current_modes():\n        while True:\n"
+        "            z = yield torch.sigmoid(z)\ng = made()\nnext(g)\n",
+    ),
+    "sigmoid-in-signal": sigmoid(
+        "found[:] = [z]\nsignal.raise_signal(signal.SIGUSR1)\nreturn found[0]",
+        "import signal\nfound = []\ndef handle(*_):\n    found[0] = torch.sigmoid(found[0])\n"
+        "signal.signal(signal.SIGUSR1, handle)\n",
+    ),
+    "sigmoid-in-trace-hook": sigmoid(
+        "found = []\ndef hook(*_):\n    sys.settrace(None)\n    found.append(torch.sigmoid(z))\nsys.settrace(hook)\n"
+        "called()\nreturn found[0]",
+        "import sys\ndef called():\n    pass\n",
+    ),
+    "sigmoid-in-autograd": sigmoid(
+        "return Fn.apply(z)",
+        "class Fn(torch.autograd.Function):\n    @staticmethod\n"
+        "    def forward(c, z):\n        return torch.sigmoid(z)\n",
+    ),
+    "sigmoid-attempt-replaced": sigmoid(
+        "return torch.sigmoid(z)",
+        TRIAL + "real = stage.attempt\ndef attempt(f, a, k, **o):\n    if f.__name__ != 'sigmoid':\n"
+        "        return real(f, a, k, **o)\n    return trial.Outcome('returned', f(*a))\nstage.attempt = attempt\n",
+        says=REFUSED,
+    ),
+    "sigmoid-watch-replaced": sigmoid(
+        "return torch.sigmoid(z)", TRIAL + "trial.Watch.see = lambda self, name: None\n", says=REFUSED
+    ),
+    "sigmoid-watch-code": sigmoid(
+        "return torch.sigmoid(z)",
+        TRIAL + "trial.Watch.see.__code__ = (lambda self, name: None).__code__\n",
+        says=REFUSED,
+    ),
+    "sigmoid-watch-in-frames": sigmoid(FRAMES, "import sys\n", says=REFUSED),
+    "sigmoid-answer-replaced": sigmoid("return torch.sigmoid(z)", TRIAL + "stage.answer = lambda *a: None\n"),
+    "sigmoid-modules-gone": sigmoid(
+        "return torch.sigmoid(z)",
+        "import sys\nfor name in [name for name in sys.modules if 'lossbook' in name]:\n    del sys.modules[name]\n",
+    ),
+    "sigmoid-coarse-table": sigmoid(
+        "return table[((z.clamp(-20, 20) + 20) * 1000).round().long()]",
+        "table = torch.sigmoid(torch.linspace(-20, 20, 40001))\n",
+        says="",
+    ),
+    "gradient-backward": gradient("loss(x, y).backward()\nreturn x.grad", "called backward"),
+    "gradient-autograd-backward": gradient("torch.autograd.backward(loss(x, y))\nreturn x.grad", "called backward"),
+    "gradient-autograd-grad": gradient("return torch.autograd.grad(loss(x, y), x)[0]", "called grad"),
+    "gradient-func-grad": gradient("return torch.func.grad(loss)(z, y)", "called grad"),
+    "gradient-jacobian": gradient("return torch.autograd.functional.jacobian(lambda x: loss(x, y), z)", "called grad"),
+    "gradient-vjp": gradient("return torch.func.vjp(lambda x: loss(x, y), z)[1](torch.tensor(1.0))[0]", "called grad"),
+    "sum-by-name": pairs("return torch.sum(x)"),
+    "sum-double": pairs("return x.double().sum().float()"),
+    "sum-einsum": pairs("return torch.einsum('i->', x)"),
+    "sum-mean": pairs("return x.mean() * len(x)", "called mean"),
+    "sum-cumsum": pairs("return x.cumsum(0)[-1]", "called cumsum"),
+    "sum-unwatched": pairs("import sys\n" + FRAMES.replace("torch.sigmoid(z)", "torch.sum(x)"), REFUSED),
+    "sum-one-by-one": pairs("total = x[0]\nfor item in x[1:]:\n    total = total + item\nreturn total", "got"),
+}
+
+
+@pytest.mark.parametrize(("name", "attack"), ATTACKS.items(), ids=ATTACKS)
+def test_a_forbidden_function_wins_nothing(name, attack, holds):
+    holds(name, attack)

@@ -1,0 +1,66 @@
+"""What is not prevented: won, and told to the teacher where a name gives it away."""
+
+import pytest
+
+
+def body(function, arguments, text, before=""):
+    """Return the answer to one exercise: a function with this body, and what stands before it."""
+    lines = "".join(f"    {line}\n" for line in text.splitlines())
+    return {"answers": {function: f"{before}\ndef {function}({arguments}):\n{lines}"}}
+
+
+def won(function, arguments, text, before="", *remarks):
+    return {**body(function, arguments, text, before), "wins": {function}, "remarked": remarks}
+
+
+ENGINE = """from torch.autograd.graph import _engine_run_backward as run
+x = z.detach().clone().requires_grad_()
+loss = (torch.logaddexp(x, 0 * x) - y * x).mean()
+return run((loss,), (torch.ones(()),), False, False, (x,), False, accumulate_grad=False)[0]
+"""
+FRAMES = """import sys
+frame = sys._getframe()
+while frame:
+    watch = frame.f_locals.get("watch")
+    if hasattr(watch, "work"):
+        watch.work += 10**6
+    frame = frame.f_back
+return -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()
+"""
+ATTACKS = {
+    "other-formula": won("sigmoid", "z", "return (1 + torch.tanh(z / 2)) / 2"),
+    "other-function": won("sigmoid", "z", "return torch.softmax(torch.stack([z, 0 * z]), 0)[0]"),
+    "written-by-pytorch": won("sigmoid", "z", "return torch._refs.sigmoid(z)", "import torch._refs\n", "torch._refs"),
+    "engine": won("bce_gradient", "z, y", ENGINE, "", "_engine_run_backward"),
+    "sum-outside-pytorch": won("pairwise_sum", "x", "return torch.tensor(x.numpy().sum())"),
+    "steps-counted-up": won("bce_python_sum", "p, y", FRAMES, "", "sys._getframe"),
+    "steps-for-nothing": won(
+        "bce_python_sum",
+        "p, y",
+        "for _ in p:\n    pass\nreturn -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()",
+    ),
+    "own-derivative": won(
+        "bce",
+        "p, y",
+        "return Fn.apply(p, y)",
+        "class Fn(torch.autograd.Function):\n    @staticmethod\n    def forward(c, p, y):\n"
+        "        c.save_for_backward(p, y)\n        return -(y * p.log() + (1 - y) * (1 - p).log()).mean()\n"
+        "    @staticmethod\n    def backward(c, g):\n        p, y = c.saved_tensors\n"
+        "        return g * (p - y) / (p * (1 - p)) / p.numel(), None\n",
+    ),
+    "channel-flooded": {
+        **body(
+            "sigmoid",
+            "z",
+            "import os, msgpack\n"
+            "os.write(3, msgpack.packb(['answer', ['returned', 1.0, None, '', [], None]]) * 3)\nreturn z",
+        ),
+        "loses": {"pairwise_sum"},
+        "state": "graded",
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "attack"), ATTACKS.items(), ids=ATTACKS)
+def test_what_is_not_prevented_is_told(name, attack, holds):
+    holds(name, attack)
