@@ -28,14 +28,11 @@ def without_walls():
     return "" if shutil.which("bwrap") else "bubblewrap is not installed"
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items):
     here = Path(__file__).parent
     for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("attacks"))
-            if (why := without_walls()) and os.environ.get("CI") != "true":
-                item.add_marker(pytest.mark.skip(reason=why))
+        if here in item.path.parents and (why := without_walls()) and os.environ.get("CI") != "true":
+            item.add_marker(pytest.mark.skip(reason=why))
 
 
 def notebook(attack):

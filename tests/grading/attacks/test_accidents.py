@@ -2,6 +2,8 @@
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 
 def body(function, arguments, text, before=""):
     """Return the answer to one exercise: a function with this body, and what stands before it."""

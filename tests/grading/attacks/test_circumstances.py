@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("attacks")
+
 ROOT = Path(__file__).parents[3]
 BCE = "import torch\ndef bce(p, y):\n    return -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()"
 LOUD = "import os\nprint('TERMINAL')\nos.write(1, b'TERMINAL')\nos.write(2, b'TERMINAL')"
