@@ -182,7 +182,7 @@ def too_much_work(exercise: Exercise, outcomes: Sequence[Outcome]) -> str | None
     few, many = exercise.work.sizes
     first, last = (outcome.work for outcome in outcomes)
     if first is None or last is None:
-        return None
+        return "the steps could not be counted"
     counted = f"{first:,} steps for {few:,} elements and {last:,} for {many:,}"
     if exercise.work.vectorised and last > first + (many - few) // 10:
         return f"{counted}: the steps grow with the elements. With torch.sum the number is the same at any size"
