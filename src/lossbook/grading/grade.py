@@ -20,7 +20,7 @@ from lossbook.grading import finding, reading
 from lossbook.grading.book import Book
 from lossbook.grading.exam import Exam, Sitting, remarks
 from lossbook.grading.finding import Found
-from lossbook.grading.isolation import NAMESPACES
+from lossbook.grading.isolation import NAMESPACES, IsolationError
 from lossbook.grading.reading import UnreadableError
 from lossbook.grading.records import Record, Run, Waiting
 from lossbook.grading.release import Release, ReleaseError, releases
@@ -87,6 +87,17 @@ class Grader:
             self.exams[lesson] = Exam(self.given[lesson], self.run.seed)
         return self.exams[lesson]
 
+    async def record_always(self, found: Found) -> Record:
+        """Return the record of one submission, even where the grader itself fails on it: the others go on."""
+        try:
+            return await self.record(found)
+        except (IsolationError, ReleaseError):
+            raise
+        except Exception as error:
+            whose = Waiting(found.key, found.student, self.lesson_by_name(found), found.attempt, found.late)
+            reason = f"the grader itself failed on it, which is a fault to report: {type(error).__name__}: {error}"
+            return replace(unreadable(whose, reason, self.options.isolation), state="killed")
+
     async def record(self, found: Found) -> Record:
         """Return the record of one submission, whatever it is."""
         started = time.monotonic()
@@ -135,10 +146,11 @@ class Grader:
         for _ in range(2):
             try:
                 return await self.worker.run(exam.cells(cells), exam.questions, sitting.judged)
-            except WorkerError:
+            except WorkerError as error:
+                why = str(error)
                 sitting.verdicts.clear()
                 await self.worker.revive()
-        return Ran(state="killed", reasons=["the process that runs submissions went down twice while this one ran"])
+        return Ran(state="killed", reasons=[f"twice, {why}"])
 
     async def grade_all(self, book: Book, todo: Sequence[Found], progress: Progress) -> int:
         """Grade submissions, several at once, and keep a record of each; return how many."""
@@ -147,8 +159,7 @@ class Grader:
         async def one_after_another() -> None:
             nonlocal done
             for found in waiting:
-                record = await self.record(found)
-                book.save(self.run, record)
+                book.save(self.run, record := await self.record_always(found))
                 done += 1
                 progress(done, len(todo), record)
 

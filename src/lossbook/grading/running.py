@@ -102,7 +102,7 @@ class EndedError(Exception):
 
 
 class WorkerError(RuntimeError):
-    """The worker itself is gone."""
+    """The worker itself is gone, or can start no process for a submission."""
 
 
 class Channel:
@@ -208,8 +208,8 @@ class Worker:
             async with self.job(time.monotonic() + START) as channel:
                 await channel.send(pack([[], []]), channel.deadline)
                 await channel.receive(channel.deadline)
-        except EndedError as error:
-            raise IsolationError(error.why) from None
+        except (EndedError, WorkerError) as error:
+            raise IsolationError(str(error)) from None
 
     async def revive(self) -> None:
         """Start the worker again where it is gone."""
@@ -255,7 +255,7 @@ class Worker:
         elif what == "end" and (future := self.ends.get(rest[0])) and not future.done():
             future.set_result(rest[1])
         elif what == "fail" and (future := self.ends.get(rest[0])) and not future.done():
-            future.set_exception(IsolationError(rest[1]))
+            future.set_exception(WorkerError(f"a process could not be started: {rest[1]}"))
 
     @contextlib.asynccontextmanager
     async def job(self, deadline: float) -> Any:
@@ -276,7 +276,7 @@ class Worker:
             channel = Channel(ours, deadline)
             what, stood_in_the_way = await channel.receive(deadline)
             if what != "walls" or stood_in_the_way is not None:
-                raise IsolationError(f"a submission could not be shut in: {stood_in_the_way}")
+                raise WorkerError(f"a submission could not be shut in: {stood_in_the_way}")
             yield channel
         except EndedError as error:
             ours.close()
@@ -290,7 +290,7 @@ class Worker:
             if not end.done():
                 with contextlib.suppress(OSError):
                     self.control.send(json.dumps(["kill", number]).encode())
-                with contextlib.suppress(WorkerError, IsolationError):
+                with contextlib.suppress(WorkerError):
                     await end
             elif not end.cancelled():
                 end.exception()
@@ -315,7 +315,7 @@ class Worker:
             judged: Called with a function's name and its outcomes; may return the questions of its curve.
 
         Raises:
-            WorkerError: The worker itself is gone.
+            WorkerError: The worker itself is gone, or can start no process.
 
         """
         run, deadline = Run(), time.monotonic() + self.limits.total

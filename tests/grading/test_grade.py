@@ -1,0 +1,114 @@
+"""Whatever befalls the grader itself, each submission has its record and the others go on."""
+
+import asyncio
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+
+from lossbook.grading import reading
+from lossbook.grading.book import Book
+from lossbook.grading.grade import Grader, Options, grade
+from lossbook.grading.isolation import NONE, IsolationError
+from lossbook.grading.running import Worker, WorkerError
+
+ROOT = Path(__file__).parents[2]
+LESSON = "03-bce"
+
+pytestmark = [
+    pytest.mark.xdist_group("grade"),
+    pytest.mark.skipif(
+        shutil.which("bwrap") is None and os.environ.get("CI") != "true", reason="bubblewrap is not installed"
+    ),
+]
+
+
+@pytest.fixture
+def options(tmp_path):
+    for student in ("ada", "bo", "cy", "dee"):
+        folder = tmp_path / "submitted" / student
+        folder.mkdir(parents=True)
+        shutil.copy(ROOT / "solutions" / f"{LESSON}.ipynb", folder)
+    return Options(tmp_path / "submitted", tmp_path / "out", ROOT / "lessons", lesson=LESSON, jobs=2)
+
+
+def graded(options):
+    """Grade, and return the state, points and reason of each student."""
+    asyncio.run(grade(options, lambda done, of, record: None))
+    with Book(options.out) as book:
+        records = [kept.record for kept in book.newest()]
+    return {record.student: (record.state, record.points, record.reason) for record in records}
+
+
+RIGHT = ("graded", 16.0, "")
+
+
+def test_a_worker_that_dies_is_started_again_and_nobody_loses(options, monkeypatch):
+    run, killed = Worker.run, []
+
+    async def run_and_kill(self, *args):
+        if not killed:
+            killed.append(self.process.pid)
+            os.kill(self.process.pid, signal.SIGKILL)
+        return await run(self, *args)
+
+    monkeypatch.setattr(Worker, "run", run_and_kill)
+    assert graded(options) == dict.fromkeys(("ada", "bo", "cy", "dee"), RIGHT)
+    assert killed
+
+
+def test_a_submission_that_no_process_can_be_started_for_is_told_as_killed(options, monkeypatch):
+    run = Grader.run_twice
+
+    async def worker_run(self, cells, questions, judged):
+        raise WorkerError("a process could not be started: no memory")
+
+    async def run_twice(self, exam, cells, sitting):
+        with monkeypatch.context() as patch:
+            patch.setattr(Worker, "run", worker_run)
+            return await run(self, exam, cells, sitting)
+
+    monkeypatch.setattr(Grader, "run_twice", run_twice)
+    said = "twice, a process could not be started: no memory"
+    assert graded(options) == dict.fromkeys(("ada", "bo", "cy", "dee"), ("killed", 0.0, said))
+
+
+def test_a_fault_of_the_grader_costs_the_others_nothing(options, monkeypatch):
+    read, seen = reading.read, []
+
+    def read_and_fail(*args):
+        seen.append(args)
+        if len(seen) == 2:
+            raise ZeroDivisionError("of our own")
+        return read(*args)
+
+    monkeypatch.setattr(reading, "read", read_and_fail)
+    records = graded(options)
+    assert len(records) == 4
+    assert sorted(records.values())[:3] == [RIGHT] * 3
+    (state, points, reason) = max(records.values())
+    assert (state, points) == ("killed", 0.0)
+    assert reason.endswith("a fault to report: ZeroDivisionError: of our own")
+
+
+@pytest.mark.parametrize("program", ["#!/bin/sh\necho no namespaces here >&2\nexit 1\n", "#!/bin/sh\nsleep 0\n"])
+def test_a_machine_that_can_not_shut_in_is_told_at_once(options, monkeypatch, tmp_path, program):
+    fake = tmp_path / "bin" / "bwrap"
+    fake.parent.mkdir()
+    fake.write_text(program)
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    with pytest.raises((IsolationError, BaseExceptionGroup), match="could not be started"):
+        graded(options)
+    with Book(options.out) as book:
+        assert book.runs() == []
+
+
+def test_without_walls_a_worker_starts_too(options):
+    async def start():
+        async with Worker(NONE) as worker:
+            return worker.torch
+
+    assert asyncio.run(start())
