@@ -1,5 +1,6 @@
 """`check` finds what differs, says it, and never raises on a student's mistake."""
 
+import contextlib
 import re
 import sys
 import time
@@ -171,3 +172,22 @@ def test_every_lesson_has_four_to_seven_exercises_and_the_timing_exercise(source
     for ending in ("_python_sum", "_torch_sum"):
         assert len([name for name in functions if name.endswith(ending)]) == 1
     assert any(name.startswith("predict_") for name in functions)
+
+
+def test_a_mode_left_on_or_an_interrupt_harms_nothing_afterwards(named):
+    from torch.overrides import TorchFunctionMode
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Broken(TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            raise RuntimeError("left on")
+
+    def leaves_modes_on(z):
+        TorchFunctionMode().__enter__()
+        Broken().__enter__()
+        raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        check(named("sigmoid", leaves_modes_on))
+    assert check(named("sigmoid", right_sigmoid)).passed
+    assert torch.ones(2).sum() == 2

@@ -139,6 +139,19 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
+@contextlib.contextmanager
+def _no_mode_left() -> Iterator[None]:
+    """End the modes that are on when this ends: a function may leave one on, and so may a well-timed interrupt."""
+    functions, operations = torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()
+    try:
+        yield
+    finally:
+        while torch._C._len_torch_function_stack() > functions:
+            torch._C._pop_torch_function_stack()
+        while torch._C._len_torch_dispatch_stack() > operations:
+            torch._C._pop_torch_dispatch_stack(None)
+
+
 @functools.cache
 def _warm_up() -> None:
     """Let PyTorch import what it needs to watch operations, so that no such line is counted."""
@@ -291,7 +304,7 @@ def attempt(
         with torch.enable_grad():
             given[gradient - 1] = leaf.clone()  # no leaf, so that a function may change it in place
     try:
-        with quietly(), contextlib.ExitStack() as watching:
+        with quietly(), _no_mode_left(), contextlib.ExitStack() as watching:
             if count:
                 _warm_up()
             if forbidden or count:
