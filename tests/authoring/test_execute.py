@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
+from jupyter_client.asynchronous.client import AsyncKernelClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from lossbook.authoring import execute as module
@@ -58,3 +59,23 @@ def test_the_memory_of_the_kernel_is_measured() -> None:
     assert 300 * 2**20 < run.peak_bytes < 1000 * 2**20
     assert 0 < run.seconds < 60
     assert run.notebook.cells[2].outputs[0].data["text/plain"] == str(300 * 2**20)
+
+
+def test_a_kernel_that_never_answers_is_replaced_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    ready, calls = AsyncKernelClient.wait_for_ready, []
+
+    async def deaf(self: AsyncKernelClient, timeout: float | None = None) -> None:
+        calls.append(timeout)
+        if len(calls) <= failing:
+            raise RuntimeError("Kernel didn't respond in 60 seconds")
+        await ready(self, timeout)
+
+    monkeypatch.setattr(AsyncKernelClient, "wait_for_ready", deaf)
+    failing, nb = 1, notebook("1 + 1")
+    execute(nb)
+    assert nb.cells[1].outputs[0].data["text/plain"] == "2"
+    assert len(calls) == 2
+    failing = 4
+    with pytest.raises(RunError, match="the kernel did not start: Kernel didn't respond in 60 seconds"):
+        execute(notebook("1 + 1"))
+    assert len(calls) == 4

@@ -51,23 +51,33 @@ class ThisEnvironment(KernelSpecManager):  # type: ignore[misc, unused-ignore]
 
 def execute(nb: NotebookNode) -> None:
     """Run `nb` in place, in a fresh kernel and an empty folder. Raises RunError."""
-    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as profile:
-        manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisEnvironment())
-        client = NotebookClient(nb, km=manager, timeout=int(SECONDS), record_timing=False, coalesce_streams=True)
+    for last in (False, True):
         begun: list[int] = []  # the client says which cell it sends; a kernel that dies may never answer
-        client.on_cell_execute = lambda cell, cell_index: begun.append(cell_index)
-        # One thread, so that sums add up in one order; no startup files of the user's.
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "IPYTHONDIR": profile}
         try:
-            client.execute(cwd=folder, env=env, stderr=subprocess.DEVNULL, cleanup_kc=True)
+            _execute(nb, begun)
+            break
         except CellExecutionError as error:
             raise RunError(f"{_last(nb, begun)} raised {error.ename}: {error.evalue}") from None
         except CellTimeoutError:
             raise RunError(f"{_last(nb, begun)} ran for more than {SECONDS:.0f} s: make it smaller") from None
         except DeadKernelError:
             raise RunError(f"{_last(nb, begun)} killed the kernel: does it use too much memory?") from None
+        except RuntimeError as error:  # rarely, a kernel starts and never answers: nothing was run, so try another
+            if begun or last:
+                raise RunError(f"the kernel did not start: {error}") from None
     nb.metadata = as_node(METADATA)  # the kernel adds its version
     _check_outputs(nb)
+
+
+def _execute(nb: NotebookNode, begun: list[int]) -> None:
+    """Run `nb` in place in one kernel; add the index of each cell that is sent to `begun`."""
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as profile:
+        manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisEnvironment())
+        client = NotebookClient(nb, km=manager, timeout=int(SECONDS), record_timing=False, coalesce_streams=True)
+        client.on_cell_execute = lambda cell, cell_index: begun.append(cell_index)
+        # One thread, so that sums add up in one order; no startup files of the user's.
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "IPYTHONDIR": profile}
+        client.execute(cwd=folder, env=env, stderr=subprocess.DEVNULL, cleanup_kc=True)
 
 
 def execute_all(notebooks: Mapping[str, NotebookNode]) -> Iterator[tuple[str, Run | RunError]]:
