@@ -1,0 +1,174 @@
+"""The table holds what the chapters say: where the forms on paper fail, and that ours fail nowhere else than here."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from lossbook import losses
+from lossbook.stability import DTYPES, FORMS, LOSSES, Verdict, findings, table, wrong
+from lossbook.stability.picture import DTYPE_NAMES, MARKS
+
+ROOT = Path(__file__).parents[2]
+FINE = " ".join(["∙∙"] * len(DTYPES))
+
+# Every input at which one of our losses is not right, with its verdicts in float64, float32, float16 and bfloat16: a
+# mark for the value and one for the gradient. PyTorch's are the same but for the two in OTHER. Why, for each, is said
+# beside the input, in `stability/declared.py`.
+OURS = {
+    ("smooth_l1_loss", "r = 1e30, β = 1e35"): "∙∙ ∞∙ ∙∙ ∞∙",
+    ("gaussian_nll_loss", "r = 300, v = 1000"): "∙∙ ∙∙ ∞∙ ∙∙",
+    ("gaussian_nll_loss", "r = 0.01, v = 0"): "∙∙ ∙∙ ≈∞ ∙∙",
+    ("binary_cross_entropy", "p = 1e−30, y = 1"): "∙≠ ∙≠ ⊤∙ ∙≠",
+    ("binary_cross_entropy", "p = 0, y = 1"): "⊤⊤ ⊤⊤ ⊤∙ ⊤⊤",
+    ("binary_cross_entropy", "p = 1e−30, y = 0"): "∙≠ ∙≠ ∙× ∙≠",
+    ("binary_cross_entropy", "p = 0, y = 0"): "∙0 ∙0 ∙× ∙0",
+    ("binary_cross_entropy", "p = 1, y = 0"): "⊤⊤ ⊤⊤ ⊤∙ ⊤⊤",
+    ("binary_cross_entropy(sigmoid(z))", "z = −1000, y = 0"): "∙∙ ∙∙ ∙× ∙∙",
+    ("binary_cross_entropy(sigmoid(z))", "z = −20, y = 0"): "∙∙ ∙∙ ∙× ∙∙",
+    ("binary_cross_entropy(sigmoid(z))", "z = 12, y = 0"): "≈∙ ≈∙ ⊤× ⊤0",
+    ("binary_cross_entropy(sigmoid(z))", "z = 20, y = 0"): "≈∙ ⊤0 ⊤× ⊤0",
+    ("binary_cross_entropy(sigmoid(z))", "z = 200, y = 0"): "⊤0 ⊤0 ⊤× ⊤0",
+    ("binary_cross_entropy_with_logits", "z = −20, y = 0"): "≈∙ 0∙ ∙∙ 0∙",
+    ("binary_cross_entropy_with_logits", "z = −∞, y = 0"): "×∙ ×∙ ×∙ ×∙",
+    ("binary_cross_entropy_with_logits", "z = 20, y = 1"): "∙≠ ∙0 ∙∙ ∙0",
+    ("binary_cross_entropy_with_logits", "z = ∞, y = 1"): "×∙ ×∙ ×∙ ×∙",
+    ("cross_entropy", "z = (20, 0), y = 0"): "≈≠ 00 ∙∙ 00",
+    ("cross_entropy", "z = (∞, 0), y = 0"): "×× ×× ×× ××",
+    ("cross_entropy, target q", "z = (20, 0), q = (1, 0)"): "≈≠ 00 ∙∙ 00",
+    ("cross_entropy, target q", "z = (0, −∞), q = (1, 0)"): "×∙ ×∙ ×∙ ×∙",
+    ("log_softmax, nll_loss", "z = (0, 20), y = 1"): "≈≠ 00 ∙∙ 00",
+    ("log_softmax, nll_loss", "z = (0, 200), y = 1"): "00 ∙∙ ∙∙ ∙∙",
+    ("poisson_nll_loss", "z = −∞, y = 0"): "×∙ ×∙ ×∙ ×∙",
+    ("poisson_nll_loss, log_input=False", "λ = 1e−30, y = 3"): "∙∙ ∙∙ ∞∙ ∙∙",
+    ("poisson_nll_loss, log_input=False", "λ = 0, y = 1"): "∙∙ ∙∙ ∞∙ ∙∙",
+    ("poisson_nll_loss, log_input=False", "λ = 0, y = 0"): "∙∙ ∙∙ ×× ∙∙",
+    ("kl_div", "q = 0, log p = −∞"): "×∙ ×∙ ×∙ ×∙",
+    ("kl_div", "q = (0.3, 0.7), p 1e−3 off"): "≈∙ ≈∙ ≈∙ 0∙",
+    ("kl_div, log_target=True", "log q = −∞, log p = −1"): "×∙ ×∙ ×∙ ×∙",
+    ("kl_div, log_target=True", "q = (0.3, 0.7), p 1e−3 off"): "≈∙ ≈∙ ∙∙ ∙∙",
+}
+OTHER = {("smooth_l1_loss", "r = 1e−4, β = 1e−3"), ("smooth_l1_loss", "r = 1e30, β = 1e35")}
+
+# Where the chapters say that the form on paper fails, and how.
+PAPER = [
+    ("likelihood of N = 1000", "every p = 0.5", "float32", Verdict.OVERFLOW),
+    ("likelihood of N = 1000", "every p = 0.1", "float64", Verdict.OVERFLOW),
+    ("mse_loss", "ŷ = 60000.1, y = 60000", "float64", Verdict.CANCELLATION),
+    ("mse_loss", "ŷ = 60000.1, y = 60000", "float32", Verdict.UNDERFLOW),
+    ("huber_loss", "r = 300, δ = 1000", "float16", Verdict.OVERFLOW),
+    ("binary_cross_entropy(sigmoid(z))", "z = 20, y = 0", "float32", Verdict.OVERFLOW),
+    ("binary_cross_entropy(sigmoid(z))", "z = 12, y = 0", "float16", Verdict.OVERFLOW),
+    ("binary_cross_entropy(sigmoid(z))", "z = 12, y = 0", "bfloat16", Verdict.OVERFLOW),
+    ("binary_cross_entropy_with_logits", "z = 12, y = 0", "float16", Verdict.OVERFLOW),
+    ("binary_cross_entropy_with_logits", "z = 200, y = 0", "float32", Verdict.OVERFLOW),
+    ("binary_cross_entropy_with_logits", "z = 1000, y = 0", "float64", Verdict.OVERFLOW),
+    ("cross_entropy", "z = (200, 0), y = 1", "float32", Verdict.OVERFLOW),
+    ("cross_entropy", "z = (1000, 1001), y = 0", "float64", Verdict.NAN),
+    ("log_softmax, nll_loss", "z = (0, 200), y = 0", "float32", Verdict.OVERFLOW),
+    ("log_softmax, nll_loss", "z = (0, 20), y = 0", "float16", Verdict.OVERFLOW),
+    ("kl_div", "q = 0, log p = −1", "float64", Verdict.NAN),
+    ("kl_div", "q = (0.3, 0.7), p 1e−3 off", "float32", Verdict.CANCELLATION),
+]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return table()
+
+
+def marks(rows, form="ours"):
+    """Return the marks of one form, by loss and case, as OURS writes them."""
+    found = {}
+    for row in rows:
+        if row.form == form:
+            pair = MARKS[row.of_value][0] + MARKS[row.of_gradient][0]
+            found.setdefault((row.loss, row.case), []).append(pair)
+    return {key: " ".join(pairs) for key, pairs in found.items()}
+
+
+def cell(rows, loss, case, form, dtype):
+    (row,) = (r for r in rows if (r.loss, r.case, r.form, r.dtype) == (loss, case, form, dtype))
+    return row
+
+
+def test_ours_is_right_everywhere_but_where_it_is_said(rows):
+    assert {key: said for key, said in marks(rows).items() if said != FINE} == OURS
+
+
+def test_every_fault_of_ours_has_a_reason_and_every_reason_a_fault(rows):
+    assert {(loss.name, label) for loss in LOSSES for label in loss.why} == set(OURS)
+    assert "no reason is known" not in findings(rows)
+
+
+@pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss.name != "l1_loss"], ids=lambda loss: loss.name)
+def test_a_loss_that_became_unstable_is_seen(loss):
+    """The form on paper in place of ours. That of the absolute error is ours."""
+    broken = dataclasses.replace(loss, ours=loss.on_paper)
+    expected = {(loss.name, case.label): OURS.get((loss.name, case.label), FINE) for case in loss.cases}
+    assert marks(table(losses=[loss])) == expected
+    assert marks(table(losses=[broken])) != expected
+
+
+@pytest.mark.parametrize(("loss", "case", "dtype", "verdict"), PAPER)
+def test_the_form_on_paper_fails_where_the_chapters_say(rows, loss, case, dtype, verdict):
+    assert cell(rows, loss, case, "on paper", dtype).of_value is verdict
+
+
+def test_pytorch_has_our_verdicts_but_for_two(rows):
+    ours, theirs = marks(rows), marks(rows, "PyTorch")
+    assert {key for key in ours if ours[key] != theirs[key]} <= OTHER
+
+
+def test_what_the_pages_say_of_the_bounds(rows):
+    for form in FORMS[1:]:
+        held = cell(rows, "binary_cross_entropy(sigmoid(z))", "z = 200, y = 0", form, "float32")
+        assert (held.value, held.gradient, held.true_value, held.true_gradient) == (100.0, (0.0,), 200.0, (1.0,))
+        assert cell(rows, "binary_cross_entropy", "p = 0, y = 0", form, "float16").of_gradient is Verdict.NAN
+    from_p = [row for row in rows if row.loss == "binary_cross_entropy"]
+    assert wrong(from_p, "ours") > wrong(from_p, "on paper")
+
+
+def test_what_the_pages_say_of_the_counts(rows):
+    for chapter in {loss.chapter for loss in LOSSES}:
+        mine = [row for row in rows if row.chapter == chapter]
+        assert wrong(mine, "ours") < wrong(mine, "on paper")
+    assert not any(row.form == "ours" and not row.right for row in rows if row.chapter == "01-recipe")
+    assert all(row.right for row in rows if row.loss == "l1_loss")
+
+
+def test_the_table_is_whole(rows):
+    assert len(rows) == sum(len(loss.cases) for loss in LOSSES) * len(FORMS) * len(DTYPES)
+    assert {row.chapter for row in rows} == {path.stem for path in (ROOT / "book").glob("0*-*.md")}
+    tried = " ".join(loss.name for loss in LOSSES)
+    assert [name for name in losses.__all__ if name not in tried] == []
+    for loss in LOSSES:
+        assert len({case.label for case in loss.cases}) == len(loss.cases)
+
+
+def test_a_row_says_what_came_out(rows):
+    row = cell(rows, "mse_loss", "ŷ = 300, y = 0", "ours", "float32")
+    assert (row.value, row.gradient, row.true_value, row.true_gradient, row.ulps) == (90000, (600,), 90000, (600,), 0)
+    assert row.chapter == "02-mse"
+    assert row.right
+    assert DTYPE_NAMES == ("float64", "float32", "float16", "bfloat16")
+
+
+def test_a_chapter_that_has_no_loss_is_refused():
+    with pytest.raises(ValueError, match="07-hinge"):
+        table("07-hinge")
+
+
+def test_the_losses_need_neither_the_table_nor_its_arithmetic():
+    code = "import sys, lossbook, lossbook.losses, lossbook.exercises; print({'lossbook.stability'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+    users = {
+        path.relative_to(ROOT / "src/lossbook").parts[0]
+        for path in (ROOT / "src/lossbook").rglob("*.py")
+        if "import mpmath" in path.read_text(encoding="utf-8")
+    }
+    assert "stability" in users
+    assert not users & {"losses", "exercises", "timing", "figures.py", "__init__.py"}
