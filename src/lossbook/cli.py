@@ -38,6 +38,15 @@ def _parser() -> argparse.ArgumentParser:
     book.add_argument("--clean", action="store_true", help="forget the pages that were executed before")
     book.set_defaults(run=_book, extra="book")
 
+    verify = commands.add_parser(
+        "verify",
+        help="check the displayed equations of the pages",
+        description="Check every displayed equation of the book's pages from its own LaTeX. Exit code 0: all hold; "
+        "1: one is false, or can't be read or checked.",
+    )
+    verify.add_argument("pages", nargs="*", metavar="PAGE", help="a page, such as 03-bce; all unless given")
+    verify.set_defaults(run=_verify, extra="verify")
+
     record = commands.add_parser("record", help="time Python's sum against torch.sum here, and keep the result as data")
     record.add_argument("--out", type=Path, default=Path("data/timings"), metavar="DIR", help="default: %(default)s")
     record.set_defaults(run=_record, extra="book")
@@ -112,6 +121,12 @@ def _book(arguments: argparse.Namespace) -> int:
     except FileNotFoundError as error:
         _complain(str(error))
         return 2
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    from lossbook.derivations import command
+
+    return command.run(Path.cwd(), arguments.pages, complain=_complain)
 
 
 def _record(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,1 @@
+"""Checks the displayed equations of the book from their own LaTeX."""

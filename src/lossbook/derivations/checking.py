@@ -1,0 +1,677 @@
+"""Checks every relation of a page's displays at random points."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from lossbook.derivations import domains
+from lossbook.derivations.evaluating import (
+    COMPARISONS,
+    ORDERS,
+    Env,
+    Undefined,
+    World,
+    _ALIASES,
+    _place,
+    _unbounded,
+    dependencies,
+    evaluate,
+    free_letters,
+    real,
+    truth,
+)
+from lossbook.derivations.pages import Display, Page
+from lossbook.derivations.parsing import MathError, Node, name
+from lossbook.derivations.symbols import Symbol, Table, pattern
+
+DIGITS = 50  # of the working precision
+POINTS = 6
+SAME = mpmath.mpf(10) ** -25  # the largest relative difference of two equal numbers: half of the digits
+NOTHING = mpmath.mpf(10) ** -35
+NEAR, FAR = 6, 9  # powers of ten at which a limit is looked at
+TRIES = 200  # to find a point at which a condition holds
+SCALES = tuple(mpmath.mpf(10) ** -n for n in (1, 2, 4, 6, 8, 10))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One relation of a display that was found to hold.
+
+    Attributes:
+        left: The LaTeX on its left.
+        relation: The LaTeX of the sign between them.
+        right: The LaTeX on its right.
+        points: At how many points both sides were evaluated.
+        worst: The largest relative difference of the sides of an equality; the smallest gap of an inequality.
+        how: What was compared, in words.
+    """
+
+    left: str
+    relation: str
+    right: str
+    points: int
+    worst: float
+    how: str
+
+
+@dataclass
+class Record:
+    """What was found of one display."""
+
+    display: Display
+    steps: list[Step] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+    defines: list[str] = field(default_factory=list)
+
+    @property
+    def holds(self) -> bool:
+        """Whether every relation was checked and found true."""
+        return not self.faults
+
+
+class False_(MathError):
+    """A relation that does not hold."""
+
+
+def check_page(page: Page, labels: set[str] | None = None) -> tuple[Table, list[Record]]:
+    """Check the displays of a page (all, or those labelled so), and return its symbols and a record of each display."""
+    table = Table(page)
+    records = [
+        check_display(table, display) for display in page.displays if labels is None or display.label in labels
+    ]
+    return table, records
+
+
+def check_display(table: Table, display: Display, tree: Node | None = None, points: int = POINTS) -> Record:
+    """Check one display of a page.
+
+    Args:
+        table: The page's symbols.
+        display: The display.
+        tree: What it says, if not what the page says.
+        points: At how many points each relation is evaluated.
+    """
+    record = Record(display)
+    tree = tree or table.trees.get(display.label)
+    if tree is None:
+        record.faults.append("it cannot be read")
+        return record
+    symbols = table.at(display.label)
+    checker = _Checker(table, display, symbols, points, record)
+    with mpmath.workdps(DIGITS):
+        for item in tree.parts:
+            try:
+                checker.item(item)
+            except MathError as error:
+                line, column = display.place(error.position)
+                kind = "" if isinstance(error, False_) else "it cannot be checked: "
+                record.faults.append(f"line {line}, column {column}: {kind}{error}")
+    if not record.steps and not record.defines and not record.faults and display.role != "assumption":
+        record.faults.append("it claims nothing: it has no relation")
+    return record
+
+
+class _Checker:
+    def __init__(
+        self, table: Table, display: Display, symbols: dict[Any, Symbol], points: int, record: Record
+    ) -> None:
+        self.table, self.display, self.symbols, self.points, self.record = table, display, symbols, points, record
+        self.by_base = World(symbols, "", 0).by_base
+
+    # points
+
+    def worlds(self, conditions: list[Node]) -> Iterator[World]:
+        """Yield a point at which the conditions hold, as often as points are asked for."""
+        for point in range(self.points):
+            for trial in range(TRIES):
+                world = World(self.symbols, f"{self.table.page.name}/{self.display.label}/{trial}", point)
+                met = self._meet(world, conditions)
+                if met is not None:
+                    yield met
+                    break
+            else:
+                raise MathError("no point was found at which the condition holds", conditions[0].start)
+
+    def _meet(self, world: World, conditions: list[Node]) -> World | None:
+        for condition in conditions:
+            solved = self._solve(condition, Env(world)) if condition.kind == "chain" else None
+            if solved is not None:
+                world = solved
+            elif not truth(condition, Env(world)):
+                return None
+        return world
+
+    def _envs(self, nodes: list[Node], world: World) -> Iterator[Env]:
+        """Yield one environment for each value of the indices that nothing in the relation binds."""
+        letters: list[str] = []
+        for node in nodes:
+            letters += [letter for letter in free_letters(node, world.ranges) if letter not in letters]
+        runs = [range(1, world.length(letter) + 1) for letter in letters]
+        for choice in itertools.product(*runs):
+            yield Env(world, dict(zip(letters, choice, strict=True)))
+
+    # items
+
+    def item(self, item: Node) -> None:
+        """Check what stands between two separators of a display."""
+        claims, conditions = [item.parts[0]], []
+        links: list[tuple[Node, str, Node]] = []
+        for mark, part in zip(item.marks, item.parts[1:], strict=True):
+            if mark.type == "IF":
+                conditions.append(part)
+            else:
+                links.append((claims[-1], str(mark), part))
+                claims.append(part)
+        for claim in claims:
+            if claim.kind != "chain":
+                raise MathError("this claims nothing: it is no relation", claim.start)
+        for number, claim in enumerate(claims):
+            given = number < len(claims) - 1 or (links and self._is_solution(claim))
+            self.chain(claim, conditions, skip_first=bool(given), skip_rest=number < len(claims) - 1)
+        for left, mark, right in links:
+            self._implication(left, mark, right, conditions)
+
+    def chain(self, chain: Node, conditions: list[Node], *, skip_first: bool, skip_rest: bool) -> None:
+        """Check the relations of a chain one by one; the first of a definition is what it defines."""
+        for number, (left, mark, right) in enumerate(zip(chain.parts, chain.marks, chain.parts[1:], strict=False)):
+            if number == 0 and mark == "=" and not skip_first and self._defines(chain):
+                self._evaluable(right, conditions)
+                self.record.defines.append(self._text(left))
+            elif self.display.role == "assumption":
+                self._evaluable(right, conditions)
+            elif not (skip_first and number == 0) and not skip_rest:
+                self._relation(left, str(mark), right, conditions)
+
+    def _defines(self, chain: Node) -> bool:
+        return self.display.role == "definition" and pattern(chain.parts[0], self.table.letters) is not None
+
+    def _evaluable(self, node: Node, conditions: list[Node]) -> None:
+        """See that a definition's right side has a value, parameters aside."""
+        if node.kind == "set":
+            return
+        for world in itertools.islice(self.worlds(conditions), 1):
+            for env in itertools.islice(self._envs([node], world), 1):
+                evaluate(node, env)
+
+    def _text(self, *nodes: Node) -> str:
+        text = self.display.text[nodes[0].start : nodes[-1].end]
+        return " ".join(text.replace("&", " ").replace(r"\\", " ").split()).strip()
+
+    # relations
+
+    def _relation(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> None:
+        mark = _ALIASES.get(mark, mark)
+        nodes = [left, right]
+        if mark in (r"\approx", r"\to", r"\longrightarrow"):
+            self._limit(left, mark, right, conditions)
+        elif mark == r"\propto":
+            self._proportional(left, right, conditions)
+        elif mark == r"\in":
+            self._member(left, right, conditions)
+        elif mark == "=" and any(part.kind == "big" and "arg" in part.text for part in nodes):
+            self._extreme(left, right, conditions)
+        elif mark == "=" and (constants := self._specials("constant", nodes)):
+            self._up_to(left, right, constants, conditions)
+        elif mark == "=" and self._specials("tends", nodes):
+            self._remainder(left, right, conditions)
+        elif mark in COMPARISONS:
+            self._compare(left, mark, right, conditions)
+        else:
+            raise MathError(f"{mark} is no relation that can be checked", left.end)
+
+    def _specials(self, option: str, nodes: list[Node]) -> list[Symbol]:
+        bases = {name(part) for node in nodes for part in node.walk() if part.kind in ("sym", "sub")}
+        return [
+            symbol
+            for base in sorted(bases)
+            for symbol in self.by_base.get(base, [])
+            if symbol.kind == "special" and option in symbol.fields
+        ]
+
+    def _compare(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> None:
+        worst, count = mpmath.mpf(0 if mark == "=" else "inf"), 0
+        for world in self.worlds(conditions):
+            for env in self._envs([left, right], world):
+                count += 1
+                a, b = self._both(left, right, env)
+                for x, y in zip(a, b, strict=True):
+                    gap = self._gap(x, mark, y)
+                    if gap is None:
+                        raise self._false(left, mark, right, x, y, env)
+                    worst = max(worst, gap) if mark == "=" else min(worst, gap)
+        self._add(left, mark, right, count, worst, "both sides were evaluated")
+
+    def _both(self, left: Node, right: Node, env: Env) -> tuple[list[Any], list[Any]]:
+        """Return the numbers of both sides; a number stands for an array of it where the other side is one."""
+        sides = [evaluate(node, env) for node in (left, right)]
+        shapes = [np.shape(side) if isinstance(side, np.ndarray) else () for side in sides]
+        flat = [
+            [real(x, node) for x in np.ravel(np.asarray(side, dtype=object))]
+            for side, node in zip(sides, (left, right), strict=True)
+        ]
+        if shapes[0] != shapes[1]:
+            if () not in shapes:
+                raise False_(f"the sides have the shapes {shapes[0]} and {shapes[1]}", left.start)
+            size = max(len(flat[0]), len(flat[1]))
+            flat = [side * size if len(side) == 1 else side for side in flat]
+        return flat[0], flat[1]
+
+    def _gap(self, x: Any, mark: str, y: Any) -> Any:
+        """Return by how much two numbers differ, relative to the larger; None if the relation is false."""
+        scale = max(abs(x), abs(y))
+        if not mpmath.isfinite(scale):
+            return mpmath.mpf(0) if x == y and mark == "=" else None
+        difference = abs(x - y)
+        same = difference <= SAME * scale or difference <= NOTHING
+        gap = difference / scale if scale > NOTHING else mpmath.mpf(0)
+        if mark == "=":
+            return gap if same else None
+        if mark == r"\ne":
+            return None if same else gap
+        if same:
+            return mpmath.mpf(0) if mark in (r"\le", r"\ge") else None
+        return gap if COMPARISONS[mark](x, y) else None
+
+    def _false(self, left: Node, mark: str, right: Node, x: Any, y: Any, env: Env) -> False_:
+        values = f"the left side is {mpmath.nstr(x, 10)} and the right side {mpmath.nstr(y, 10)}"
+        return False_(f"{self._text(left)} {mark} {self._text(right)} is false: {values} at {where(env, [left, right])}", left.start)
+
+    def _add(self, left: Node, mark: str, right: Node, count: int, worst: Any, how: str) -> None:
+        self.record.steps.append(Step(self._text(left), mark, self._text(right), count, float(worst), how))
+
+    def _member(self, left: Node, right: Node, conditions: list[Node]) -> None:
+        chain = Node("chain", (left, right), "", left.start, right.end, marks=(r"\in",))  # type: ignore[arg-type]
+        count = 0
+        for world in self.worlds(conditions):
+            for env in self._envs([left, right], world):
+                count += 1
+                if not truth(chain, env):
+                    value = mpmath.nstr(evaluate(left, env), 10)
+                    raise False_(f"{self._text(left)} is {value}, which is not in {self._text(right)}", left.start)
+        self._add(left, r"\in", right, count, 0, "every value that is drawn is a member")
+
+    def _up_to(self, left: Node, right: Node, constants: list[Symbol], conditions: list[Node]) -> None:
+        """Check an equality up to a constant: the difference of the sides stays when the named variables change."""
+        names = [n.strip() for symbol in constants for n in str(symbol.fields["constant"]).split(";")]
+        worst, count = mpmath.mpf(0), 0
+        for world in self.worlds(conditions):
+            for symbol in constants:
+                world.values[symbol.key] = mpmath.mpf(0)
+            for env in self._envs([left, right], world):
+                first = self._difference(left, right, env)
+                for other in self._redrawn(world, names):
+                    second = self._difference(left, right, replace(env, world=other))
+                    count += 1
+                    gap = abs(first - second) / max(abs(first), abs(second), 1)
+                    if gap > SAME:
+                        shown = f"{mpmath.nstr(first, 10)} and {mpmath.nstr(second, 10)}"
+                        raise False_(
+                            f"{self._text(left)} = {self._text(right)} is false: the difference of the sides is {shown} "
+                            f"at two values of {', '.join(names)}, so it is no constant",
+                            left.start,
+                        )
+                    worst = max(worst, gap)
+        self._add(left, "=", right, count, worst, f"the sides differ by one constant, whatever {', '.join(names)} is")
+
+    def _proportional(self, left: Node, right: Node, conditions: list[Node]) -> None:
+        own = [s for s in self.by_base.get(r"\propto", []) if "constant" in s.fields]
+        if not own:
+            raise MathError(r"\propto must be in the table of symbols, with the field 'constant'", left.end)
+        names = [n.strip() for n in str(own[0].fields["constant"]).split(";")]
+        worst, count = mpmath.mpf(0), 0
+        for world in self.worlds(conditions):
+            for env in self._envs([left, right], world):
+                a, b = self._both(left, right, env)
+                for other in self._redrawn(world, names):
+                    c, d = self._both(left, right, replace(env, world=other))
+                    for w, x, y, z in zip(a, b, c, d, strict=True):
+                        count += 1
+                        gap = self._gap(w * z, "=", x * y)
+                        if gap is None:
+                            raise self._false(left, r"\propto", right, w / x, y / z, env)
+                        worst = max(worst, gap)
+        self._add(left, r"\propto", right, count, worst, f"the ratio stays the same, whatever {', '.join(names)} is")
+
+    def _difference(self, left: Node, right: Node, env: Env) -> Any:
+        return real(evaluate(left, env), left) - real(evaluate(right, env), right)
+
+    def _redrawn(self, world: World, names: list[str]) -> Iterator[World]:
+        """Yield the same point with other values of the named variables, one after the other and all at once."""
+        keys = []
+        for base in names:
+            own = [s for s in self.by_base.get(base, []) if s.kind == "variable"]
+            if not own:
+                raise MathError(f"{base} is not a variable of the page", 0)
+            keys.append(own[-1])
+        for trial in range(2):
+            other = world
+            for symbol in keys:
+                fresh = World(self.symbols, f"{world.seed}/again{trial}", world.point)
+                from lossbook.derivations.evaluating import variable
+
+                other = other.changed(symbol.key, variable(symbol, Env(fresh), Node("sym", (), symbol.base)))
+            yield other
+
+    # limits
+
+    def _approach(self, option_of: str) -> tuple[Symbol, bool]:
+        """Return the variable that a limit is taken in, and whether it grows; the table of symbols says both."""
+        own = [s for s in self.by_base.get(option_of, []) if "tends" in s.fields]
+        if not own:
+            raise MathError(f"{option_of} must be in the table of symbols, with the field 'tends', as in T \\to \\infty", 0)
+        base, _, end = (part.strip() for part in str(own[-1].fields["tends"]).partition(r"\to"))
+        symbols = [s for s in self.by_base.get(base, []) if s.kind in ("variable", "size")]
+        if len(symbols) != 1 or end not in ("0", r"\infty"):
+            raise MathError(f"{base} \\to {end} must name one variable and 0 or \\infty", 0)
+        return symbols[0], end == r"\infty"
+
+    def _at(self, world: World, symbol: Symbol, grows: bool, power: int) -> World:
+        from lossbook.derivations.evaluating import variable
+
+        if symbol.kind == "size":
+            value = mpmath.mpf(symbol.fields["size"])
+        else:
+            value = variable(symbol, Env(world), Node("sym", (), symbol.base))
+        factor = mpmath.mpf(10) ** (power if grows else -power)
+        scaled = value * factor
+        if r"\dots" in symbol.domain:
+            scaled = mpmath.floor(scaled) + factor
+        return world.changed(symbol.key, scaled)
+
+    def _limit(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> None:
+        symbol, grows = self._approach(mark)
+        worst, count = mpmath.mpf(0), 0
+        for world in self.worlds(conditions):
+            for env in self._envs([left, right], world):
+                gaps = []
+                for power in (NEAR, FAR):
+                    inner = replace(env, world=self._at(world, symbol, grows, power))
+                    with mpmath.workdps(2 * DIGITS):
+                        a, b = (real(evaluate(node, inner), node) for node in (left, right))
+                    gaps.append(abs(a - b) / max(abs(a), abs(b)))
+                    count += 1
+                if gaps[1] > mpmath.mpf(10) ** -6 or gaps[1] > gaps[0] / 2:
+                    raise self._false(left, mark, right, a, b, inner)
+                worst = max(worst, gaps[1])
+        how = f"the sides come together as {symbol.base} tends to {'infinity' if grows else '0'}"
+        self._add(left, mark, right, count, worst, how)
+
+    def _remainder(self, left: Node, right: Node, conditions: list[Node]) -> None:
+        """Check an equality with a remainder: the difference shrinks as the remainder says, and no faster."""
+        symbol, grows = self._approach("O")
+        worst, count = mpmath.mpf(0), 0
+        for world in self.worlds(conditions):
+            for env in self._envs([left, right], world):
+                ratios = []
+                for power in (NEAR, FAR):
+                    inner = replace(env, world=self._at(world, symbol, grows, power))
+                    inner.world.values[ORDERS] = []
+                    with mpmath.workdps(3 * DIGITS):
+                        difference = abs(self._difference(left, right, inner))
+                        ratios.append(difference / max(inner.world.values[ORDERS], default=mpmath.mpf(0)))
+                    count += 1
+                if not (ratios[0] / 4 <= ratios[1] <= ratios[0] * 4) or ratios[0] == 0:
+                    shown = " and ".join(mpmath.nstr(ratio, 5) for ratio in ratios)
+                    raise False_(
+                        f"{self._text(left)} = {self._text(right)} is false: the difference of the sides is {shown} times "
+                        f"what O stands for, at {symbol.base} of about 10^{NEAR if grows else -NEAR} and "
+                        f"10^{FAR if grows else -FAR}",
+                        left.start,
+                    )
+                worst = max(worst, difference)
+        how = f"their difference shrinks as the remainder says as {symbol.base} tends to {'infinity' if grows else '0'}"
+        self._add(left, "=", right, count, worst, how)
+
+    # extremes
+
+    def _extreme(self, left: Node, right: Node, conditions: list[Node]) -> None:
+        """Check that one side is where the other's formula is least: near it and far from it, nothing is less."""
+        operator, found = (left, right) if left.kind == "big" and "arg" in left.text else (right, left)
+        assert operator.sub is not None
+        sign = 1 if "min" in operator.text else -1
+        target, count, closest = operator.sub, 0, mpmath.inf
+        symbols = [s for s in self.by_base.get(name(target), []) if s.kind == "variable" and s.params is None]
+        if len(symbols) != 1:
+            raise MathError(f"{name(target)} is not one variable", target.start)
+        symbol = symbols[0]
+        for world in self.worlds(conditions):
+            best = evaluate(found, Env(world))
+
+            def value(candidate: Any, world: World = world) -> Any:
+                inner = Env(world.changed(symbol.key, candidate))
+                return sign * real(evaluate(operator.parts[0], inner), operator)
+
+            least = value(best)
+            for candidate in _around(best, symbol, Random(world.seed)):
+                count += 1
+                more = value(candidate) - least
+                if more <= 0:
+                    raise False_(
+                        f"{self._text(left)} = {self._text(right)} is false: {self._text(operator.parts[0])} is "
+                        f"{mpmath.nstr(sign * least, 15)} there and {mpmath.nstr(sign * value(candidate), 15)} nearby, "
+                        f"at {where(Env(world), [left, right])}",
+                        left.start,
+                    )
+                closest = min(closest, more)
+        self._add(left, "=", right, count, closest, "no value near it or far from it is better")
+
+    # implications
+
+    def _is_solution(self, chain: Node) -> bool:
+        """Say whether a claim gives the value of a variable, or of a formula of one variable."""
+        left = chain.parts[0]
+        node = left if left.kind in ("sym", "sub") else self._unknown(left)
+        return chain.marks[0] == "=" and node is not None and self._is_variable(node)
+
+    def _is_variable(self, node: Node) -> bool:
+        return any(s.kind in ("variable", "size") and s.params is None for s in self.by_base.get(_base(node), []))
+
+    def _unknown(self, node: Node) -> Node | None:
+        """Return the one variable of a formula that an equation could be solved for; None if there are more."""
+        found = {}
+        for part in node.walk():
+            if part.kind in ("sym", "sub") and any(
+                s.kind in ("variable", "size") and s.params is None for s in self.by_base.get(_base(part), [])
+            ):
+                found[name(part)] = part
+        outer = [part for key, part in found.items() if not any(key != k and key in k for k in found)]
+        return outer[0] if len(outer) == 1 else None
+
+    def _solve(self, chain: Node, env: Env) -> World | None:
+        """Return the point with the variable on the left of an equality set so that the equality holds."""
+        left, right = chain.parts[:2]
+        node = left if left.kind in ("sym", "sub") else self._unknown(left)
+        if chain.marks[0] != "=" or node is None:
+            return None
+        world = env.world
+        letters = [letter for letter in free_letters(left, world.ranges) if letter not in env.bound]
+        runs = [range(1, world.length(letter) + 1) for letter in letters]
+        for choice in itertools.product(*runs):
+            bound = {**env.bound, **dict(zip(letters, choice, strict=True))}
+            place = _place(node, Env(world, bound))
+            if place is None:
+                return None
+            value = real(evaluate(right, Env(env.world, bound)), right)
+            if node is not left:
+                value = self._root(left, node, value, Env(world, bound), place)
+            world = place[1](value).world
+        return world
+
+    def _root(self, left: Node, node: Node, value: Any, env: Env, place: Any) -> Any:
+        """Return the variable's value at which `left` has the given value, found from where the variable is."""
+        own = next(s for s in self.by_base[_base(node)] if s.kind in ("variable", "size"))
+        scalar = not own.indices and own.kind == "variable"
+        free, back = _unbounded(own) if scalar else (lambda x: [x], lambda x, start: x[0])
+
+        def miss(t: Any) -> Any:
+            return real(evaluate(left, place[1](back([t], place[0]))), left) - value
+
+        try:
+            return back([mpmath.findroot(miss, free(place[0])[0], maxsteps=100)], place[0])
+        except (ValueError, ZeroDivisionError):
+            raise Undefined("no value was found that solves this", left.start) from None
+
+    def _is_solution(self, chain: Node) -> bool:
+        """Say whether a claim gives the value of a variable, or of a formula of one variable."""
+        left = chain.parts[0]
+        node = left if left.kind in ("sym", "sub") else self._unknown(left)
+        return chain.marks[0] == "=" and node is not None and self._is_variable(node)
+
+    def _is_variable(self, node: Node) -> bool:
+        return any(s.kind in ("variable", "size") and s.params is None for s in self.by_base.get(_base(node), []))
+
+    def _unknown(self, node: Node) -> Node | None:
+        """Return the one variable of a formula that an equation could be solved for; None if there are more."""
+        found = {}
+        for part in node.walk():
+            if part.kind in ("sym", "sub") and any(
+                s.kind in ("variable", "size") and s.params is None for s in self.by_base.get(_base(part), [])
+            ):
+                found[name(part)] = part
+        outer = [part for key, part in found.items() if not any(key != k and key in k for k in found)]
+        return outer[0] if len(outer) == 1 else None
+
+    def _solve(self, chain: Node, env: Env) -> World | None:
+        """Return the point with the variable on the left of an equality set so that the equality holds."""
+        left, right = chain.parts[:2]
+        node = left if left.kind in ("sym", "sub") else self._unknown(left)
+        if chain.marks[0] != "=" or node is None:
+            return None
+        world = env.world
+        letters = [letter for letter in free_letters(left, world.ranges) if letter not in env.bound]
+        runs = [range(1, world.length(letter) + 1) for letter in letters]
+        for choice in itertools.product(*runs):
+            bound = {**env.bound, **dict(zip(letters, choice, strict=True))}
+            place = _place(node, Env(world, bound))
+            if place is None:
+                return None
+            value = real(evaluate(right, Env(env.world, bound)), right)
+            if node is not left:
+                value = self._root(left, node, value, Env(world, bound), place)
+            world = place[1](value).world
+        return world
+
+    def _root(self, left: Node, node: Node, value: Any, env: Env, place: Any) -> Any:
+        """Return the variable's value at which `left` has the given value, found from where the variable is."""
+        try:
+            return mpmath.findroot(lambda x: real(evaluate(left, place[1](x)), left) - value, place[0])
+        except (ValueError, ZeroDivisionError):
+            raise Undefined("no value was found that solves this", left.start) from None
+
+    def _implication(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> None:
+        both = mark in (r"\Longleftrightarrow", r"\iff", r"\Leftrightarrow")
+        if self._is_solution(right):
+            done = self._solution(left, mark, right, conditions)
+            if done:
+                return
+        seen = {True: 0, False: 0}
+        count = 0
+        for world in self._many(conditions):
+            for env in self._envs([left, right], world):
+                count += 1
+                a, b = truth(left, env), truth(right, env)
+                seen[a] += 1
+                if (a and not b) or (both and a != b):
+                    raise False_(
+                        f"{self._text(left)} {mark} {self._text(right)} is false: the left side is "
+                        f"{str(a).lower()} and the right side {str(b).lower()} at {where(env, [left, right])}",
+                        left.start,
+                    )
+        if not seen[True] or (both and not seen[False]):
+            raise MathError("the implication was not tested: its left side was never true, or never false", left.start)
+        self._add(left, mark, right, count, 0, "the sides are true and false together" if both else "it never fails")
+
+    def _many(self, conditions: list[Node]) -> Iterator[World]:
+        points, self.points = self.points, 8 * self.points
+        try:
+            yield from self.worlds(conditions)
+        finally:
+            self.points = points
+
+    def _solution(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> bool:
+        """Check that what the right side gives a variable solves the left side, and that other values do not."""
+        worst, count = mpmath.mpf(0), 0
+        other_fails = False
+        for world in self.worlds(conditions):
+            letters = [*free_letters(left, world.ranges)]
+            solved = self._solve(right, Env(world))
+            if solved is None:
+                return False
+            for choice in itertools.product(*(range(1, world.length(letter) + 1) for letter in letters)):
+                bound = dict(zip(letters, choice, strict=True))
+                for a, relation, b in zip(left.parts, left.marks, left.parts[1:], strict=False):
+                    count += 1
+                    env = Env(solved, bound)
+                    x, y = (real(evaluate(node, env), node) for node in (a, b))
+                    gap = self._gap(x, _ALIASES.get(str(relation), str(relation)), y)
+                    if gap is None:
+                        raise False_(
+                            f"{self._text(left)} {mark} {self._text(right)} is false: with that value the left side "
+                            f"reads {mpmath.nstr(x, 10)} {relation} {mpmath.nstr(y, 10)} at {where(env, [left, right])}",
+                            left.start,
+                        )
+                    worst = max(worst, gap)
+                    x, y = (real(evaluate(node, Env(world, bound)), node) for node in (a, b))
+                    other_fails |= self._gap(x, str(relation), y) is None
+        if not other_fails:
+            raise False_(f"{self._text(left)} {mark} {self._text(right)}: the left side holds for other values too", left.start)
+        self._add(left, mark, right, count, worst, "the value solves the equation; other values do not")
+        return True
+
+
+def _base(node: Node) -> str:
+    return name(node.parts[0]) if node.kind == "sub" else name(node)
+
+
+def _around(best: Any, symbol: Symbol, rng: Random) -> Iterator[Any]:
+    """Yield values near a value and far from it, in its domain."""
+    for scale in SCALES:
+        for _ in range(2):
+            if symbol.domain == "probabilities":
+                parts = [p * mpmath.exp(scale * domains.uniform(rng, -1, 1)) for p in best]
+                out = np.empty(len(parts), dtype=object)
+                out[:] = [part / mpmath.fsum(parts) for part in parts]
+                yield out
+            elif isinstance(best, np.ndarray):
+                out = best.copy()
+                for index in np.ndindex(*out.shape):
+                    out[index] += scale * domains.uniform(rng, -1, 1)
+                yield out
+            else:
+                step = scale * domains.uniform(rng, 0.5, 1)
+                for candidate in (best + step, best - step):
+                    if _inside(candidate, symbol.domain):
+                        yield candidate
+
+
+def _inside(x: Any, domain: str) -> bool:
+    if domain in ("positive",) or domain.startswith("(0,"):
+        return bool(x > 0 and not (domain.replace(" ", "") == "(0,1)" and x >= 1))
+    return True
+
+
+def where(env: Env, nodes: list[Node]) -> str:
+    """Name a point: the indices that are bound, and the variables that the relation depends on."""
+    shown = [f"{letter} = {value}" for letter, value in env.bound.items()]
+    seen = set()
+    for node in nodes:
+        for symbol in dependencies(node, env.world):
+            if symbol.key in env.world.values and symbol.key not in seen and symbol.params is None:
+                seen.add(symbol.key)
+                shown.append(f"{symbol.base} = {_short(env.world.values[symbol.key])}")
+    return ", ".join(shown) or "every point"
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return "[" + ", ".join(_short(entry) for entry in value) + "]"
+    if isinstance(value, domains.Chance):
+        return "random"
+    return str(mpmath.nstr(value, 5))

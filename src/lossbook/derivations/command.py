@@ -1,0 +1,89 @@
+"""The command `lossbook verify`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+from lossbook.derivations.checking import Record, check_page
+from lossbook.derivations.pages import Display, Page, read
+
+PAGES = "book"
+
+
+@dataclass
+class Report:
+    """What was found on one page: its faults, each with its place, and the record of each display."""
+
+    page: Page
+    records: list[Record]
+    faults: list[str]
+    seconds: float
+
+
+def paths(root: Path, names: Sequence[str] = ()) -> list[Path]:
+    """Return the pages of the book that have displays, or those that are named.
+
+    Raises:
+        ValueError: A name is no page; the message lists them.
+    """
+    every = {path.stem: path for path in sorted((root / PAGES).glob("*.md"))}
+    if not every:
+        raise ValueError(f"{root / PAGES} holds no page: run this in the folder of the course")
+    wanted = [Path(name).stem for name in names]
+    for name in wanted:
+        if name not in every:
+            raise ValueError(f"no page is called {name!r}; the pages are {', '.join(every)}")
+    return [every[name] for name in wanted] if names else [*every.values()]
+
+
+def verify(path: Path) -> Report:
+    """Check one page."""
+    start = time.perf_counter()
+    page = read(path)
+    table, records = check_page(page)
+    faults = [*page.faults, *table.faults]
+    read_faults = len(table.faults)
+    for record in records:
+        if record.faults and not (read_faults and record.display.label not in table.trees):
+            faults += [f"{place(record.display)}, {fault}" for fault in record.faults]
+    return Report(page, records, faults, time.perf_counter() - start)
+
+
+def place(display: Display) -> str:
+    """Name a display: its page and its label."""
+    return f"{display.page}, {display.label or 'without a label'}"
+
+
+def verify_all(found: Sequence[Path], workers: int = 2) -> list[Report]:
+    """Check pages side by side, and return their reports in the same order."""
+    if len(found) < 2:
+        return [verify(path) for path in found]
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(verify, found))
+
+
+def run(root: Path, names: Sequence[str], complain: Callable[[str], None], say: Callable[[str], None] = print) -> int:
+    """Check pages and print what was found. Return 0 if all holds, 1 if not, 2 if a page is unknown."""
+    try:
+        found = paths(root, names)
+    except ValueError as error:
+        complain(str(error))
+        return 2
+    reports = verify_all(found)
+    for report in reports:
+        for fault in report.faults:
+            complain(fault)
+        if report.records or report.faults:
+            relations = sum(len(record.steps) for record in report.records)
+            points = sum(step.points for record in report.records for step in record.steps)
+            verdict = f"{len(report.faults)} faults" if report.faults else "all hold"
+            say(
+                f"{report.page.name}  {len(report.records)} displays, {relations} relations at {points} points, "
+                f"{report.seconds:.1f} s: {verdict}"
+            )
+    return 1 if any(report.faults for report in reports) else 0

@@ -1,0 +1,140 @@
+"""Draws values of declared symbols: where each is drawn from is what the page's table of symbols says."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Callable, Iterator
+from random import Random
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from lossbook.derivations.parsing import MathError, Node, parse
+
+WORDS = ("real", "non-zero", "positive", "probabilities", "one-hot", "random", "function", "positive function", "joint")
+Value = Any  # a number of mpmath, an int, or a NumPy array of them
+MANY = 7  # of an infinite set of integers, the first so many are drawn
+
+
+class Chance:
+    """A random variable: its finitely many values and their probabilities."""
+
+    def __init__(self, atoms: list[Value], probabilities: list[Value]) -> None:
+        self.atoms, self.probabilities = atoms, probabilities
+
+
+def uniform(rng: Random, low: float, high: float) -> Value:
+    """Draw a number with few bits, so that it is the same in every precision."""
+    return mpmath.mpf(rng.randrange(1, 2**20)) / 2**20 * (mpmath.mpf(high) - low) + low
+
+
+def draw(domain: str, shape: tuple[int, ...], rng: Random, point: int, evaluate: Callable[[Node], Value]) -> Value:
+    r"""Return one value, or an array of `shape`, drawn from a domain.
+
+    Args:
+        domain: One of `WORDS`, or LaTeX: a set `\{0, 1\}`, `\{1, \dots, K\}`, `\{0, 1, \dots\}`, an interval
+            `(0, 1)` or `[0, \infty)`, or `\mathcal{N}(\mu, \sigma^2)` for a random variable.
+        shape: The lengths of the symbol's indices.
+        rng: What it is drawn with.
+        point: The number of the point: single values of a finite set take turns.
+        evaluate: Gives the value of a bound.
+
+    Raises:
+        MathError: The domain is none of these.
+    """
+    if domain in ("probabilities", "one-hot"):
+        if not shape:
+            raise MathError(f"{domain!r} needs an index", 0)
+        rows = [_simplex(domain, shape[-1], rng) for _ in range(int(np.prod(shape[:-1], dtype=int)))]
+        return np.array(rows, dtype=object).reshape(shape)
+    one = _single(domain, rng, point if not shape else None, evaluate)
+    if not shape:
+        return next(one)
+    values = np.empty(shape, dtype=object)
+    for index in np.ndindex(*shape):
+        values[index] = next(one)
+    return values
+
+
+def _simplex(domain: str, size: int, rng: Random) -> list[Value]:
+    if domain == "one-hot":
+        hot = rng.randrange(size)
+        return [mpmath.mpf(int(k == hot)) for k in range(size)]
+    parts = [uniform(rng, 0.25, 3) for _ in range(size)]
+    return [part / mpmath.fsum(parts) for part in parts]
+
+
+def _single(domain: str, rng: Random, point: int | None, evaluate: Callable[[Node], Value]) -> Iterator[Value]:
+    if domain == "real":
+        return (uniform(rng, -3, 3) for _ in itertools.count())
+    if domain == "non-zero":
+        return (uniform(rng, 0.25, 3) * rng.choice((-1, 1)) for _ in itertools.count())
+    if domain == "positive":
+        return (uniform(rng, 0.125, 4) for _ in itertools.count())
+    if domain == "random":
+        return (_chance(rng) for _ in itertools.count())
+    if bounds := re.fullmatch(r"([(\[])(.+),(.+)([)\]])", domain):
+        low, high = (evaluate(parse(bound).parts[0].parts[0]) for bound in bounds.group(2, 3))
+        return (_between(rng, low, high) for _ in itertools.count())
+    node = parse(domain).parts[0].parts[0]
+    if node.kind == "set":
+        values = _members(node, evaluate)
+        if point is not None:
+            return (values[point % len(values)] for _ in itertools.count())
+        return (rng.choice(values) for _ in itertools.count())
+    if node.kind == "juxt" and node.parts[0].text == r"\mathcal{N}" and len(node.parts[1].parts) == 2:
+        mean, variance = (evaluate(part) for part in node.parts[1].parts)
+        return (_normal(mean, variance) for _ in itertools.count())
+    raise MathError(f"{domain!r} is not a domain; it must be a set, an interval or one of {', '.join(WORDS)}", 0)
+
+
+def _members(node: Node, evaluate: Callable[[Node], Value]) -> list[Value]:
+    parts = list(node.parts)
+    if not any(part.kind == "dots" for part in parts):
+        return [evaluate(part) for part in parts]
+    at = next(i for i, part in enumerate(parts) if part.kind == "dots")
+    first = int(evaluate(parts[at - 1]))
+    last = int(evaluate(parts[at + 1])) if at + 1 < len(parts) else first + MANY - at
+    before = [evaluate(part) for part in parts[: at - 1]]
+    return before + [mpmath.mpf(i) for i in range(first, last + 1)]
+
+
+def _between(rng: Random, low: Value, high: Value) -> Value:
+    if low == -mpmath.inf and high == mpmath.inf:
+        return uniform(rng, -3, 3)
+    if high == mpmath.inf:
+        return low + uniform(rng, 0.125, 4)
+    if low == -mpmath.inf:
+        return high - uniform(rng, 0.125, 4)
+    return low + uniform(rng, 0, 1) * (high - low)
+
+
+def _chance(rng: Random) -> Chance:
+    return Chance([uniform(rng, -3, 3) for _ in range(3)], _simplex("probabilities", 3, rng))
+
+
+def _normal(mean: Value, variance: Value) -> Chance:
+    """Return three values that have the normal distribution's moments up to the fifth (Gauss and Hermite's nodes)."""
+    far = mpmath.sqrt(3 * variance)
+    sixth = mpmath.mpf(1) / 6
+    return Chance([mean - far, mean, mean + far], [sixth, 4 * sixth, sixth])
+
+
+def smooth_function(rng: Random, arguments: int, positive: bool) -> Callable[..., Value]:
+    """Return a function without symmetries, of scalars and arrays, for a symbol that stands for any function."""
+    waves = [(uniform(rng, 0.5, 1.5), uniform(rng, -2, 2)) for _ in range(2)]
+    slopes = [[uniform(rng, 0.3, 1.3) for _ in range(arguments)] for _ in range(2)]
+
+    def value(*given: Value) -> Value:
+        total = mpmath.mpf(0)
+        for (height, shift), own in zip(waves, slopes, strict=True):
+            inner = shift
+            for slope, argument in zip(own, given, strict=True):
+                for place, entry in enumerate(np.ravel(np.asarray(argument, dtype=object)), 1):
+                    inner += slope * place * entry
+            total += height * mpmath.sin(inner)
+        return mpmath.exp(total) if positive else total
+
+    return value

@@ -1,0 +1,1077 @@
+"""Evaluates a parsed formula at a point, in high precision."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from random import Random
+from typing import Any
+
+import mpmath
+import numpy as np
+
+from lossbook.derivations import domains
+from lossbook.derivations.domains import Chance, Value
+from lossbook.derivations.parsing import MathError, Node, name
+from lossbook.derivations.symbols import Symbol, spread
+
+CONSTANTS: dict[str, Callable[[], Value]] = {
+    "e": lambda: mpmath.e + 0,
+    r"\pi": lambda: mpmath.pi + 0,
+    r"\infty": lambda: mpmath.inf,
+}
+ORDERS = "the orders of remainders"  # the key of a list among a world's values
+DEPTH = 60  # of definitions within definitions
+_mpf = mpmath.mpf
+
+
+class Undefined(MathError):
+    """A value that does not exist at this point, such as the logarithm of a negative number."""
+
+
+@dataclass
+class World:
+    """One point: the symbols that hold, and the values of the variables there."""
+
+    symbols: dict[Any, Symbol]
+    seed: str
+    point: int
+    values: dict[Any, Value] = field(default_factory=dict)
+    by_base: dict[str, list[Symbol]] = field(default_factory=dict)
+    ranges: dict[str, Value] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.by_base:
+            for symbol in self.symbols.values():
+                self.by_base.setdefault(symbol.base, []).append(symbol)
+                if symbol.kind == "index":
+                    self.ranges[symbol.base] = symbol.fields["runs"]
+
+    def changed(self, key: Any, value: Value) -> World:
+        """Return this point with one variable changed; what is derived from it follows."""
+        return replace(self, values={**self.values, key: value})
+
+    def length(self, letter: str) -> int:
+        """Return how far an index runs."""
+        runs = str(self.ranges[letter])
+        if runs.isdecimal():
+            return int(runs)
+        sizes = [s for s in self.by_base.get(runs, []) if s.kind == "size"]
+        if not sizes:
+            raise MathError(f"the index {letter} runs to {runs}, which has no size in the table of symbols", 0)
+        return int(sizes[-1].fields["size"])
+
+
+@dataclass(frozen=True)
+class Env:
+    """Where a formula is evaluated: a point, the indices that are bound and the parameters of the function."""
+
+    world: World
+    bound: dict[str, int] = field(default_factory=dict)
+    params: dict[str, Value] = field(default_factory=dict)
+    depth: int = 0
+
+    def bind(self, letter: str, value: int) -> Env:
+        return replace(self, bound={**self.bound, letter: value})
+
+
+def evaluate(node: Node, env: Env) -> Value:
+    """Return the value of a formula: a number, or an array of numbers.
+
+    Raises:
+        MathError: A symbol is not declared, or the notation has no meaning; `position` tells where.
+        Undefined: The value does not exist at this point.
+    """
+    handler = _HANDLERS.get(node.kind)
+    if handler is None:
+        raise MathError("this cannot stand where a value must", node.start)
+    return handler(node, env)
+
+
+def truth(node: Node, env: Env) -> bool:
+    """Say whether a condition holds; numbers are compared exactly."""
+    if node.kind != "chain":
+        raise MathError("a condition must be a relation, such as n = m", node.start)
+    for left, relation, right in zip(node.parts, node.marks, node.parts[1:], strict=False):
+        a = evaluate(left, env)
+        if relation == r"\in":
+            members = _set_members(right, env)
+            holds = any(a == member for member in members)
+        else:
+            holds = bool(COMPARISONS[_relation(str(relation), node)](a, evaluate(right, env)))
+        if not holds:
+            return False
+    return True
+
+
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": lambda a, b: a == b,
+    r"\ne": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    ">": lambda a, b: a > b,
+    r"\le": lambda a, b: a <= b,
+    r"\ge": lambda a, b: a >= b,
+}
+_ALIASES = {r"\leq": r"\le", r"\geq": r"\ge", r"\neq": r"\ne", r"\lt": "<", r"\gt": ">"}
+
+
+def _relation(text: str, node: Node) -> str:
+    text = _ALIASES.get(text, text)
+    if text not in COMPARISONS:
+        raise MathError(f"{text} cannot be used as a condition", node.start)
+    return text
+
+
+def _set_members(node: Node, env: Env) -> Sequence[Value]:
+    if node.kind == "set":
+        return domains._members(node, lambda part: evaluate(part, env))
+    value = evaluate(node, env)
+    if not isinstance(value, np.ndarray):
+        raise MathError("what follows ∈ must be a set", node.start)
+    return list(value)
+
+
+# numbers
+
+
+def real(value: Value, node: Node) -> Value:
+    """Return `value` if it is a real number."""
+    if isinstance(value, np.ndarray):
+        if value.size == 1:
+            return real(value.reshape(-1)[0], node)
+        raise MathError(f"an array of shape {value.shape} stands where a number must", node.start)
+    if isinstance(value, mpmath.mpc):
+        raise Undefined("its value is not real", node.start)
+    if isinstance(value, Chance):
+        raise MathError("a random variable stands outside an expectation", node.start)
+    return value if isinstance(value, mpmath.mpf) else _mpf(value)
+
+
+def _each(function: Callable[[Value], Value], value: Value, node: Node) -> Value:
+    """Apply a function of a number to each number of an array."""
+    if isinstance(value, np.ndarray):
+        out = np.empty(value.shape, dtype=object)
+        for index in np.ndindex(*value.shape):
+            out[index] = function(real(value[index], node))
+        return out
+    return function(real(value, node))
+
+
+def _log(x: Value, node: Node) -> Value:
+    if not x > 0:
+        raise Undefined("the logarithm of a number that is not positive", node.start)
+    return mpmath.log(x)
+
+
+def _sqrt(x: Value, node: Node) -> Value:
+    if x < 0:
+        raise Undefined("the square root of a negative number", node.start)
+    return mpmath.sqrt(x)
+
+
+def _power(base: Value, exponent: Value, node: Node) -> Value:
+    if base == 0 and exponent < 0:
+        raise Undefined("zero to a negative power", node.start)
+    if base < 0 and exponent != int(exponent):
+        raise Undefined("a fractional power of a negative number", node.start)
+    if exponent == int(exponent) and abs(exponent) < 10**6:
+        return _mpf(base) ** int(exponent)
+    return _mpf(base) ** exponent
+
+
+def _divide(a: Value, b: Value, node: Node) -> Value:
+    if isinstance(b, np.ndarray) and b.size != 1:
+        if not (isinstance(a, np.ndarray) and a.shape == b.shape):
+            raise MathError("a division by an array", node.start)
+        out = np.empty(b.shape, dtype=object)
+        for index in np.ndindex(*b.shape):
+            out[index] = _divide(a[index], b[index], node)
+        return out
+    b = real(b, node)
+    if b == 0:
+        raise Undefined("a division by zero", node.start)
+    if isinstance(a, np.ndarray):
+        return _each(lambda x: x / b, a, node)
+    return real(a, node) / b
+
+
+def _multiply(a: Value, b: Value, node: Node) -> Value:
+    arrays = isinstance(a, np.ndarray), isinstance(b, np.ndarray)
+    if not any(arrays):
+        return real(a, node) * real(b, node)
+    if not all(arrays):
+        return a * b
+    if a.ndim == 1 and b.ndim == 1:
+        raise MathError("a product of two vectors: transpose one", node.start)
+    if a.ndim == 1 and b.ndim == 2 and b.shape[0] == 1:
+        return np.outer(a, b[0])
+    try:
+        out = a @ b
+    except ValueError:
+        raise MathError(f"a product of arrays of shapes {a.shape} and {b.shape}", node.start) from None
+    return out.reshape(-1)[0] if out.size == 1 else out
+
+
+def _plus(a: Value, b: Value, node: Node) -> Value:
+    if isinstance(a, np.ndarray) != isinstance(b, np.ndarray) or (isinstance(a, np.ndarray) and a.shape != b.shape):
+        raise MathError("a sum of a number and an array, or of arrays of different shapes", node.start)
+    return a + b
+
+
+# leaves and arithmetic
+
+
+def _number(node: Node, env: Env) -> Value:
+    return _mpf(node.text)
+
+
+def _add(node: Node, env: Env) -> Value:
+    total = evaluate(node.parts[0], env)
+    for part in node.parts[1:]:
+        total = _plus(total, evaluate(part, env), part)
+    return total
+
+
+def _neg(node: Node, env: Env) -> Value:
+    value = evaluate(node.parts[0], env)
+    return -value if isinstance(value, np.ndarray) else -real(value, node)
+
+
+def _mul(node: Node, env: Env) -> Value:
+    value = evaluate(node.parts[0], env)
+    for part in node.parts[1:]:
+        value = _multiply(value, evaluate(part, env), node)
+    return value
+
+
+def _frac(node: Node, env: Env) -> Value:
+    above, below = node.parts
+    if operator := differential(node):
+        if operator.body is None:
+            raise MathError("a derivative of nothing", node.start)
+        return derive(operator, operator.body, env)
+    return _divide(evaluate(above, env), evaluate(below, env), node)
+
+
+def _juxt(node: Node, env: Env) -> Value:
+    parts = node.parts
+    value: Value = None
+    at = 0
+    while at < len(parts):
+        part = parts[at]
+        operator = differential(part) if part.kind == "frac" else None
+        if operator and operator.body is None:
+            rest = parts[at + 1 :]
+            if not rest:
+                raise MathError("a derivative of nothing", part.start)
+            body = rest[0] if len(rest) == 1 else replace(node, parts=rest, start=rest[0].start)
+            one, at = derive(operator, body, env), len(parts)
+        elif at + 1 < len(parts) and (applied := _application(part, parts[at + 1], env)) is not None:
+            one, at = applied(), at + 2
+        else:
+            one, at = evaluate(part, env), at + 1
+        value = one if value is None else _multiply(value, one, node)
+    return value
+
+
+def _pow(node: Node, env: Env) -> Value:
+    base, exponent = node.parts
+    return _raise(evaluate(base, env), evaluate(exponent, env), node)
+
+
+def _raise(base: Value, exponent: Value, node: Node) -> Value:
+    if isinstance(exponent, np.ndarray) and exponent.size > 1:
+        return _each(lambda x: _power(real(base, node), x, node), exponent, node)
+    power = real(exponent, node)
+    return _each(lambda x: _power(x, power, node), base, node)
+
+
+def _transpose(node: Node, env: Env) -> Value:
+    value = evaluate(node.parts[0], env)
+    if not isinstance(value, np.ndarray):
+        return value
+    return value[None, :] if value.ndim == 1 else value.T
+
+
+def _fact(node: Node, env: Env) -> Value:
+    return _each(mpmath.factorial, evaluate(node.parts[0], env), node)
+
+
+def _group(node: Node, env: Env) -> Value:
+    if len(node.parts) != 1:
+        raise MathError("a list stands where a number must; is a function not declared?", node.start)
+    inner = node.parts[0]
+    if inner.kind == "chain":
+        return _mpf(int(truth(inner, env)))
+    return evaluate(inner, env)
+
+
+def _abs(node: Node, env: Env) -> Value:
+    return _each(abs, evaluate(node.parts[0], env), node)
+
+
+def _norm(node: Node, env: Env) -> Value:
+    value = np.ravel(np.asarray(evaluate(node.parts[0], env), dtype=object))
+    return mpmath.sqrt(mpmath.fsum(real(x, node) ** 2 for x in value))
+
+
+def _root(node: Node, env: Env) -> Value:
+    return _each(lambda x: _sqrt(x, node), evaluate(node.parts[0], env), node)
+
+
+def _binom(node: Node, env: Env) -> Value:
+    above, below = (real(evaluate(part, env), node) for part in node.parts)
+    return mpmath.binomial(above, below)
+
+
+def _cases(node: Node, env: Env) -> Value:
+    held = [case.parts[0] for case in node.parts if truth(case.parts[1], env)]
+    if len(held) != 1:
+        raise MathError(f"{len(held)} of the cases hold at once; exactly one must", node.start)
+    return evaluate(held[0], env)
+
+
+def _underbrace(node: Node, env: Env) -> Value:
+    if name(node.parts[1]).startswith(r"\text"):
+        return evaluate(node.parts[0], env)
+    raise MathError(r"what stands under a brace must be \text", node.parts[1].start)
+
+
+def _count(node: Node, env: Env) -> Value:
+    condition = node.parts[0]
+    letters = [letter for letter in free_letters(condition, env.world.ranges) if letter not in env.bound]
+    if len(letters) != 1:
+        raise MathError("what is counted must have one index that is not bound", node.start)
+    runs = range(1, env.world.length(letters[0]) + 1)
+    return _mpf(sum(truth(condition, env.bind(letters[0], i)) for i in runs))
+
+
+# symbols
+
+
+def _sym(node: Node, env: Env) -> Value:
+    return _named(node.text, node, env)
+
+
+def _named(base: str, node: Node, env: Env) -> Value:
+    if base in env.bound:
+        return _mpf(env.bound[base])
+    if base in env.params:
+        return env.params[base]
+    own = env.world.by_base.get(base, [])
+    for symbol in own:
+        if symbol.params is None and not symbol.indices:
+            return _value(symbol, (), node, env)
+    arrays = [s for s in own if s.params is None]
+    if len(arrays) == 1:
+        return _array(arrays[0], (), node, env)
+    if len(arrays) > 1:
+        raise MathError(f"{base} could be {' or '.join(_shown(s) for s in arrays)}: give its index", node.start)
+    functions = [s for s in own if s.params is not None]
+    if len(functions) == 1 and functions[0].kind == "derived":
+        return _array(functions[0], (), node, env)
+    if base in CONSTANTS:
+        return CONSTANTS[base]()
+    raise MathError(f"{base} is not declared", node.start)
+
+
+def _shown(symbol: Symbol) -> str:
+    return symbol.base + (f"_{{{''.join(symbol.indices)}}}" if symbol.indices else "")
+
+
+def _sub(node: Node, env: Env) -> Value:
+    exact = name(node)
+    own = env.world.by_base.get(exact, [])
+    if exact in env.params or any(s.params is None for s in own) or (own and exact not in env.bound):
+        return _named(exact, node, env)
+    base, *given = node.parts
+    indices: list[Node] = []
+    for part in given:
+        indices += part.parts if part.kind == "juxt" and not _is_symbol(part, env) else [part]
+    base_name = name(base) if base.kind in ("sym", "prime") else ""
+    if base_name in env.params:
+        value = env.params[base_name]
+        if isinstance(value, np.ndarray) and value.ndim >= len(indices):
+            return _pick(value, [_index(i, env) for i in indices], node)
+    candidates = [
+        s for s in env.world.by_base.get(base_name, []) if s.params is None and len(s.indices) >= len(indices)
+    ]
+    candidates = [s for s in candidates if len(s.indices) == len(indices)] or candidates
+    if len(candidates) > 1:
+        wanted = [_range_of(i, env) for i in indices]
+        candidates = [
+            s
+            for s in candidates
+            if all(
+                w is None or w == str(env.world.ranges[own]) for w, own in zip(wanted, s.indices, strict=False)
+            )
+        ]
+    if len(candidates) > 1:
+        letters = tuple(name(i) for i in indices)
+        candidates = [s for s in candidates if s.indices[: len(letters)] == letters] or candidates
+    if len(candidates) == 1:
+        return _array(candidates[0], tuple(_index(i, env) for i in indices), node, env)
+    if len(candidates) > 1:
+        raise MathError(f"{exact} could be {' or '.join(_shown(s) for s in candidates)}", node.start)
+    if base.kind in ("group", "juxt", "call") or base_name in env.world.by_base:
+        value = evaluate(base, env)
+        if isinstance(value, np.ndarray):
+            return _pick(value, [_index(i, env) for i in indices], node)
+    raise MathError(f"{exact} is not declared", node.start)
+
+
+def _is_symbol(part: Node, env: Env) -> bool:
+    return name(part) in env.world.by_base
+
+
+def _range_of(node: Node, env: Env) -> str | None:
+    """Return what an index runs to, as the table of symbols says it; None if it can't be told."""
+    if node.kind == "sym":
+        if node.text in env.world.ranges:
+            return str(env.world.ranges[node.text])
+        for symbol in env.world.by_base.get(node.text, []):
+            if symbol.kind == "size":
+                return symbol.base
+    base = node.parts[0].text if node.kind == "sub" else node.text
+    for symbol in env.world.by_base.get(base, []):
+        if symbol.domain.endswith(r"\}") and r"\dots" in symbol.domain:
+            return symbol.domain[:-2].rpartition(",")[2].strip()
+    return None
+
+
+def _index(node: Node, env: Env) -> int:
+    value = real(evaluate(node, env), node)
+    if value != int(value):
+        raise Undefined(f"the index {mpmath.nstr(value, 5)} is not a whole number", node.start)
+    return int(value)
+
+
+def _pick(value: Value, indices: Sequence[int], node: Node) -> Value:
+    for index in indices:
+        if not 1 <= index <= value.shape[0]:
+            raise Undefined(f"the index {index} is outside 1, …, {value.shape[0]}", node.start)
+        value = value[index - 1]
+    return value
+
+
+def _array(symbol: Symbol, indices: tuple[int, ...], node: Node, env: Env) -> Value:
+    """Return the entry of an indexed symbol, or the array of all that the given indices leave open."""
+    if symbol.kind == "variable":
+        return _pick(_value(symbol, (), node, env), indices, node)
+    for index, letter in zip(indices, symbol.indices, strict=False):
+        if not 1 <= index <= env.world.length(letter):
+            raise Undefined(f"the index {index} is outside 1, …, {env.world.length(letter)}", node.start)
+    left = symbol.indices[len(indices) :]
+    if not left:
+        return _value(symbol, indices, node, env)
+    lengths = [env.world.length(letter) for letter in left]
+    out = np.empty(lengths, dtype=object)
+    for place in np.ndindex(*lengths):
+        out[place] = _value(symbol, (*indices, *(i + 1 for i in place)), node, env)
+    return out
+
+
+def _value(symbol: Symbol, indices: tuple[int, ...], node: Node, env: Env) -> Value:
+    if symbol.kind == "derived":
+        if env.depth > DEPTH:
+            raise MathError(f"{symbol.base} is defined by itself", node.start)
+        assert symbol.body is not None
+        bound = dict(zip(symbol.indices, indices, strict=True))
+        try:
+            return evaluate(symbol.body, Env(env.world, bound, env.params, env.depth + 1))
+        except Undefined as error:
+            raise Undefined(f"in {_shown(symbol)}: {error}", node.start) from None
+        except MathError as error:
+            raise MathError(f"in {_shown(symbol)}: {error}", node.start) from None
+    if symbol.kind == "size":
+        return env.world.values.get(symbol.key, _mpf(symbol.fields["size"]))
+    if symbol.kind == "variable":
+        return variable(symbol, env, node)
+    if symbol.kind == "index":
+        raise MathError(f"the index {symbol.base} is bound by nothing", node.start)
+    if symbol.key in env.world.values:
+        return env.world.values[symbol.key]
+    raise MathError(f"{symbol.base} has no value here", node.start)
+
+
+def variable(symbol: Symbol, env: Env, node: Node) -> Value:
+    """Return the value of a variable at this point, drawn when it is first asked for."""
+    values = env.world.values
+    if symbol.key not in values:
+        shape = tuple(env.world.length(letter) for letter in symbol.indices)
+        rng = Random(f"{env.world.seed}/{env.world.point}/{symbol.key}")
+        outside = Env(env.world)
+        values[symbol.key] = domains.draw(
+            symbol.domain, shape, rng, env.world.point, lambda part: real(evaluate(part, outside), part)
+        )
+    return values[symbol.key]
+
+
+# functions
+
+
+def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | None:
+    r"""Return how to evaluate `f(x)`, `f(x)^2`, `f(x)_k` or `f'(x)` if `part` is a declared function; else None."""
+    wraps: list[Node] = []
+    group = after
+    while group.kind in ("pow", "sub", "transpose", "fact"):
+        wraps.append(group)
+        group = group.parts[0]
+    if group.kind != "group" or group.text != "(":
+        return None
+    primes, head = 0, part
+    if part.kind == "prime" and not env.world.by_base.get(name(part)):
+        primes, head = len(part.text), part.parts[0]
+    whole = Node("juxt", (part, group), "", part.start, group.end)
+    exact = name(whole)
+    function: Callable[[], Value]
+    if any(s.params is None for s in env.world.by_base.get(exact, [])):
+        function = lambda: _named(exact, whole, env)  # noqa: E731
+    else:
+        arguments = spread(group.parts)
+        found = _function(head, len(arguments), env)
+        if found is None:
+            return None
+        function = lambda: _call_symbol(found, arguments, primes, whole, env)  # noqa: E731
+
+    def apply() -> Value:
+        value = function()
+        for wrap in reversed(wraps):
+            if wrap.kind == "pow":
+                value = _raise(value, evaluate(wrap.parts[1], env), wrap)
+            elif wrap.kind == "sub":
+                value = _pick(value, [_index(i, env) for i in wrap.parts[1:]], wrap)
+            elif wrap.kind == "fact":
+                value = _each(mpmath.factorial, value, wrap)
+            else:
+                value = value[None, :] if value.ndim == 1 else value.T
+        return value
+
+    return apply
+
+
+def _function(head: Node, arity: int, env: Env) -> tuple[Symbol, tuple[int, ...]] | None:
+    """Return the function that a name and a number of arguments stand for, with its indices' values."""
+    for symbol in env.world.by_base.get(name(head), []):
+        if symbol.params is not None and len(symbol.params) == arity and not symbol.indices:
+            return symbol, ()
+    if name(head) in env.world.by_base:
+        for symbol in env.world.by_base[name(head)]:
+            if symbol.params is not None and len(symbol.params) == arity:
+                return symbol, ()
+    if head.kind == "sub":
+        for symbol in env.world.by_base.get(name(head.parts[0]), []):
+            if symbol.params is not None and len(symbol.params) == arity and len(symbol.indices) == len(head.parts) - 1:
+                return symbol, tuple(_index(i, env) for i in head.parts[1:])
+    return None
+
+
+def _call_symbol(
+    found: tuple[Symbol, tuple[int, ...]], arguments: tuple[Node, ...], primes: int, node: Node, env: Env
+) -> Value:
+    symbol, indices = found
+    given = [_argument(argument, env) for argument in arguments]
+
+    def call(*values: Value) -> Value:
+        if symbol.kind == "variable":
+            return _unknown(symbol, env)(*values)
+        if symbol.kind == "special":
+            return _remainder(symbol, values, node, env)
+        params = {**env.params, **dict(zip(symbol.params or (), values, strict=True))}
+        return _array(symbol, indices, node, replace(env, params=params, depth=env.depth + 1))
+
+    if not primes:
+        return call(*given)
+    first = real(given[0], node)
+    return mpmath.diff(lambda x: real(call(x, *given[1:]), node), first, primes)
+
+
+def _remainder(symbol: Symbol, values: Sequence[Value], node: Node, env: Env) -> Value:
+    """Return 0 for a remainder such as O(x²), and note how large it may be, where that is asked for."""
+    if symbol.base != "O" or ORDERS not in env.world.values:
+        raise MathError(f"{symbol.base} has no value here", node.start)
+    env.world.values[ORDERS].append(abs(real(values[0], node)))
+    return _mpf(0)
+
+
+def _argument(node: Node, env: Env) -> Value:
+    if node.kind == "sym" and node.text.startswith(r"\text") and node.text not in env.world.by_base:
+        return np.empty(0, dtype=object)  # a word: what a function is told besides its numbers
+    return evaluate(node, env)
+
+
+def _unknown(symbol: Symbol, env: Env) -> Callable[..., Value]:
+    if symbol.domain not in ("function", "positive function"):
+        raise MathError(f"{symbol.base} has arguments, so it must be in 'function' or 'positive function'", 0)
+    key = (*symbol.key, "function")
+    if key not in env.world.values:
+        rng = Random(f"{env.world.seed}/{env.world.point}/{symbol.key}")
+        arity = len(symbol.params or ())
+        env.world.values[key] = domains.smooth_function(rng, arity, symbol.domain.startswith("positive"))
+    function: Callable[..., Value] = env.world.values[key]
+    return function
+
+
+def _call(node: Node, env: Env) -> Value:
+    text, argument = node.text, node.parts[0]
+    if text in (r"\max", r"\min"):
+        numbers = [real(evaluate(part, env), part) for part in argument.parts]
+        return max(numbers) if text == r"\max" else min(numbers)
+    if text in (r"\mathbb{E}", r"\operatorname{Var}"):
+        return _moment(node, env)
+    if text == r"\nabla":
+        return _gradient(node, env)
+    value = evaluate(argument, env)
+    if text == r"\operatorname{diag}":
+        out = np.full((len(value), len(value)), _mpf(0), dtype=object)
+        for i, entry in enumerate(value):
+            out[i, i] = entry
+        return out
+    if text in (r"\log", r"\ln"):
+        logs = _each(lambda x: _log(x, node), value, node)
+        if node.sub is not None:
+            base = _log(real(evaluate(node.sub, env), node), node)
+            logs = _each(lambda x: x / base, logs, node)
+        value = logs
+    elif text == r"\exp":
+        value = _each(mpmath.exp, value, node)
+    elif text == r"\operatorname{sign}":
+        value = _each(mpmath.sign, value, node)
+    elif text == r"\operatorname{round}":
+        value = _each(mpmath.nint, value, node)
+    return value if node.sup is None else _raise(value, evaluate(node.sup, env), node)
+
+
+def _moment(node: Node, env: Env) -> Value:
+    """Return an expectation or a variance: under the weights of the subscript, of random variables, or of data."""
+    body = node.parts[0]
+    inner = body.parts[0] if body.kind == "group" and len(body.parts) == 1 else body
+    outcomes: list[tuple[Value, Value]] = []
+    if node.sub is not None:
+        weights, values = evaluate(node.sub, env), evaluate(inner, env)
+        if not (isinstance(weights, np.ndarray) and isinstance(values, np.ndarray) and weights.shape == values.shape):
+            raise MathError("under an expectation over weights must stand one value for each of them", node.start)
+        outcomes = list(zip(weights, values, strict=True))
+    else:
+        chances = _chances(inner, env)
+        if chances:
+            outcomes = [(weight, real(evaluate(inner, replace(env, world=w)), node)) for weight, w in chances]
+        elif node.text == r"\operatorname{Var}":
+            data = evaluate(inner, env)
+            if not isinstance(data, np.ndarray):
+                raise MathError("the variance of one number", node.start)
+            outcomes = [(_mpf(1) / data.size, x) for x in data.reshape(-1)]
+        else:
+            raise MathError("an expectation of what is not random", node.start)
+    mean = mpmath.fsum(weight * value for weight, value in outcomes)
+    if node.text == r"\mathbb{E}":
+        return mean
+    return mpmath.fsum(weight * (value - mean) ** 2 for weight, value in outcomes)
+
+
+def _chances(node: Node, env: Env) -> list[tuple[Value, World]]:
+    """Return every outcome of the random variables that a formula depends on, with its probability."""
+    random = []
+    for symbol in dependencies(node, env.world):
+        if symbol.kind == "variable":
+            value = variable(symbol, env, node)
+            entries = np.ravel(np.asarray(value, dtype=object)) if isinstance(value, np.ndarray) else [value]
+            if len(entries) and isinstance(entries[0], Chance):
+                random.append((symbol, value, list(entries)))
+    if not random:
+        return []
+    outcomes = []
+    every = [chance for _, _, entries in random for chance in entries]
+    for choice in itertools.product(*(range(len(chance.atoms)) for chance in every)):
+        weight, world, at = _mpf(1), env.world, 0
+        for symbol, value, entries in random:
+            drawn = []
+            for chance in entries:
+                weight *= chance.probabilities[choice[at]]
+                drawn.append(chance.atoms[choice[at]])
+                at += 1
+            if isinstance(value, np.ndarray):
+                array = np.empty(len(drawn), dtype=object)
+                array[:] = drawn
+                world = world.changed(symbol.key, array.reshape(value.shape))
+            else:
+                world = world.changed(symbol.key, drawn[0])
+        outcomes.append((weight, world))
+    return outcomes
+
+
+# sums, products, extremes, integrals
+
+
+def _big(node: Node, env: Env) -> Value:
+    body, text = node.parts[0], node.text
+    if text == r"\int":
+        return _integral(node, env)
+    if node.sub is None:
+        raise MathError(f"{text} has no index under it", node.start)
+    if text in (r"\min", r"\max") and node.sub.kind in ("sym", "sub") and node.sub.text not in env.world.ranges:
+        return extreme(node, env)
+    values = [evaluate(body, inner) for inner in _runs(node, env)]
+    if text == r"\sum":
+        if not values:
+            return _mpf(0)
+        total = values[0]
+        for value in values[1:]:
+            total = _plus(total, value, node)
+        return total
+    if text == r"\prod":
+        product: Value = _mpf(1)
+        for value in values:
+            product = product * real(value, node)
+        return product
+    if text in (r"\max", r"\min"):
+        numbers = [real(value, node) for value in values]
+        return max(numbers) if text == r"\max" else min(numbers)
+    raise MathError(f"{text} has no value of its own: it may only stand beside an equality sign", node.start)
+
+
+def _runs(node: Node, env: Env) -> Iterator[Env]:
+    """Yield the environment of each term of a sum or a product."""
+    sub = node.sub
+    assert sub is not None
+    if sub.kind == "args":
+        envs: list[Env] = [env]
+        for part in sub.parts:
+            envs = [inner for one in envs for inner in _runs(replace(node, sub=part), one)]
+        yield from envs
+        return
+    if sub.kind == "chain":
+        letter, relation = name(sub.parts[0]), str(sub.marks[0])
+        if relation == "=":
+            if node.sup is None:
+                raise MathError(f"the sum over {letter} has no upper end", node.start)
+            low, high = _index(sub.parts[1], env), _index(node.sup, env)
+            yield from (env.bind(letter, i) for i in range(low, high + 1))
+            return
+        if relation == r"\in":
+            yield from (env.bind(letter, int(i)) for i in _set_members(sub.parts[1], env))
+            return
+        everything = range(1, env.world.length(letter) + 1)
+        yield from (inner for inner in (env.bind(letter, i) for i in everything) if truth(sub, inner))
+        return
+    letter = name(sub)
+    if letter not in env.world.ranges:
+        raise MathError(f"{letter} is not declared as an index", sub.start)
+    yield from (env.bind(letter, i) for i in range(1, env.world.length(letter) + 1))
+
+
+def _integral(node: Node, env: Env) -> Value:
+    body = node.parts[0]
+    if body.kind != "juxt" or len(body.parts) < 3 or body.parts[-2].text != "d" or body.parts[-1].kind != "sym":
+        raise MathError("an integral must end with d and its variable", node.start)
+    letter = body.parts[-1].text
+    rest = body.parts[:-2]
+    inner = rest[0] if len(rest) == 1 else replace(body, parts=rest)
+    if node.sub is None or node.sup is None:
+        raise MathError("an integral must have both its limits", node.start)
+    limits = [real(evaluate(end, env), node) for end in (node.sub, node.sup)]
+    return mpmath.quad(
+        lambda x: real(evaluate(inner, replace(env, params={**env.params, letter: x})), node), limits
+    )
+
+
+# derivatives
+
+
+@dataclass(frozen=True)
+class Differential:
+    """A derivative as it is written: of `body` (None if it follows the fraction), by each of `variables`."""
+
+    body: Node | None
+    variables: tuple[Node, ...]
+    node: Node
+
+
+def differential(node: Node) -> Differential | None:
+    r"""Return what a fraction such as \frac{\partial^2 f}{\partial x \, \partial y} differentiates; None if nothing."""
+    above, below = node.parts
+    if node.kind != "frac" or node.text == "/":
+        return None
+    top, bottom = _factors(above), _factors(below)
+    sign, order = _sign(top[0])
+    if not sign or len(bottom) < 2 or _sign(bottom[0])[0] != sign:
+        return None
+    variables: list[Node] = []
+    at = 0
+    while at < len(bottom):
+        if _sign(bottom[at]) != (sign, 1):
+            raise MathError(f"each variable below must follow its own {sign}", bottom[at].start)
+        at += 1
+        own = []
+        while at < len(bottom) and not _sign(bottom[at])[0]:
+            own.append(bottom[at])
+            at += 1
+        if len(own) != 1:
+            raise MathError(f"what follows {sign} below must be one variable", node.start)
+        target, times = own[0], 1
+        if target.kind == "pow":
+            times = int(target.parts[1].text) if target.parts[1].text.isdecimal() else 0
+            target = target.parts[0]
+        variables += [target] * times
+    if len(variables) != order:
+        raise MathError(f"a derivative of order {order} by {len(variables)} variables", node.start)
+    rest = top[1:]
+    if not rest:
+        return Differential(None, tuple(variables), node)
+    body = rest[0] if len(rest) == 1 else replace(above, parts=rest, start=rest[0].start)
+    return Differential(body, tuple(variables), node)
+
+
+def _factors(node: Node) -> tuple[Node, ...]:
+    return node.parts if node.kind == "juxt" else (node,)
+
+
+def _sign(node: Node) -> tuple[str, int]:
+    if node.kind == "sym" and node.text in ("d", r"\partial"):
+        return node.text, 1
+    if node.kind == "pow" and node.parts[0].text in ("d", r"\partial") and node.parts[1].text.isdecimal():
+        return node.parts[0].text, int(node.parts[1].text)
+    return "", 0
+
+
+def derive(operator: Differential, body: Node, env: Env) -> Value:
+    """Return the derivative of a formula at this point."""
+
+    def by(variables: tuple[Node, ...], env: Env) -> Value:
+        if not variables:
+            return real(evaluate(body, env), body)
+        return _by_one(lambda inner: by(variables[1:], inner), variables[0], env)
+
+    return by(operator.variables, env)
+
+
+def _by_one(function: Callable[[Env], Value], target: Node, env: Env) -> Value:
+    place = _place(target, env)
+    if place is not None:
+        get, put = place
+        return mpmath.diff(lambda x: real(function(put(x)), target), real(get, target))
+    # A derivative by a formula or by a derived symbol of one variable: df/dg = (df/dx) / (dg/dx).
+    free = [s for s in dependencies(target, env.world, env) if s.kind in ("variable", "size")]
+    nodes = _variables_in(target, free)
+    if len(nodes) != 1:
+        raise MathError("a derivative by what is not one variable", target.start)
+    above = _by_one(function, nodes[0], env)
+    below = _by_one(lambda inner: real(evaluate(target, inner), target), nodes[0], env)
+    return _divide(above, below, target)
+
+
+def _variables_in(target: Node, free: list[Symbol]) -> list[Node]:
+    if target.kind in ("sym", "sub"):  # a derived symbol
+        return [Node("sym", (), s.base, target.start, target.end) for s in free if not s.indices]
+    bases = {s.base for s in free}
+    found: dict[str, Node] = {}
+    for part in target.walk():
+        if part.kind == "sub" and name(part.parts[0]) in bases:
+            found[name(part)] = part
+        elif part.kind == "sym" and part.text in {s.base for s in free if not s.indices}:
+            found[part.text] = part
+    return list(found.values())
+
+
+def _place(target: Node, env: Env) -> tuple[Value, Callable[[Value], Env]] | None:
+    """Return a variable's value here and how to change it; None if the target is not a variable."""
+    whole = name(target)
+    if whole in env.params:
+        return env.params[whole], lambda x: replace(env, params={**env.params, whole: x})
+    for symbol in env.world.by_base.get(whole, []):
+        if symbol.kind in ("variable", "size") and symbol.params is None and not symbol.indices:
+            value = _value(symbol, (), target, env)
+            return value, lambda x: replace(env, world=env.world.changed(symbol.key, x))
+    if target.kind != "sub":
+        return None
+    base, *given = target.parts
+    indices: list[Node] = []
+    for part in given:
+        indices += part.parts if part.kind == "juxt" else [part]
+    where = tuple(_index(i, env) - 1 for i in indices)
+    if isinstance(env.params.get(name(base)), np.ndarray):
+        array = env.params[name(base)]
+        return array[where], lambda x: replace(env, params={**env.params, name(base): _with(array, where, x)})
+    wanted = [_range_of(i, env) for i in indices]
+    own = [
+        s
+        for s in env.world.by_base.get(name(base), [])
+        if s.params is None
+        and len(s.indices) == len(indices)
+        and all(w in (None, str(env.world.ranges[i])) for w, i in zip(wanted, s.indices, strict=True))
+    ]
+    if len(own) != 1 or own[0].kind != "variable":
+        return None
+    values = variable(own[0], env, target)
+    if any(not 0 <= i < length for i, length in zip(where, values.shape, strict=True)):
+        raise Undefined("an index outside its range", target.start)
+    return values[where], lambda x: replace(env, world=env.world.changed(own[0].key, _with(values, where, x)))
+
+
+def _with(array: Value, where: tuple[int, ...], value: Value) -> Value:
+    out = array.copy()
+    out[where] = value
+    return out
+
+
+def _gradient(node: Node, env: Env) -> Value:
+    r"""Return the gradient by the variable that the table of symbols names for \nabla."""
+    own = env.world.by_base.get(r"\nabla", [])
+    if node.sub is not None:
+        base = name(node.sub)
+    elif own and "by" in own[0].fields:
+        base = str(own[0].fields["by"])
+    else:
+        raise MathError(r"\nabla has no variable: write it as its subscript", node.start)
+    symbols = [s for s in env.world.by_base.get(base, []) if s.kind == "variable"]
+    if len(symbols) != 1:
+        raise MathError(f"{base} is not one variable", node.start)
+    values = variable(symbols[0], env, node)
+    if not isinstance(values, np.ndarray):
+        return mpmath.diff(
+            lambda x: real(evaluate(node.parts[0], replace(env, world=env.world.changed(symbols[0].key, x))), node),
+            values,
+        )
+    out = np.empty(values.shape, dtype=object)
+    for where in np.ndindex(*values.shape):
+        out[where] = mpmath.diff(
+            lambda x, where=where: real(
+                evaluate(node.parts[0], replace(env, world=env.world.changed(symbols[0].key, _with(values, where, x)))),
+                node,
+            ),
+            values[where],
+        )
+    return out
+
+
+# extremes over a variable
+
+
+def extreme(node: Node, env: Env) -> Value:
+    """Return the least (or greatest) value of a smooth formula over a variable, by Newton's method."""
+    assert node.sub is not None
+    target = node.sub
+    sign = 1 if node.text == r"\min" else -1
+    symbols = [s for s in env.world.by_base.get(name(target), []) if s.kind == "variable" and s.params is None]
+    if len(symbols) != 1:
+        raise MathError(f"{name(target)} is not one variable", target.start)
+    symbol = symbols[0]
+    start = variable(symbol, env, node)
+    spread_out, unspread = _unbounded(symbol)
+
+    def value(*free: Value) -> Value:
+        world = env.world.changed(symbol.key, unspread(list(free), start))
+        return sign * real(evaluate(node.parts[0], replace(env, world=world)), node)
+
+    first = spread_out(start)
+    orders = [tuple(int(i == j) for j in range(len(first))) for i in range(len(first))]
+    slopes = [lambda *x, order=order: mpmath.diff(value, x, order) for order in orders]
+    try:
+        if len(first) == 1:
+            best = [mpmath.findroot(lambda x: mpmath.diff(value, x), first[0])]
+        else:
+            with mpmath.workdps(mpmath.mp.dps):
+                best = list(mpmath.findroot(slopes, first))
+    except (ValueError, ZeroDivisionError):
+        raise Undefined("no extreme was found", node.start) from None
+    least = value(*best)
+    rng = Random(env.world.seed)
+    for _ in range(5):
+        if value(*(x + domains.uniform(rng, -1, 1) for x in best)) < least:
+            raise Undefined("the stationary point is no extreme", node.start)
+    return sign * least
+
+
+def _unbounded(symbol: Symbol) -> tuple[Callable[[Value], list[Value]], Callable[[list[Value], Value], Value]]:
+    """Return the maps from a domain to numbers without bounds and back."""
+    if symbol.domain == "probabilities":
+
+        def back(free: list[Value], start: Value) -> Value:
+            powers = [mpmath.exp(x) for x in (*free, 0)]
+            out = np.empty(len(powers), dtype=object)
+            out[:] = [power / mpmath.fsum(powers) for power in powers]
+            return out
+
+        return lambda p: [mpmath.log(x / p[-1]) for x in p[:-1]], back
+    if symbol.indices:
+        raise MathError(f"an extreme over {symbol.base} is known for single numbers and for probabilities", 0)
+    if symbol.domain.replace(" ", "") == "(0,1)":
+        return lambda p: [mpmath.log(p / (1 - p))], lambda x, start: 1 / (1 + mpmath.exp(-x[0]))
+    if symbol.domain == "positive":
+        return lambda p: [mpmath.log(p)], lambda x, start: mpmath.exp(x[0])
+    return lambda p: [p], lambda x, start: x[0]
+
+
+# what a formula depends on
+
+
+def dependencies(node: Node, world: World, env: Env | None = None) -> list[Symbol]:
+    """Return the symbols that occur in a formula or in what they are equal to."""
+    found: dict[Any, Symbol] = {}
+    seen: set[str] = set()
+
+    def visit(part: Node) -> None:
+        for inner in part.walk():
+            names = [inner.text] if inner.kind == "sym" else [name(inner)] if inner.kind in ("sub", "prime") else []
+            if inner.kind == "juxt":
+                names += [name(replace(inner, parts=pair)) for pair in itertools.pairwise(inner.parts)]
+            for written in names:
+                if written in seen:
+                    continue
+                seen.add(written)
+                for symbol in world.by_base.get(written, []):
+                    if symbol.key not in found:
+                        found[symbol.key] = symbol
+                        if symbol.body is not None:
+                            visit(symbol.body)
+
+    visit(node)
+    return list(found.values())
+
+
+def free_letters(node: Node | None, letters: Any, bound: frozenset[str] = frozenset()) -> list[str]:
+    """Return the indices of a formula that no sum, product or count binds, in their order."""
+    if node is None:
+        return []
+    if node.kind == "sym":
+        return [node.text] if node.text in letters and node.text not in bound else []
+    inner = bound
+    if node.kind == "big" and node.sub is not None:
+        bindings = node.sub.parts if node.sub.kind == "args" else (node.sub,)
+        inner = bound | {name(b.parts[0]) if b.kind == "chain" else name(b) for b in bindings}
+    found: list[str] = []
+    if node.kind == "count":
+        return found
+    pieces: list[tuple[Node | None, frozenset[str]]] = [(part, inner) for part in node.parts]
+    pieces += [(node.sub, inner), (node.sup, bound)]
+    for piece, own in pieces:
+        found += [letter for letter in free_letters(piece, letters, own) if letter not in found]
+    return found
+
+
+_HANDLERS: dict[str, Callable[[Node, Env], Value]] = {
+    "num": _number,
+    "sym": _sym,
+    "sub": _sub,
+    "prime": lambda node, env: _named(name(node), node, env),
+    "add": _add,
+    "neg": _neg,
+    "mul": _mul,
+    "frac": _frac,
+    "juxt": _juxt,
+    "pow": _pow,
+    "transpose": _transpose,
+    "fact": _fact,
+    "group": _group,
+    "set": _group,
+    "abs": _abs,
+    "norm": _norm,
+    "sqrt": _root,
+    "binom": _binom,
+    "cases": _cases,
+    "underbrace": _underbrace,
+    "count": _count,
+    "call": _call,
+    "big": _big,
+}

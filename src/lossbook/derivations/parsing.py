@@ -1,0 +1,287 @@
+"""Reads the LaTeX of a display into a tree whose every node knows its place in the text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from lark import Lark, Token, Tree
+from lark.lark import PostLex
+from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+
+OPENING = {"LPAR", "LSQB", "LBRACE", "LSET"}
+CLOSING = {"RPAR", "RSQB", "RBRACE", "RSET"}
+JOINS = {"REL", "IMPLIES", "SIGN", "$END", "ENDCASES", "DOT"}
+
+
+class MathError(ValueError):
+    """A display that can't be read or evaluated; `position` counts its characters from 0."""
+
+    def __init__(self, message: str, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+@dataclass(frozen=True)
+class Node:
+    """One part of a formula: its kind, its parts, its own text, and where it stands in the display."""
+
+    kind: str
+    parts: tuple[Node, ...] = ()
+    text: str = ""
+    start: int = 0
+    end: int = 0
+    sub: Node | None = None
+    sup: Node | None = None
+    marks: tuple[Token, ...] = ()  # the signs, relations or separators between the parts
+
+    def walk(self) -> Iterator[Node]:
+        """Yield this node and every node in it."""
+        yield self
+        for part in (*self.parts, self.sub, self.sup):
+            if part is not None:
+                yield from part.walk()
+
+
+class _Context(PostLex):
+    """Settles what a comma, a bar, a row's end or an ampersand means where it stands."""
+
+    always_accept = ("BAR", "ROWSEP", "AMP", "PERIOD")
+
+    def process(self, stream: Iterator[Token]) -> Iterator[Token]:
+        tokens = [*stream, Token("$END", "")]
+        depth, cases, before = 0, False, "_SEP"
+        bars: list[int] = []  # the depth of brackets at which each open bar stands
+        for index, token in enumerate(tokens[:-1]):
+            kind = str(token.type)
+            cases = kind == "BEGINCASES" or (cases and kind != "ENDCASES")
+            after = next(t.type for t in tokens[index + 1 :] if cases or t.type != "AMP")
+            if kind == "BAR" and bars and bars[-1] == depth:
+                kind = "RBAR"
+                bars.pop()
+            elif kind == "BAR":
+                kind = "LBAR"
+                bars.append(depth)
+            elif kind == "ROWSEP":
+                kind = "CASESEP" if cases else "_SEP"
+            elif kind == "AMP":
+                kind = "_AMP" if cases else ""
+            elif kind == "PERIOD":
+                if after not in ("$END", "ENDCASES"):
+                    raise MathError("a full stop before the end", token.start_pos or 0)
+                kind = ""
+            elif kind == "ARGSEP" and token == "," and depth == 0:
+                kind = "" if cases and after in ("ROWSEP", "ENDCASES", "AMP") else "_SEP"
+            depth += (kind in OPENING) - (kind in CLOSING)
+            if kind == "_SEP" and (before == "_SEP" or after in JOINS):  # the chain goes on in the next row
+                kind = ""
+            if kind:
+                before = kind
+                yield Token.new_borrow_pos(kind, token, token)
+
+
+@cache
+def _parser() -> Lark:
+    grammar = (Path(__file__).parent / "grammar.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr", lexer="basic", start="display", propagate_positions=True, postlex=_Context())  # type: ignore[arg-type]
+
+
+def parse(text: str) -> Node:
+    """Return the tree of a display: a node `display` of `item`s, each a row of `chain`s.
+
+    Args:
+        text: The LaTeX between the display's fences.
+
+    Raises:
+        MathError: The text is not mathematics that the grammar knows.
+    """
+    try:
+        tree = _parser().parse(text)
+    except UnexpectedToken as error:
+        if error.token.type == "$END":
+            raise MathError("it ends too early: something is not closed or not finished", len(text.rstrip())) from None
+        raise MathError(f"{str(error.token)!r} cannot stand here", error.token.start_pos or 0) from None
+    except UnexpectedCharacters as error:
+        raise MathError(f"{text[error.pos_in_stream]!r} cannot stand here", error.pos_in_stream) from None
+    except UnexpectedEOF:
+        raise MathError("it ends too early", len(text)) from None
+    except UnexpectedInput as error:
+        raise MathError("it cannot be read", error.pos_in_stream or 0) from None
+    return _Builder(text).build(tree)
+
+
+def name(node: Node) -> str:
+    r"""Return how a symbol is written, always in one way: `\hat y` and `\hat{y}` are one, `t_0` and `t_{0}` too."""
+    if node.kind == "group":
+        return "(" + "".join(name(p) + m for p, m in zip(node.parts, (*node.marks, ""), strict=True)) + ")"
+    if node.kind == "sub":
+        return f"{name(node.parts[0])}_{{{','.join(name(part) for part in node.parts[1:])}}}"
+    if node.kind == "prime":
+        return name(node.parts[0]) + node.text
+    if node.parts:
+        return "".join(name(part) for part in node.parts)
+    return node.text
+
+
+def _symbol(text: str) -> str:
+    accent = re.fullmatch(r"\\(hat|bar|tilde)\s*\{?\s*(\\?[A-Za-z]+)\s*\}?", text)
+    if accent:
+        return rf"\{accent[1]}{{{accent[2]}}}"
+    return re.sub(r"^(\\\w+)\s+", r"\1", text)
+
+
+class _Builder:
+    """Turns lark's tree into nodes."""
+
+    def __init__(self, text: str) -> None:
+        self.source = text
+
+    def build(self, item: Tree[Token] | Token) -> Node:
+        if isinstance(item, Token):
+            return self._leaf(item)
+        kind, meta = str(item.data), item.meta
+        start, end = getattr(meta, "start_pos", 0), getattr(meta, "end_pos", 0)
+        return getattr(self, f"_{kind}", self._plain)(kind, item.children, start, end)
+
+    def _leaf(self, token: Token) -> Node:
+        kind = {"DIGITS": "num", "NUMBER": "num", "DOTS": "dots", "TOP": "top"}.get(token.type, "sym")
+        return Node(kind, (), _symbol(str(token)), token.start_pos or 0, token.end_pos or 0)
+
+    def _plain(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        parts = tuple(self.build(c) for c in children if not (isinstance(c, Token) and c.type in _SILENT))
+        return Node(kind, parts, "", start, end)
+
+    def _marked(self, kind: str, children: list[Any], start: int, end: int, types: set[str]) -> Node:
+        marks = tuple(c for c in children if isinstance(c, Token) and c.type in types)
+        parts = tuple(self.build(c) for c in children if not (isinstance(c, Token) and c.type in types))
+        return Node(kind, parts, "", start, end, marks=marks)
+
+    def _item(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        return self._marked(kind, children, start, end, {"IMPLIES", "IF"})
+
+    def _chain(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        if isinstance(children[0], Token):
+            if children[0].type == "REL":
+                raise MathError(f"nothing stands before {str(children[0])!r}", start)
+        node = self._marked(kind, children, start, end, {"REL"})
+        return node if node.marks else node.parts[0]
+
+    def _expr(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        signed = isinstance(children[0], Token)
+        signs = [Token("SIGN", "+"), *children] if not signed else children
+        parts = []
+        for sign, term in zip(signs[::2], signs[1::2], strict=True):
+            node = self.build(term)
+            negative = str(sign) == "-"
+            at = sign.start_pos if sign.start_pos is not None else node.start
+            parts.append(Node("neg", (node,), "-", at, node.end) if negative else node)
+        return parts[0] if len(parts) == 1 else Node("add", tuple(parts), "", start, end)
+
+    def _term(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        node = self._marked("mul", children, start, end, {"DOT"})
+        return node.parts[0] if len(node.parts) == 1 else node
+
+    def _quotient(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        parts = [self.build(c) for c in children if not isinstance(c, Token)]
+        node = parts[0]
+        for part in parts[1:]:
+            node = Node("frac", (node, part), "/", start, part.end)
+        return node
+
+    def _juxt(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        factors: list[Node] = []
+        for child in children:
+            node = self.build(child)
+            factors.extend(node.parts if node.kind == "factors" else (node,))
+        return factors[0] if len(factors) == 1 else Node("juxt", tuple(factors), "", start, end)
+
+    def _call(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        head, scripts, body = children[0], children[1:-1], self.build(children[-1])
+        sub, sup = self._scripts(scripts)
+        # A bracket right after the function holds its whole argument; what follows it is a factor.
+        factors = body.parts if body.kind == "juxt" else (body,)
+        first = factors[0]
+        if first.kind == "pow" and first.parts[0].kind == "group":
+            raise MathError(f"{head} of a bracket with an exponent can be read in two ways: bracket it all", start)
+        if first.kind != "group":
+            return Node("call", (body,), _symbol(str(head)), start, end, sub, sup)
+        called = Node("call", (first,), _symbol(str(head)), start, first.end, sub, sup)
+        return Node("factors", (called, *factors[1:]), "", start, end) if len(factors) > 1 else called
+
+    def _big(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        head, scripts, body = children[0], children[1:-1], self.build(children[-1])
+        sub, sup = self._scripts(scripts)
+        factors = body.parts if body.kind == "juxt" else (body,)
+        if sub is None and head in (r"\max", r"\min") and factors[0].kind == "group":
+            called = Node("call", (factors[0],), str(head), start, factors[0].end)
+            return Node("factors", (called, *factors[1:]), "", start, end) if len(factors) > 1 else called
+        return Node("big", (body,), str(head), start, end, sub, sup)
+
+    def _scripts(self, scripts: list[Any]) -> tuple[Node | None, Node | None]:
+        sub = sup = None
+        for script in scripts:
+            inner = self.build(script.children[0])
+            if script.data == "sub":
+                sub = inner
+            else:
+                sup = inner
+        return sub, sup
+
+    def _factor(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        node = self.build(children[0])
+        for child in children[1:]:
+            if isinstance(child, Token):
+                kind = "prime" if child.type == "PRIME" else "fact"
+                node = Node(kind, (node,), str(child), start, child.end_pos or end)
+                continue
+            inner = self.build(child.children[0])
+            stop = child.meta.end_pos
+            if child.data == "sub":
+                indices = inner.parts if inner.kind == "args" else (inner,)
+                node = Node("sub", (node, *indices), "", start, stop)
+            elif inner.kind == "top":
+                node = Node("transpose", (node,), "", start, stop)
+            else:
+                node = Node("pow", (node, inner), "", start, stop)
+        return node
+
+    def _one(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        only = [c for c in children if not (isinstance(c, Token) and c.type in _SILENT)][0]
+        if isinstance(only, Token) and only.type == "DIGITS" and len(only) > 1 and len(children) == 1:
+            raise MathError(f"LaTeX takes only the {only[0]} of {only}: put it in braces", start)
+        return self.build(only)
+
+    def _inner(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        return self.build(children[0])
+
+    def _args(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        node = self._marked("args", children, start, end, {"ARGSEP"})
+        return node.parts[0] if len(node.parts) == 1 else node
+
+    def _number(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        return self._leaf(children[0])
+
+    _symbol = _number
+
+    def _round(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        inner = next(self.build(c) for c in children if isinstance(c, Tree))
+        parts, marks = (inner.parts, inner.marks) if inner.kind == "args" else ((inner,), ())
+        kind = kind if kind in ("set", "count") else "group"
+        return Node(kind, parts, str(self.source[start]), start, end, marks=marks)
+
+    _square = _braces = _set = _count = _round
+
+    def _fracdd(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        digits = [(m.group(), start + m.start()) for m in re.finditer(r"\d", str(children[0]))]
+        above, below = (Node("num", (), d, at, at + 1) for d, at in digits)
+        return Node("frac", (above, below), r"\frac", start, end)
+
+
+_SILENT = {
+    *("LPAR", "RPAR", "LSQB", "RSQB", "LBRACE", "RBRACE", "LSET", "RSET", "LBAR", "RBAR", "LNORM", "RNORM", "COUNT"),
+    *("FRAC", "BINOM", "SQRT", "UNDERBRACE", "BEGINCASES", "ENDCASES", "CASESEP"),
+}

@@ -1,0 +1,228 @@
+"""What the symbols of a page stand for: declared in its table, or defined by its displays."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from lossbook.derivations.pages import Display, Page, Row
+from lossbook.derivations.parsing import MathError, Node, name, parse
+
+
+RELATIONS = (r"\approx", r"\propto", r"\to", r"\longrightarrow", r"\nabla")  # what a page may say the meaning of
+
+
+@dataclass(frozen=True, eq=False)
+class Symbol:
+    """One meaning of one symbol.
+
+    Attributes:
+        base: The name without indices and arguments, such as `p` for `p_{nk}`.
+        kind: `index`, `size`, `variable`, `derived` or `special` (const, O and the like, by `fields`).
+        indices: The letters of its indices.
+        params: The parameters if it is a function, else None.
+        body: What it is equal to, if derived.
+        domain: Where its values are drawn from, if a variable.
+        first: The position on the page from which it holds; a later one of the same key hides it.
+        last: The last position at which it holds.
+        label: The display that defines it; empty if the table does.
+    """
+
+    base: str
+    kind: str
+    indices: tuple[str, ...] = ()
+    params: tuple[str, ...] | None = None
+    body: Node | None = None
+    domain: str = ""
+    first: int = -1
+    last: int = 10**9
+    label: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[str, tuple[str, ...], int | None]:
+        """What tells it from other symbols: `H`, `H(q)` and `H(q, p)` are three, `y_n` and `y_k` two."""
+        return self.base, self.indices, None if self.params is None else len(self.params)
+
+
+@dataclass
+class Pattern:
+    """The left side of a definition taken apart."""
+
+    base: str
+    indices: tuple[str, ...]
+    params: tuple[str, ...] | None
+
+
+def pattern(node: Node, letters: set[str]) -> Pattern | None:
+    r"""Take the left side of a definition apart; None if it has not the form of one.
+
+    Args:
+        node: The left side: `BCE`, `\ell_n`, `L(p_1, \dots, p_N)` or `\operatorname{softmax}(z)_k`.
+        letters: The letters that are declared as indices.
+    """
+    if node.kind == "juxt" and len(node.parts) == 2:
+        head, group = node.parts
+        outer: tuple[str, ...] = ()
+        if group.kind == "sub":
+            outer = tuple(name(part) for part in group.parts[1:])
+            group = group.parts[0]
+        base = pattern(head, letters)
+        if base is None or base.params is not None or group.kind != "group" or group.text != "(":
+            return None
+        params = _parameters(group)
+        if params is None or not set(outer) <= letters:
+            return None
+        return Pattern(base.base, base.indices + outer, params)
+    if node.kind == "sym":
+        return Pattern(node.text, (), None)
+    if node.kind in ("sub", "prime"):
+        indices = _letters(node.parts[1:]) if node.kind == "sub" else []
+        if indices and set(indices) <= letters:
+            inner = name(node.parts[0])
+            return Pattern(inner, tuple(indices), None)
+        return Pattern(name(node), (), None)
+    return None
+
+
+def _letters(parts: tuple[Node, ...]) -> list[str]:
+    """Return the letters of a subscript: `nk` and `n, k` are two."""
+    found = []
+    for part in parts:
+        found += [name(p) for p in part.parts] if part.kind == "juxt" else [name(part)]
+    return found
+
+
+def _parameters(group: Node) -> tuple[str, ...] | None:
+    r"""Return the names of the parameters; `p_1, \dots, p_N` is the one parameter `p`."""
+    names: list[str] = []
+    for part in spread(group.parts):
+        if part.kind not in ("sym", "sub", "prime"):
+            return None
+        names.append(name(part))
+    return tuple(names)
+
+
+def spread(parts: tuple[Node, ...]) -> tuple[Node, ...]:
+    r"""Replace `a_1, \dots, a_N` by `a`."""
+    out = list(parts)
+    while any(part.kind == "dots" for part in out):
+        at = next(i for i, part in enumerate(out) if part.kind == "dots")
+        first, last = (out[at - 1] if at else None), (out[at + 1] if at + 1 < len(out) else None)
+        if not (first and last and first.kind == last.kind == "sub" and name(first.parts[0]) == name(last.parts[0])):
+            raise MathError("dots must stand between the first and the last of one symbol, as in p_1, …, p_N", 0)
+        out[at - 1 : at + 2] = [first.parts[0]]
+    return tuple(out)
+
+
+class Table:
+    """The symbols of a page, and which of them hold at a display."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.faults: list[str] = []
+        self.symbols: list[Symbol] = []
+        self.positions = {display.label: at for at, display in enumerate(page.displays)}
+        self.trees: dict[str, Node] = {}
+        for display in page.displays:
+            try:
+                self.trees[display.label] = parse(display.text)
+            except MathError as error:
+                line, column = display.place(error.position)
+                where = f"{page.name}, {display.label}, line {line}, column {column}"
+                self.faults.append(f"{where}: {error}")
+        self.letters = {n for row in page.rows if "runs" in row.fields for n in _names(row.symbol)}
+        for row in page.rows:
+            try:
+                self.symbols += self._declared(row)
+            except (MathError, KeyError) as error:
+                self.faults.append(f"{page.name}, line {row.line}: symbol {row.symbol}: {error}")
+        for display in page.displays:
+            if display.role in ("definition", "assumption") and display.label in self.trees:
+                self.symbols += self.defined(display, self.trees[display.label])
+
+    def at(self, label: str) -> dict[tuple[str, tuple[str, ...], int | None], Symbol]:
+        """Return the symbols that hold at a display, its own definitions included, by key."""
+        position = self.positions[label]
+        holding = [s for s in self.symbols if s.first <= position <= s.last]
+        return {s.key: s for s in sorted(holding, key=lambda s: s.first)}
+
+    def defined(self, display: Display, tree: Node) -> list[Symbol]:
+        """Return what a definition defines: the left side of each of its rows."""
+        found = []
+        for item in tree.parts:
+            chain = item.parts[0]
+            if chain.kind != "chain" or chain.marks[0] != "=":
+                continue
+            left = pattern(chain.parts[0], self.letters)
+            if left is None:  # a relation that follows: it is checked
+                continue
+            found.append(
+                Symbol(
+                    left.base,
+                    "derived",
+                    left.indices,
+                    left.params,
+                    chain.parts[1],
+                    first=self.positions[display.label],
+                    label=display.label,
+                )
+            )
+        if not found and display.role == "definition":
+            self.faults.append(
+                f"{self.page.name}, {display.label}, line {display.line}: it defines nothing: a definition's left side "
+                "must be a symbol, with indices or with arguments"
+            )
+        return found
+
+    def _declared(self, row: Row) -> list[Symbol]:
+        fields = row.fields
+        first, last = -1, 10**9
+        for option in ("from", "until"):
+            label = fields.get(option)
+            if label is not None and label not in self.positions:
+                raise KeyError(f"{option} is {label!r}; it must be the label of a display of the page")
+        if "from" in fields:
+            first = self.positions[fields["from"]]
+        if "until" in fields:
+            last = self.positions[fields["until"]]
+        symbols = []
+        for written in _names(row.symbol):
+            if written in RELATIONS:
+                symbols.append(Symbol(written, "special", first=first, last=last, fields=fields))
+                continue
+            node = parse(written).parts[0].parts[0]
+            left = pattern(node, self.letters)
+            if left is None:
+                left = Pattern(name(node), (), None)
+            body = parse(str(fields["equals"])).parts[0].parts[0] if "equals" in fields else None
+            if "runs" in fields:
+                kind = "index"
+            elif "size" in fields:
+                kind = "size"
+            elif body is not None:
+                kind = "derived"
+            elif "in" in fields:
+                kind = "variable"
+            else:
+                kind = "special"
+            symbols.append(
+                Symbol(
+                    left.base, kind, left.indices, left.params, body, str(fields.get("in", "")), first, last, "", fields
+                )
+            )
+        return symbols
+
+
+def _names(written: str) -> list[str]:
+    """Split the symbols that share one row: `i, j, k`; commas in brackets and braces separate nothing."""
+    parts, depth, current = [], 0, ""
+    for char in written:
+        depth += (char in "({") - (char in ")}")
+        if char == "," and depth == 0:
+            parts.append(current.strip())
+            current = ""
+        else:
+            current += char
+    return [part for part in (*parts, current.strip()) if part and not re.fullmatch(r"\\q?quad", part)]
