@@ -506,9 +506,8 @@ class _Checker:
 
     def _root(self, left: Node, node: Node, value: Any, env: Env, place: Any) -> Any:
         """Return the variable's value at which `left` has the given value, found from where the variable is."""
-        own = next(s for s in self.by_base[_base(node)] if s.kind in ("variable", "size"))
-        scalar = not own.indices and own.kind == "variable"
-        free, back = _unbounded(own) if scalar else (lambda x: [x], lambda x, start: x[0])
+        single = [s for s in self.by_base[_base(node)] if s.kind == "variable" and not s.indices and not s.params]
+        free, back = _unbounded(single[0]) if single and node.kind == "sym" else (lambda x: [x], lambda x, start: x[0])
 
         def miss(t: Any) -> Any:
             return real(evaluate(left, place[1](back([t], place[0]))), left) - value
