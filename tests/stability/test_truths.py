@@ -42,7 +42,7 @@ def huber(x, y, c):
 
 
 PLAIN = {
-    "likelihood of N = 1000": lambda x, y, c: -math.prod(x[:1] * len(x)).ln(),
+    "likelihood": lambda x, y, c: -math.prod(x[:1] * len(x)).ln(),
     "mse_loss": lambda x, y, c: (x[0] - y[0]) ** 2,
     "l1_loss": lambda x, y, c: ((x[0] - y[0]) ** 2).sqrt(),
     "smooth_l1_loss": lambda x, y, c: huber(x, y, c) / c,
@@ -55,7 +55,7 @@ PLAIN = {
     "binary_cross_entropy_with_logits": lambda x, y, c: -(sigmoid(x) if y[0] else 1 - sigmoid(x)).ln(),
     "cross_entropy": lambda x, y, c: -mix(one_hot(x, y), log_softmax(x)),
     "cross_entropy, target q": lambda x, y, c: -mix(y, log_softmax(x)),
-    "cross_entropy, label_smoothing=0.2": lambda x, y, c: (
+    "cross_entropy, label_smoothing": lambda x, y, c: (
         -mix([(1 - c) * q + c / len(x) for q in one_hot(x, y)], log_softmax(x))
     ),
     "log_softmax, nll_loss": lambda x, y, c: -mix(one_hot(x, y), log_softmax(x)),

@@ -109,9 +109,9 @@ _NO_GUARD = "ε = 1e−8 is 0 in float16"
 
 LOSSES = (
     Declared(
-        "likelihood of N = 1000",
+        "likelihood",
         "01-recipe",
-        "−log Π p",
+        "−log Π p, of N = 1000",
         forms.likelihood,
         lambda x, y, option: negative_log_likelihood(torch.log(x), "sum"),
         lambda x, y, option: F.nll_loss(torch.log(x)[:, None], torch.zeros(len(x), dtype=torch.long), reduction="sum"),
@@ -291,9 +291,9 @@ LOSSES = (
         why={"z = (20, 0), q = (1, 0)": _SURE, "z = (0, −∞), q = (1, 0)": _ZERO_TIMES_INFINITY},
     ),
     Declared(
-        "cross_entropy, label_smoothing=0.2",
+        "cross_entropy, label_smoothing",
         "04-multiclass",
-        "the same of the smoothed q",
+        "the same of the smoothed q, ε = 0.2",
         forms.smoothed,
         lambda x, y, option: losses.cross_entropy(x, _class(y), reduction="sum", label_smoothing=option),
         lambda x, y, option: F.cross_entropy(x, _class(y), reduction="sum", label_smoothing=option),

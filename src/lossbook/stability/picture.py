@@ -99,9 +99,9 @@ def alternative(chapter: str) -> str:
     The page's own alternative text is this one; what was found is in ``findings``, which a cell prints below it.
     """
     chosen = [loss for loss in LOSSES if loss.chapter == chapter]
-    names = ", ".join(f"{loss.name} ({len(loss.cases)} inputs)" for loss in chosen)
+    names = "; ".join(loss.name for loss in chosen)
     return (
-        f"A table of marks. Its lines are extreme inputs of {names}. Its columns are three forms of the loss, "
+        f"A table of marks. Its lines are extreme inputs of: {names}. Its columns are each loss "
         f"on paper, ours and PyTorch's, each in {', '.join(DTYPE_NAMES[:-1])} and {DTYPE_NAMES[-1]}, with one mark for "
         "the value and one for the gradient. A dot is right; every other mark is a way to be wrong, and the text below "
         "counts them."
