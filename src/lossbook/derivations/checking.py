@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -10,22 +11,24 @@ from typing import Any
 
 import mpmath
 import numpy as np
+from lark import Token
 
 from lossbook.derivations import domains
 from lossbook.derivations.evaluating import (
+    ALIASES,
     COMPARISONS,
     ORDERS,
     Env,
-    Undefined,
+    UndefinedError,
     World,
-    _ALIASES,
-    _place,
-    _unbounded,
     dependencies,
     evaluate,
     free_letters,
+    place,
     real,
     truth,
+    unbounded,
+    variable,
 )
 from lossbook.derivations.pages import Display, Page
 from lossbook.derivations.parsing import MathError, Node, name
@@ -76,16 +79,14 @@ class Record:
         return not self.faults
 
 
-class False_(MathError):
+class FalseError(MathError):
     """A relation that does not hold."""
 
 
 def check_page(page: Page, labels: set[str] | None = None) -> tuple[Table, list[Record]]:
     """Check the displays of a page (all, or those labelled so), and return its symbols and a record of each display."""
     table = Table(page)
-    records = [
-        check_display(table, display) for display in page.displays if labels is None or display.label in labels
-    ]
+    records = [check_display(table, display) for display in page.displays if labels is None or display.label in labels]
     return table, records
 
 
@@ -111,7 +112,7 @@ def check_display(table: Table, display: Display, tree: Node | None = None, poin
                 checker.item(item)
             except MathError as error:
                 line, column = display.place(error.position)
-                kind = "" if isinstance(error, False_) else "it cannot be checked: "
+                kind = "" if isinstance(error, FalseError) else "it cannot be checked: "
                 record.faults.append(f"line {line}, column {column}: {kind}{error}")
     if not record.steps and not record.defines and not record.faults and display.role != "assumption":
         record.faults.append("it claims nothing: it has no relation")
@@ -119,9 +120,7 @@ def check_display(table: Table, display: Display, tree: Node | None = None, poin
 
 
 class _Checker:
-    def __init__(
-        self, table: Table, display: Display, symbols: dict[Any, Symbol], points: int, record: Record
-    ) -> None:
+    def __init__(self, table: Table, display: Display, symbols: dict[Any, Symbol], points: int, record: Record) -> None:
         self.table, self.display, self.symbols, self.points, self.record = table, display, symbols, points, record
         self.by_base = World(symbols, "", 0).by_base
 
@@ -207,7 +206,7 @@ class _Checker:
     # relations
 
     def _relation(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> None:
-        mark = _ALIASES.get(mark, mark)
+        mark = ALIASES.get(mark, mark)
         nodes = [left, right]
         if mark in (r"\approx", r"\to", r"\longrightarrow"):
             self._limit(left, mark, right, conditions)
@@ -258,7 +257,7 @@ class _Checker:
         ]
         if shapes[0] != shapes[1]:
             if () not in shapes:
-                raise False_(f"the sides have the shapes {shapes[0]} and {shapes[1]}", left.start)
+                raise FalseError(f"the sides have the shapes {shapes[0]} and {shapes[1]}", left.start)
             size = max(len(flat[0]), len(flat[1]))
             flat = [side * size if len(side) == 1 else side for side in flat]
         return flat[0], flat[1]
@@ -279,22 +278,25 @@ class _Checker:
             return mpmath.mpf(0) if mark in (r"\le", r"\ge") else None
         return gap if COMPARISONS[mark](x, y) else None
 
-    def _false(self, left: Node, mark: str, right: Node, x: Any, y: Any, env: Env) -> False_:
+    def _false(self, left: Node, mark: str, right: Node, x: Any, y: Any, env: Env) -> FalseError:
         values = f"the left side is {mpmath.nstr(x, 10)} and the right side {mpmath.nstr(y, 10)}"
-        return False_(f"{self._text(left)} {mark} {self._text(right)} is false: {values} at {where(env, [left, right])}", left.start)
+        return FalseError(
+            f"{self._text(left)} {mark} {self._text(right)} is false: {values} at {where(env, [left, right])}",
+            left.start,
+        )
 
     def _add(self, left: Node, mark: str, right: Node, count: int, worst: Any, how: str) -> None:
         self.record.steps.append(Step(self._text(left), mark, self._text(right), count, float(worst), how))
 
     def _member(self, left: Node, right: Node, conditions: list[Node]) -> None:
-        chain = Node("chain", (left, right), "", left.start, right.end, marks=(r"\in",))  # type: ignore[arg-type]
+        chain = Node("chain", (left, right), "", left.start, right.end, marks=(Token("REL", r"\in"),))
         count = 0
         for world in self.worlds(conditions):
             for env in self._envs([left, right], world):
                 count += 1
                 if not truth(chain, env):
                     value = mpmath.nstr(evaluate(left, env), 10)
-                    raise False_(f"{self._text(left)} is {value}, which is not in {self._text(right)}", left.start)
+                    raise FalseError(f"{self._text(left)} is {value}, which is not in {self._text(right)}", left.start)
         self._add(left, r"\in", right, count, 0, "every value that is drawn is a member")
 
     def _up_to(self, left: Node, right: Node, constants: list[Symbol], conditions: list[Node]) -> None:
@@ -312,7 +314,7 @@ class _Checker:
                     gap = abs(first - second) / max(abs(first), abs(second), 1)
                     if gap > SAME:
                         shown = f"{mpmath.nstr(first, 10)} and {mpmath.nstr(second, 10)}"
-                        raise False_(
+                        raise FalseError(
                             f"{self._text(left)} = {self._text(right)} is false: the difference of the sides is {shown} "
                             f"at two values of {', '.join(names)}, so it is no constant",
                             left.start,
@@ -354,8 +356,6 @@ class _Checker:
             other = world
             for symbol in keys:
                 fresh = World(self.symbols, f"{world.seed}/again{trial}", world.point)
-                from lossbook.derivations.evaluating import variable
-
                 other = other.changed(symbol.key, variable(symbol, Env(fresh), Node("sym", (), symbol.base)))
             yield other
 
@@ -365,7 +365,9 @@ class _Checker:
         """Return the variable that a limit is taken in, and whether it grows; the table of symbols says both."""
         own = [s for s in self.by_base.get(option_of, []) if "tends" in s.fields]
         if not own:
-            raise MathError(f"{option_of} must be in the table of symbols, with the field 'tends', as in T \\to \\infty", 0)
+            raise MathError(
+                f"{option_of} must be in the table of symbols, with the field 'tends', as in T \\to \\infty", 0
+            )
         base, _, end = (part.strip() for part in str(own[-1].fields["tends"]).partition(r"\to"))
         symbols = [s for s in self.by_base.get(base, []) if s.kind in ("variable", "size")]
         if len(symbols) != 1 or end not in ("0", r"\infty"):
@@ -373,8 +375,6 @@ class _Checker:
         return symbols[0], end == r"\infty"
 
     def _at(self, world: World, symbol: Symbol, grows: bool, power: int) -> World:
-        from lossbook.derivations.evaluating import variable
-
         if symbol.kind == "size":
             value = mpmath.mpf(symbol.fields["size"])
         else:
@@ -419,7 +419,7 @@ class _Checker:
                     count += 1
                 if not (ratios[0] / 4 <= ratios[1] <= ratios[0] * 4) or ratios[0] == 0:
                     shown = " and ".join(mpmath.nstr(ratio, 5) for ratio in ratios)
-                    raise False_(
+                    raise FalseError(
                         f"{self._text(left)} = {self._text(right)} is false: the difference of the sides is {shown} times "
                         f"what O stands for, at {symbol.base} of about 10^{NEAR if grows else -NEAR} and "
                         f"10^{FAR if grows else -FAR}",
@@ -453,7 +453,7 @@ class _Checker:
                 count += 1
                 more = value(candidate) - least
                 if more <= 0:
-                    raise False_(
+                    raise FalseError(
                         f"{self._text(left)} = {self._text(right)} is false: {self._text(operator.parts[0])} is "
                         f"{mpmath.nstr(sign * least, 15)} there and {mpmath.nstr(sign * value(candidate), 15)} nearby, "
                         f"at {where(Env(world), [left, right])}",
@@ -495,74 +495,33 @@ class _Checker:
         runs = [range(1, world.length(letter) + 1) for letter in letters]
         for choice in itertools.product(*runs):
             bound = {**env.bound, **dict(zip(letters, choice, strict=True))}
-            place = _place(node, Env(world, bound))
-            if place is None:
+            found = place(node, Env(world, bound))
+            if found is None:
                 return None
             value = real(evaluate(right, Env(env.world, bound)), right)
             if node is not left:
-                value = self._root(left, node, value, Env(world, bound), place)
-            world = place[1](value).world
+                value = self._root(left, node, value, found)
+            world = found[1](value).world
         return world
 
-    def _root(self, left: Node, node: Node, value: Any, env: Env, place: Any) -> Any:
+    def _root(self, left: Node, node: Node, value: Any, found: Any) -> Any:
         """Return the variable's value at which `left` has the given value, found from where the variable is."""
         single = [s for s in self.by_base[_base(node)] if s.kind == "variable" and not s.indices and not s.params]
-        free, back = _unbounded(single[0]) if single and node.kind == "sym" else (lambda x: [x], lambda x, start: x[0])
+        free, back = unbounded(single[0]) if single and node.kind == "sym" else (lambda x: [x], lambda x, start: x[0])
 
         def miss(t: Any) -> Any:
-            return real(evaluate(left, place[1](back([t], place[0]))), left) - value
+            return real(evaluate(left, found[1](back([t], found[0]))), left) - value
 
-        try:
-            return back([mpmath.findroot(miss, free(place[0])[0], maxsteps=100)], place[0])
-        except (ValueError, ZeroDivisionError):
-            raise Undefined("no value was found that solves this", left.start) from None
-
-    def _is_solution(self, chain: Node) -> bool:
-        """Say whether a claim gives the value of a variable, or of a formula of one variable."""
-        left = chain.parts[0]
-        node = left if left.kind in ("sym", "sub") else self._unknown(left)
-        return chain.marks[0] == "=" and node is not None and self._is_variable(node)
-
-    def _is_variable(self, node: Node) -> bool:
-        return any(s.kind in ("variable", "size") and s.params is None for s in self.by_base.get(_base(node), []))
-
-    def _unknown(self, node: Node) -> Node | None:
-        """Return the one variable of a formula that an equation could be solved for; None if there are more."""
-        found = {}
-        for part in node.walk():
-            if part.kind in ("sym", "sub") and any(
-                s.kind in ("variable", "size") and s.params is None for s in self.by_base.get(_base(part), [])
-            ):
-                found[name(part)] = part
-        outer = [part for key, part in found.items() if not any(key != k and key in k for k in found)]
-        return outer[0] if len(outer) == 1 else None
-
-    def _solve(self, chain: Node, env: Env) -> World | None:
-        """Return the point with the variable on the left of an equality set so that the equality holds."""
-        left, right = chain.parts[:2]
-        node = left if left.kind in ("sym", "sub") else self._unknown(left)
-        if chain.marks[0] != "=" or node is None:
-            return None
-        world = env.world
-        letters = [letter for letter in free_letters(left, world.ranges) if letter not in env.bound]
-        runs = [range(1, world.length(letter) + 1) for letter in letters]
-        for choice in itertools.product(*runs):
-            bound = {**env.bound, **dict(zip(letters, choice, strict=True))}
-            place = _place(node, Env(world, bound))
-            if place is None:
-                return None
-            value = real(evaluate(right, Env(env.world, bound)), right)
-            if node is not left:
-                value = self._root(left, node, value, Env(world, bound), place)
-            world = place[1](value).world
-        return world
-
-    def _root(self, left: Node, node: Node, value: Any, env: Env, place: Any) -> Any:
-        """Return the variable's value at which `left` has the given value, found from where the variable is."""
-        try:
-            return mpmath.findroot(lambda x: real(evaluate(left, place[1](x)), left) - value, place[0])
-        except (ValueError, ZeroDivisionError):
-            raise Undefined("no value was found that solves this", left.start) from None
+        grid: list[tuple[Any, Any]] = []
+        for t in range(-30, 31):
+            with contextlib.suppress(UndefinedError):
+                grid.append((mpmath.mpf(t), miss(mpmath.mpf(t))))
+        for (low, before), (high, after) in itertools.pairwise(grid):
+            if before == 0:
+                return back([low], found[0])
+            if before * after < 0:
+                return back([mpmath.findroot(miss, (low, high), solver="illinois", maxsteps=200)], found[0])
+        raise UndefinedError("no value was found that solves this", left.start)
 
     def _implication(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> None:
         both = mark in (r"\Longleftrightarrow", r"\iff", r"\Leftrightarrow")
@@ -578,7 +537,7 @@ class _Checker:
                 a, b = truth(left, env), truth(right, env)
                 seen[a] += 1
                 if (a and not b) or (both and a != b):
-                    raise False_(
+                    raise FalseError(
                         f"{self._text(left)} {mark} {self._text(right)} is false: the left side is "
                         f"{str(a).lower()} and the right side {str(b).lower()} at {where(env, [left, right])}",
                         left.start,
@@ -609,9 +568,9 @@ class _Checker:
                     count += 1
                     env = Env(solved, bound)
                     x, y = (real(evaluate(node, env), node) for node in (a, b))
-                    gap = self._gap(x, _ALIASES.get(str(relation), str(relation)), y)
+                    gap = self._gap(x, ALIASES.get(str(relation), str(relation)), y)
                     if gap is None:
-                        raise False_(
+                        raise FalseError(
                             f"{self._text(left)} {mark} {self._text(right)} is false: with that value the left side "
                             f"reads {mpmath.nstr(x, 10)} {relation} {mpmath.nstr(y, 10)} at {where(env, [left, right])}",
                             left.start,
@@ -620,7 +579,9 @@ class _Checker:
                     x, y = (real(evaluate(node, Env(world, bound)), node) for node in (a, b))
                     other_fails |= self._gap(x, str(relation), y) is None
         if not other_fails:
-            raise False_(f"{self._text(left)} {mark} {self._text(right)}: the left side holds for other values too", left.start)
+            raise FalseError(
+                f"{self._text(left)} {mark} {self._text(right)}: the left side holds for other values too", left.start
+            )
         self._add(left, mark, right, count, worst, "the value solves the equation; other values do not")
         return True
 

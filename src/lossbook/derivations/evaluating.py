@@ -26,7 +26,7 @@ DEPTH = 60  # of definitions within definitions
 _mpf = mpmath.mpf
 
 
-class Undefined(MathError):
+class UndefinedError(MathError):
     """A value that does not exist at this point, such as the logarithm of a negative number."""
 
 
@@ -81,7 +81,7 @@ def evaluate(node: Node, env: Env) -> Value:
 
     Raises:
         MathError: A symbol is not declared, or the notation has no meaning; `position` tells where.
-        Undefined: The value does not exist at this point.
+        UndefinedError: The value does not exist at this point.
     """
     handler = _HANDLERS.get(node.kind)
     if handler is None:
@@ -113,11 +113,11 @@ COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
     r"\le": lambda a, b: a <= b,
     r"\ge": lambda a, b: a >= b,
 }
-_ALIASES = {r"\leq": r"\le", r"\geq": r"\ge", r"\neq": r"\ne", r"\lt": "<", r"\gt": ">"}
+ALIASES = {r"\leq": r"\le", r"\geq": r"\ge", r"\neq": r"\ne", r"\lt": "<", r"\gt": ">"}
 
 
 def _relation(text: str, node: Node) -> str:
-    text = _ALIASES.get(text, text)
+    text = ALIASES.get(text, text)
     if text not in COMPARISONS:
         raise MathError(f"{text} cannot be used as a condition", node.start)
     return text
@@ -142,7 +142,7 @@ def real(value: Value, node: Node) -> Value:
             return real(value.reshape(-1)[0], node)
         raise MathError(f"an array of shape {value.shape} stands where a number must", node.start)
     if isinstance(value, mpmath.mpc):
-        raise Undefined("its value is not real", node.start)
+        raise UndefinedError("its value is not real", node.start)
     if isinstance(value, Chance):
         raise MathError("a random variable stands outside an expectation", node.start)
     return value if isinstance(value, mpmath.mpf) else _mpf(value)
@@ -160,21 +160,21 @@ def _each(function: Callable[[Value], Value], value: Value, node: Node) -> Value
 
 def _log(x: Value, node: Node) -> Value:
     if not x > 0:
-        raise Undefined("the logarithm of a number that is not positive", node.start)
+        raise UndefinedError("the logarithm of a number that is not positive", node.start)
     return mpmath.log(x)
 
 
 def _sqrt(x: Value, node: Node) -> Value:
     if x < 0:
-        raise Undefined("the square root of a negative number", node.start)
+        raise UndefinedError("the square root of a negative number", node.start)
     return mpmath.sqrt(x)
 
 
 def _power(base: Value, exponent: Value, node: Node) -> Value:
     if base == 0 and exponent < 0:
-        raise Undefined("zero to a negative power", node.start)
+        raise UndefinedError("zero to a negative power", node.start)
     if base < 0 and exponent != int(exponent):
-        raise Undefined("a fractional power of a negative number", node.start)
+        raise UndefinedError("a fractional power of a negative number", node.start)
     if exponent == int(exponent) and abs(exponent) < 10**6:
         return _mpf(base) ** int(exponent)
     return _mpf(base) ** exponent
@@ -190,7 +190,7 @@ def _divide(a: Value, b: Value, node: Node) -> Value:
         return out
     b = real(b, node)
     if b == 0:
-        raise Undefined("a division by zero", node.start)
+        raise UndefinedError("a division by zero", node.start)
     if isinstance(a, np.ndarray):
         return _each(lambda x: x / b, a, node)
     return real(a, node) / b
@@ -403,9 +403,7 @@ def _sub(node: Node, env: Env) -> Value:
         candidates = [
             s
             for s in candidates
-            if all(
-                w is None or w == str(env.world.ranges[own]) for w, own in zip(wanted, s.indices, strict=False)
-            )
+            if all(w is None or w == str(env.world.ranges[own]) for w, own in zip(wanted, s.indices, strict=False))
         ]
     if len(candidates) > 1:
         letters = tuple(name(i) for i in indices)
@@ -443,14 +441,14 @@ def _range_of(node: Node, env: Env) -> str | None:
 def _index(node: Node, env: Env) -> int:
     value = real(evaluate(node, env), node)
     if value != int(value):
-        raise Undefined(f"the index {mpmath.nstr(value, 5)} is not a whole number", node.start)
+        raise UndefinedError(f"the index {mpmath.nstr(value, 5)} is not a whole number", node.start)
     return int(value)
 
 
 def _pick(value: Value, indices: Sequence[int], node: Node) -> Value:
     for index in indices:
         if not 1 <= index <= value.shape[0]:
-            raise Undefined(f"the index {index} is outside 1, …, {value.shape[0]}", node.start)
+            raise UndefinedError(f"the index {index} is outside 1, …, {value.shape[0]}", node.start)
         value = value[index - 1]
     return value
 
@@ -461,7 +459,7 @@ def _array(symbol: Symbol, indices: tuple[int, ...], node: Node, env: Env) -> Va
         return _pick(_value(symbol, (), node, env), indices, node)
     for index, letter in zip(indices, symbol.indices, strict=False):
         if not 1 <= index <= env.world.length(letter):
-            raise Undefined(f"the index {index} is outside 1, …, {env.world.length(letter)}", node.start)
+            raise UndefinedError(f"the index {index} is outside 1, …, {env.world.length(letter)}", node.start)
     left = symbol.indices[len(indices) :]
     if not left:
         return _value(symbol, indices, node, env)
@@ -480,8 +478,8 @@ def _value(symbol: Symbol, indices: tuple[int, ...], node: Node, env: Env) -> Va
         bound = dict(zip(symbol.indices, indices, strict=True))
         try:
             return evaluate(symbol.body, Env(env.world, bound, env.params, env.depth + 1))
-        except Undefined as error:
-            raise Undefined(f"in {_shown(symbol)}: {error}", node.start) from None
+        except UndefinedError as error:
+            raise UndefinedError(f"in {_shown(symbol)}: {error}", node.start) from None
         except MathError as error:
             raise MathError(f"in {_shown(symbol)}: {error}", node.start) from None
     if symbol.kind == "size":
@@ -771,9 +769,7 @@ def _integral(node: Node, env: Env) -> Value:
     if node.sub is None or node.sup is None:
         raise MathError("an integral must have both its limits", node.start)
     limits = [real(evaluate(end, env), node) for end in (node.sub, node.sup)]
-    return mpmath.quad(
-        lambda x: real(evaluate(inner, replace(env, params={**env.params, letter: x})), node), limits
-    )
+    return mpmath.quad(lambda x: real(evaluate(inner, replace(env, params={**env.params, letter: x})), node), limits)
 
 
 # derivatives
@@ -847,9 +843,9 @@ def derive(operator: Differential, body: Node, env: Env) -> Value:
 
 
 def _by_one(function: Callable[[Env], Value], target: Node, env: Env) -> Value:
-    place = _place(target, env)
-    if place is not None:
-        get, put = place
+    found = place(target, env)
+    if found is not None:
+        get, put = found
         return mpmath.diff(lambda x: real(function(put(x)), target), real(get, target))
     # A derivative by a formula or by a derived symbol of one variable: df/dg = (df/dx) / (dg/dx).
     free = [s for s in dependencies(target, env.world, env) if s.kind in ("variable", "size")]
@@ -874,7 +870,7 @@ def _variables_in(target: Node, free: list[Symbol]) -> list[Node]:
     return list(found.values())
 
 
-def _place(target: Node, env: Env) -> tuple[Value, Callable[[Value], Env]] | None:
+def place(target: Node, env: Env) -> tuple[Value, Callable[[Value], Env]] | None:
     """Return a variable's value here and how to change it; None if the target is not a variable."""
     whole = name(target)
     if whole in env.params:
@@ -905,7 +901,7 @@ def _place(target: Node, env: Env) -> tuple[Value, Callable[[Value], Env]] | Non
         return None
     values = variable(own[0], env, target)
     if any(not 0 <= i < length for i, length in zip(where, values.shape, strict=True)):
-        raise Undefined("an index outside its range", target.start)
+        raise UndefinedError("an index outside its range", target.start)
     return values[where], lambda x: replace(env, world=env.world.changed(own[0].key, _with(values, where, x)))
 
 
@@ -958,7 +954,7 @@ def extreme(node: Node, env: Env) -> Value:
         raise MathError(f"{name(target)} is not one variable", target.start)
     symbol = symbols[0]
     start = variable(symbol, env, node)
-    spread_out, unspread = _unbounded(symbol)
+    spread_out, unspread = unbounded(symbol)
 
     def value(*free: Value) -> Value:
         world = env.world.changed(symbol.key, unspread(list(free), start))
@@ -974,16 +970,16 @@ def extreme(node: Node, env: Env) -> Value:
             with mpmath.workdps(mpmath.mp.dps):
                 best = list(mpmath.findroot(slopes, first))
     except (ValueError, ZeroDivisionError):
-        raise Undefined("no extreme was found", node.start) from None
+        raise UndefinedError("no extreme was found", node.start) from None
     least = value(*best)
     rng = Random(env.world.seed)
     for _ in range(5):
         if value(*(x + domains.uniform(rng, -1, 1) for x in best)) < least:
-            raise Undefined("the stationary point is no extreme", node.start)
+            raise UndefinedError("the stationary point is no extreme", node.start)
     return sign * least
 
 
-def _unbounded(symbol: Symbol) -> tuple[Callable[[Value], list[Value]], Callable[[list[Value], Value], Value]]:
+def unbounded(symbol: Symbol) -> tuple[Callable[[Value], list[Value]], Callable[[list[Value], Value], Value]]:
     """Return the maps from a domain to numbers without bounds and back."""
     if symbol.domain == "probabilities":
 

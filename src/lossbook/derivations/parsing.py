@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from lark import Lark, Token, Tree
-from lark.lark import PostLex
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
+from lark.lark import PostLex
 
 OPENING = {"LPAR", "LSQB", "LBRACE", "LSET"}
 CLOSING = {"RPAR", "RSQB", "RBRACE", "RSET"}
@@ -87,7 +87,7 @@ class _Context(PostLex):
 @cache
 def _parser() -> Lark:
     grammar = (Path(__file__).parent / "grammar.lark").read_text(encoding="utf-8")
-    return Lark(grammar, parser="lalr", lexer="basic", start="display", propagate_positions=True, postlex=_Context())  # type: ignore[arg-type]
+    return Lark(grammar, parser="lalr", lexer="basic", start="display", propagate_positions=True, postlex=_Context())
 
 
 def parse(text: str) -> Node:
@@ -106,7 +106,8 @@ def parse(text: str) -> Node:
             raise MathError("it ends too early: something is not closed or not finished", len(text.rstrip())) from None
         raise MathError(f"{str(error.token)!r} cannot stand here", error.token.start_pos or 0) from None
     except UnexpectedCharacters as error:
-        raise MathError(f"{text[error.pos_in_stream]!r} cannot stand here", error.pos_in_stream) from None
+        at = error.pos_in_stream or 0
+        raise MathError(f"{text[at]!r} cannot stand here", at) from None
     except UnexpectedEOF:
         raise MathError("it ends too early", len(text)) from None
     except UnexpectedInput as error:
@@ -164,9 +165,8 @@ class _Builder:
         return self._marked(kind, children, start, end, {"IMPLIES", "IF"})
 
     def _chain(self, kind: str, children: list[Any], start: int, end: int) -> Node:
-        if isinstance(children[0], Token):
-            if children[0].type == "REL":
-                raise MathError(f"nothing stands before {str(children[0])!r}", start)
+        if isinstance(children[0], Token) and children[0].type == "REL":
+            raise MathError(f"nothing stands before {str(children[0])!r}", start)
         node = self._marked(kind, children, start, end, {"REL"})
         return node if node.marks else node.parts[0]
 
@@ -250,7 +250,7 @@ class _Builder:
         return node
 
     def _one(self, kind: str, children: list[Any], start: int, end: int) -> Node:
-        only = [c for c in children if not (isinstance(c, Token) and c.type in _SILENT)][0]
+        only = next(c for c in children if not (isinstance(c, Token) and c.type in _SILENT))
         if isinstance(only, Token) and only.type == "DIGITS" and len(only) > 1 and len(children) == 1:
             raise MathError(f"LaTeX takes only the {only[0]} of {only}: put it in braces", start)
         return self.build(only)

@@ -9,7 +9,6 @@ from typing import Any
 from lossbook.derivations.pages import Display, Page, Row
 from lossbook.derivations.parsing import MathError, Node, name, parse
 
-
 RELATIONS = (r"\approx", r"\propto", r"\to", r"\longrightarrow", r"\nabla")  # what a page may say the meaning of
 
 
