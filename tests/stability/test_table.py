@@ -104,12 +104,10 @@ def test_every_fault_of_ours_has_a_reason_and_every_reason_a_fault(rows):
 
 
 @pytest.mark.parametrize("loss", [loss for loss in LOSSES if loss.name != "l1_loss"], ids=lambda loss: loss.name)
-def test_a_loss_that_became_unstable_is_seen(loss):
+def test_a_loss_that_became_unstable_is_seen(rows, loss):
     """The form on paper in place of ours. That of the absolute error is ours."""
     broken = dataclasses.replace(loss, ours=loss.on_paper)
-    expected = {(loss.name, case.label): OURS.get((loss.name, case.label), FINE) for case in loss.cases}
-    assert marks(table(losses=[loss])) == expected
-    assert marks(table(losses=[broken])) != expected
+    assert marks(table(losses=[broken])) != marks([row for row in rows if row.loss == loss.name])
 
 
 @pytest.mark.parametrize(("loss", "case", "dtype", "verdict"), PAPER)

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import mpmath  # type: ignore[import-untyped]
+import mpmath
 import torch
 
 from lossbook.stability.declared import DTYPES, FORMS, LOSSES, Case, Declared

@@ -11,7 +11,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import Any, TypeAlias
 
-import mpmath  # type: ignore[import-untyped]
+import mpmath
 
 Number: TypeAlias = Any  # an mpmath.mpf: mpmath has no types
 Numbers = Sequence[Number]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import Enum
 
-import mpmath  # type: ignore[import-untyped]
+import mpmath
 import torch
 
 from lossbook.stability.truths import DIGITS
