@@ -14,6 +14,7 @@ import numpy as np
 from lark import Token
 
 from lossbook.derivations import domains
+from lossbook.derivations.agreeing import close, coded, computed, difference
 from lossbook.derivations.evaluating import (
     ALIASES,
     COMPARISONS,
@@ -54,6 +55,8 @@ class Step:
         points: At how many points both sides were evaluated.
         worst: The largest relative difference of the sides of an equality; the smallest gap of an inequality.
         how: What was compared, in words.
+        code: The loss of `lossbook.losses` and of PyTorch that the right side was held against, if any.
+        derivative: Whether it was its derivative.
     """
 
     left: str
@@ -62,6 +65,8 @@ class Step:
     points: int
     worst: float
     how: str
+    code: str = ""
+    derivative: bool = False
 
 
 @dataclass
@@ -179,14 +184,49 @@ class _Checker:
 
     def chain(self, chain: Node, conditions: list[Node], *, skip_first: bool, skip_rest: bool) -> None:
         """Check the relations of a chain one by one; the first of a definition is what it defines."""
-        for number, (left, mark, right) in enumerate(zip(chain.parts, chain.marks, chain.parts[1:], strict=False)):
+        for number, (left, sign, right) in enumerate(zip(chain.parts, chain.marks, chain.parts[1:], strict=False)):
+            mark = str(sign)
             if number == 0 and mark == "=" and not skip_first and self._defines(chain):
                 self._evaluable(right, conditions)
                 self.record.defines.append(self._text(left))
             elif self.display.role == "assumption":
                 self._evaluable(right, conditions)
             elif not (skip_first and number == 0) and not skip_rest:
-                self._relation(left, str(mark), right, conditions)
+                self._relation(left, mark, right, conditions)
+        if not skip_rest:
+            self._agreement(chain, conditions)
+
+    def _agreement(self, chain: Node, conditions: list[Node]) -> None:
+        """Hold a loss that the page says code computes, or its derivative, against that code and PyTorch's."""
+        for at, node in enumerate(chain.parts):
+            side = coded(node, self.table, self.display.label)
+            if side is None:
+                continue
+            if at + 1 < len(chain.parts) and chain.marks[at] == "=":
+                other = chain.parts[at + 1]
+            elif at and chain.marks[at - 1] == "=":
+                other = chain.parts[at - 1]
+            else:
+                continue
+            worst, count = 0.0, 0
+            for world in self.worlds(conditions):
+                for env in self._envs([node, other], world):
+                    found = computed(side, env)
+                    if found is None:
+                        return
+                    shown = float(real(evaluate(other, env), other))
+                    count += 1
+                    for where_, value in found.items():
+                        if not close(value, shown):
+                            raise FalseError(
+                                f"{self._text(node)} = {self._text(other)} is not what code computes: the formula "
+                                f"gives {shown:.10g}, {where_}.{side.code} {value:.10g} at {where(env, [node, other])}",
+                                node.start,
+                            )
+                        worst = max(worst, difference(value, shown))
+            how = f"against lossbook.losses.{side.code} and PyTorch's, in float64"
+            step = Step(self._text(node), "=", self._text(other), count, worst, how, str(side.code), bool(side.by))
+            self.record.steps.append(step)
 
     def _defines(self, chain: Node) -> bool:
         return self.display.role == "definition" and pattern(chain.parts[0], self.table.letters) is not None

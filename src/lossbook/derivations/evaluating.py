@@ -73,6 +73,7 @@ class Env:
     depth: int = 0
 
     def bind(self, letter: str, value: int) -> Env:
+        """Return the same environment with one index bound."""
         return replace(self, bound={**self.bound, letter: value})
 
 
@@ -878,7 +879,8 @@ def place(target: Node, env: Env) -> tuple[Value, Callable[[Value], Env]] | None
     for symbol in env.world.by_base.get(whole, []):
         if symbol.kind in ("variable", "size") and symbol.params is None and not symbol.indices:
             value = _value(symbol, (), target, env)
-            return value, lambda x: replace(env, world=env.world.changed(symbol.key, x))
+            key = symbol.key
+            return value, lambda x: replace(env, world=env.world.changed(key, x))
     if target.kind != "sub":
         return None
     base, *given = target.parts

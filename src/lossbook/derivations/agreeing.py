@@ -1,0 +1,220 @@
+"""Holds a displayed loss, or its derivative, against `lossbook.losses` and `torch.nn.functional`."""
+
+from __future__ import annotations
+
+import ast
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from lossbook import losses
+from lossbook.derivations.evaluating import Env, _index, differential, evaluate, free_letters
+from lossbook.derivations.parsing import MathError, Node, name, parse
+from lossbook.derivations.symbols import Symbol, Table, spread
+
+CLASSES = ("cross_entropy", "nll_loss")  # their targets may be class indices, which begin at 0 in code
+CLOSE, TINY = 1e-9, 1e-12  # float64: relative, and absolute
+
+
+@dataclass(frozen=True)
+class Code:
+    """A call of a reference implementation: its name, and its arguments as formulas or as Python's literals."""
+
+    function: str
+    arguments: tuple[tuple[str, Node | str], ...]  # the parameter's name and its value
+
+    def __str__(self) -> str:
+        return self.function
+
+
+def read_code(text: str) -> Code:
+    r"""Read the field `code` of a symbol, such as `cross_entropy(z, y, label_smoothing=\varepsilon)`.
+
+    Raises:
+        MathError: It is no call of a public loss.
+    """
+    match = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", text, re.S)
+    if not match or not hasattr(F, match[1]) or match[1] not in losses.__all__:
+        raise MathError(f"the code is {text!r}; it must be a call of a loss of lossbook.losses", 0)
+    names = list(losses.__dict__[match[1]].__code__.co_varnames)
+    arguments: list[tuple[str, Node | str]] = []
+    for place, argument in enumerate(_split(match[2])):
+        keyword = re.match(r"([a-z_]+)\s*=(?!=)", argument)
+        parameter = keyword[1] if keyword else names[place]
+        if parameter not in names:
+            raise MathError(f"the code is {text!r}; {match[1]} has no parameter {parameter!r}", 0)
+        value = argument[keyword.end() :].strip() if keyword else argument
+        literal = value[:1] in "'\"" or value in ("True", "False")
+        arguments.append((parameter, value if literal else parse(value).parts[0].parts[0]))
+    return Code(match[1], tuple(arguments))
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas outside brackets and braces."""
+    parts, depth, current = [], 0, ""
+    for char in text:
+        depth += (char in "({[") - (char in ")}]")
+        if char == "," and depth == 0:
+            parts.append(current.strip())
+            current = ""
+        else:
+            current += char
+    return [part for part in (*parts, current.strip()) if part]
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A side of a relation that a reference implementation computes: the symbol, or a derivative of it."""
+
+    symbol: Symbol
+    code: Code
+    indices: tuple[Node, ...]
+    arguments: tuple[Node, ...]  # of the symbol, if it is a function
+    by: tuple[Node, ...] = ()  # the variables of the derivative
+
+
+def coded(node: Node, table: Table, label: str) -> Coded | None:
+    """Return how code computes a side of a relation; None if the table of symbols names no code for it."""
+    if node.kind == "frac":
+        operator = differential(node)
+        if operator is None or operator.body is None:
+            return None
+        body = coded(operator.body, table, label)
+        return replace(body, by=operator.variables) if body and not body.by else None
+    if node.kind == "juxt" and node.parts[0].kind == "frac" and len(node.parts) > 1:
+        operator = differential(node.parts[0])
+        if operator is None or operator.body is not None:
+            return None
+        rest = node.parts[1:]
+        body = coded(rest[0] if len(rest) == 1 else replace(node, parts=rest), table, label)
+        return replace(body, by=operator.variables) if body and not body.by else None
+    arguments: tuple[Node, ...] = ()
+    head = node
+    if node.kind == "juxt" and len(node.parts) == 2 and node.parts[1].kind == "group":
+        head, group = node.parts
+        arguments = spread(group.parts)
+    position = table.positions[label]
+    rows = [s for s in table.symbols if not s.label and s.first <= position <= s.last]
+    for base, indices in ((name(head), ()), (name(head.parts[0]) if head.kind == "sub" else "", head.parts[1:])):
+        own = [
+            s
+            for s in rows
+            if s.base == base
+            and len(s.indices) == len(indices)
+            and (len(s.params or ()) == len(arguments) if arguments else True)
+        ]
+        own.sort(key=lambda s: s.first)
+        if own and "code" in own[-1].fields:
+            return Coded(own[-1], read_code(str(own[-1].fields["code"])), tuple(indices), arguments)
+    return None
+
+
+def computed(side: Coded, env: Env) -> dict[str, float] | None:
+    """Return what `lossbook.losses` and PyTorch give at a point; None if the derivative is not by an argument."""
+    if side.arguments:
+        given = {p: evaluate(a, env) for p, a in zip(side.symbol.params or (), side.arguments, strict=True)}
+        env = replace(env, params={**env.params, **given})
+    tensors = {parameter: _tensor(side.code, parameter, value, env) for parameter, value in side.code.arguments}
+    targets = [_argument(variable, side.code) for variable in side.by]
+    if any(target is None for target in targets):
+        return None
+    found = {}
+    functions: dict[str, Callable[..., Any]] = {
+        "lossbook.losses": getattr(losses, side.code.function),
+        "torch.nn.functional": getattr(F, side.code.function),
+    }
+    for where, function in functions.items():
+        own = {
+            key: value.clone().requires_grad_() if isinstance(value, torch.Tensor) and key in targets else value
+            for key, value in tensors.items()
+        }
+        result = _pick(function(**own), side.indices, env) if not side.by else function(**own).sum()
+        for order, (variable, target) in enumerate(zip(side.by, targets, strict=True), 1):
+            leaf, more = own[str(target)], order < len(targets)
+            (slope,) = torch.autograd.grad(result, leaf, create_graph=more, materialize_grads=True)
+            result = _pick(slope, variable.parts[1:] if variable.kind == "sub" else _inner(variable), env)
+        found[where] = float(result.detach()) if isinstance(result, torch.Tensor) else float(result)
+    return found
+
+
+def close(a: float, b: float) -> bool:
+    """Say whether a float64 result is as near to the truth as float64 can be asked to be."""
+    return math.isclose(a, b, rel_tol=CLOSE, abs_tol=TINY)
+
+
+def difference(a: float, b: float) -> float:
+    """Return the relative difference of two numbers; 0 if they are equal."""
+    return 0.0 if a == b else abs(a - b) / max(abs(a), abs(b))
+
+
+def _inner(variable: Node) -> Sequence[Node]:
+    r"""Return the indices of a variable such as `\log p_{n,k}`."""
+    for part in variable.walk():
+        if part.kind == "sub":
+            return part.parts[1:]
+    return ()
+
+
+def _bare(node: Node) -> str:
+    """Return how a formula is written without its indices."""
+    if node.kind == "sub":
+        return _bare(node.parts[0])
+    if node.kind == "call":
+        return node.text + _bare(node.parts[0])
+    return name(node)
+
+
+def _argument(variable: Node, code: Code) -> str | None:
+    """Return the parameter that a variable is passed as."""
+    for parameter, value in code.arguments:
+        if isinstance(value, Node) and _bare(value) == _bare(variable):
+            return parameter
+    return None
+
+
+def _tensor(code: Code, parameter: str, value: Node | str, env: Env) -> Any:
+    if isinstance(value, str):
+        return ast.literal_eval(value)
+    array = _whole(value, env)
+    classes = code.function in CLASSES and parameter == "target" and _is_class(value, env)
+    if classes:
+        return torch.tensor(array, dtype=torch.float64).long() - 1
+    default = losses.__dict__[code.function].__kwdefaults__ or {}
+    if array.ndim == 0 and parameter in ("delta", "beta", "eps", "label_smoothing", *default):
+        return float(array)
+    return torch.tensor(array, dtype=torch.float64)
+
+
+def _whole(value: Node, env: Env) -> Any:
+    """Return an argument's numbers: `p_n`, with an index that nothing binds, means all of them."""
+    letters = free_letters(value, env.world.ranges)
+    lengths = [env.world.length(letter) for letter in letters]
+    if not letters:
+        return np.asarray(evaluate(value, replace(env, bound={})), dtype=object).astype(float)
+    out = np.empty(lengths)
+    for place in np.ndindex(*lengths):
+        bound = {letter: i + 1 for letter, i in zip(letters, place, strict=True)}
+        out[place] = float(evaluate(value, replace(env, bound=bound)))
+    return out
+
+
+def _is_class(value: Node, env: Env) -> bool:
+    own = env.world.by_base.get(_bare(value), [])
+    return any(s.domain.replace(" ", "").startswith(r"\{1,\dots") for s in own)
+
+
+def _pick(result: Any, indices: Sequence[Node], env: Env) -> Any:
+    flat: list[Node] = []
+    for part in indices:
+        flat += part.parts if part.kind == "juxt" else [part]
+    for part in flat:
+        if not isinstance(result, torch.Tensor) or result.ndim == 0:
+            return result
+        result = result[_index(part, env) - 1]
+    return result
