@@ -447,13 +447,6 @@ def _drawn(n: Number) -> object:
     return n.passage.kind == "picture" and n.among(n.passage.asserted)
 
 
-def _described(n: Number) -> object:
-    from lossbook import stability  # here, since few texts need it
-
-    row = n.passage.file.removeprefix("book/")
-    return "extreme inputs of" in n.passage.text and n.passage.text == _cleaned(stability.alternative(row))
-
-
 def _input(n: Number) -> object:
     return n.among(n.passage.inputs)
 
@@ -478,7 +471,6 @@ RULES = (
     Rule("counting", "a word up to twelve that counts things, and does not measure", _counting),
     Rule("rough", "an order of magnitude (tens of), where a time is predicted before it is measured", _rough),
     Rule("drawn", "in a picture's words, and asserted in the cell that draws it", _drawn),
-    Rule("described", "in the words that the course's code makes for a picture: a test compares them", _described),
     Rule("input", f"a literal in one of the {NEAR} cells before or after, in the same section", _input),
     Rule("case", "in a lesson, a number or a size in the cases of the section's exercises", _case),
     Rule("shown", f"in a lesson, printed by one of the {NEAR} cells before or after", _shown),
