@@ -167,11 +167,11 @@ class _Checker:
         """Check what stands between two separators of a display."""
         claims, conditions = [item.parts[0]], []
         links: list[tuple[Node, str, Node]] = []
-        for mark, part in zip(item.marks, item.parts[1:], strict=True):
-            if mark.type == "IF":
+        for token, part in zip(item.marks, item.parts[1:], strict=True):
+            if token.type == "IF":
                 conditions.append(part)
             else:
-                links.append((claims[-1], str(mark), part))
+                links.append((claims[-1], str(token), part))
                 claims.append(part)
         for claim in claims:
             if claim.kind != "chain":
