@@ -66,6 +66,23 @@ def _simplex(domain: str, size: int, rng: Random) -> list[Value]:
     return [part / mpmath.fsum(parts) for part in parts]
 
 
+def joint(sizes: tuple[int, ...], rng: Random) -> Value:
+    """Return the probability of every outcome of several variables, of which no two are independent."""
+    return np.array(_simplex("probabilities", int(np.prod(sizes, dtype=int)), rng), dtype=object).reshape(sizes)
+
+
+def members(domain: str, evaluate: Callable[[Node], Value]) -> list[Value]:
+    """Return the values of a domain that is a set.
+
+    Raises:
+        MathError: It is none.
+    """
+    node = parse(domain).parts[0].parts[0] if domain and domain not in WORDS else None
+    if node is None or node.kind != "set":
+        raise MathError(f"the domain {domain!r} is no set of values", 0)
+    return _members(node, evaluate)
+
+
 def _single(domain: str, rng: Random, point: int | None, evaluate: Callable[[Node], Value]) -> Iterator[Value]:
     if domain == "real":
         return (uniform(rng, -3, 3) for _ in itertools.count())

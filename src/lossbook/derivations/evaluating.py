@@ -124,7 +124,18 @@ def _relation(text: str, node: Node) -> str:
     return text
 
 
+def _builder(node: Node) -> bool:
+    r"""Say whether a set is given by a condition on an index: \{ k \mid q_k > 0 \}."""
+    return [str(mark) for mark in node.marks] == [r"\mid"]
+
+
 def _set_members(node: Node, env: Env) -> Sequence[Value]:
+    if node.kind == "set" and _builder(node):
+        letter = name(node.parts[0])
+        if letter not in env.world.ranges:
+            raise MathError(f"{letter} is not declared as an index", node.start)
+        runs = range(1, env.world.length(letter) + 1)
+        return [_mpf(i) for i in runs if truth(node.parts[1], env.bind(letter, i))]
     if node.kind == "set":
         return domains._members(node, lambda part: evaluate(part, env))
     value = evaluate(node, env)
@@ -285,7 +296,22 @@ def _raise(base: Value, exponent: Value, node: Node) -> Value:
     if isinstance(exponent, np.ndarray) and exponent.size > 1:
         return _each(lambda x: _power(real(base, node), x, node), exponent, node)
     power = real(exponent, node)
+    if isinstance(base, np.ndarray) and base.ndim == 2:
+        return _matrix_power(base, power, node)
     return _each(lambda x: _power(x, power, node), base, node)
+
+
+def _matrix_power(base: Value, power: Value, node: Node) -> Value:
+    if base.shape[0] != base.shape[1] or power != -1:
+        raise MathError("of a matrix only the inverse is known: a square one to the power -1", node.start)
+    try:
+        inverse = mpmath.matrix(base.tolist()) ** -1
+    except ZeroDivisionError:
+        raise UndefinedError("the inverse of a singular matrix", node.start) from None
+    out = np.empty(base.shape, dtype=object)
+    for place in np.ndindex(*base.shape):
+        out[place] = inverse[place]
+    return out
 
 
 def _transpose(node: Node, env: Env) -> Value:
@@ -297,6 +323,16 @@ def _transpose(node: Node, env: Env) -> Value:
 
 def _fact(node: Node, env: Env) -> Value:
     return _each(mpmath.factorial, evaluate(node.parts[0], env), node)
+
+
+def _set(node: Node, env: Env) -> Value:
+    """Return the members of a set; braces around one formula are brackets."""
+    if len(node.parts) == 1 and node.parts[0].kind != "dots":
+        return _group(node, env)
+    members = _set_members(node, env)
+    out = np.empty(len(members), dtype=object)
+    out[:] = members
+    return out
 
 
 def _group(node: Node, env: Env) -> Value:
@@ -527,6 +563,8 @@ def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | Non
     function: Callable[[], Value]
     if any(s.params is None for s in env.world.by_base.get(exact, [])):
         function = lambda: _named(exact, whole, env)  # noqa: E731
+    elif (probability := _joint(head, group, env)) is not None:
+        function = probability
     else:
         arguments = spread(group.parts)
         found = _function(head, len(arguments), env)
@@ -566,6 +604,76 @@ def _function(head: Node, arity: int, env: Env) -> tuple[Symbol, tuple[int, ...]
     return None
 
 
+def _joint(head: Node, group: Node, env: Env) -> Callable[[], Value] | None:
+    r"""Return how to evaluate P(a, b) or P(a \mid b) if P is a joint distribution and a and b are its variables."""
+    symbol = next((s for s in env.world.by_base.get(name(head), []) if s.domain == "joint"), None)
+    if symbol is None:
+        return None
+    every = _listed(symbol.variables, list(env.world.symbols.values()), Env(env.world))
+    if every is None:
+        raise MathError(f"{symbol.base} must be the joint distribution of variables of the page", head.start)
+    bar = next((at for at, mark in enumerate(group.marks, 1) if mark == r"\mid"), len(group.parts))
+    own = [variable for variable, _ in every]
+    asked, given = _listed(group.parts[:bar], own, env), _listed(group.parts[bar:], own, env)
+    if asked is None or given is None:
+        return None
+    if outside := {*asked, *given} - {*every}:
+        raise UndefinedError(f"{symbol.base} has no variable {min(i for _, i in outside)}", group.start)
+
+    def probability() -> Value:
+        table, at = _outcomes(symbol, every, head, env)
+        shares = [
+            np.sum(table[tuple(at[v] if v in fixed else slice(None) for v in every)])
+            for fixed in ({*asked, *given}, {*given})
+        ]
+        return shares[0] / shares[1]
+
+    return probability
+
+
+def _listed(parts: tuple[Node, ...], symbols: list[Symbol], env: Env) -> list[tuple[Symbol, int]] | None:
+    r"""Return the variables that arguments name, each with its index, or 0; `y_1, \dots, y_T` are T of them.
+
+    None if one is no variable among `symbols`.
+    """
+    found: list[tuple[Symbol, int]] = []
+    for at, part in enumerate(parts):
+        if part.kind == "dots" or (at + 1 < len(parts) and parts[at + 1].kind == "dots"):
+            continue  # the last after the dots stands for them all
+        base, *indices = part.parts if part.kind == "sub" else (part,)
+        own = {s for s in symbols if s.base == name(base) and s.kind == "variable" and s.params is None}
+        own = {s for s in own if len(s.indices) == len(indices) < 2}
+        if indices:
+            runs = _range_of(indices[0], env)
+            own = {s for s in own if runs in (None, str(env.world.ranges[s.indices[0]]))}
+        if len(own) != 1:
+            return None
+        last = first = _index(indices[0], env) if indices else 0
+        if at and parts[at - 1].kind == "dots":
+            spread(parts[max(at - 2, 0) : at + 1])  # complains if these are not the ends of one symbol
+            first = _index(parts[at - 2].parts[1], env)
+        found += [(symbol, i) for symbol in own for i in range(first, last + 1)]
+    return found
+
+
+def _outcomes(
+    symbol: Symbol, every: list[tuple[Symbol, int]], node: Node, env: Env
+) -> tuple[Value, dict[tuple[Symbol, int], int]]:
+    """Return a joint distribution's table, and the place in it of the value that each variable has now."""
+    places, sizes = {}, []
+    for own, index in every:
+        now = env.params.get(own.base)
+        now = variable(own, env, node) if now is None else now
+        values = domains.members(own.domain, lambda part: evaluate(part, Env(env.world)))
+        places[own, index] = values.index(now[index - 1] if index else now)
+        sizes.append(len(values))
+    key = (*symbol.key, "joint")
+    if key not in env.world.values:
+        rng = Random(f"{env.world.seed}/{env.world.point}/{symbol.key}")
+        env.world.values[key] = domains.joint(tuple(sizes), rng)
+    return env.world.values[key], places
+
+
 def _call_symbol(
     found: tuple[Symbol, tuple[int, ...]], arguments: tuple[Node, ...], primes: int, node: Node, env: Env
 ) -> Value:
@@ -577,13 +685,28 @@ def _call_symbol(
             return _unknown(symbol, env)(*values)
         if symbol.kind == "special":
             return _remainder(symbol, values, node, env)
-        params = {**env.params, **dict(zip(symbol.params or (), values, strict=True))}
+        params = {**env.params, **parameters(symbol, values, node)}
         return _array(symbol, indices, node, replace(env, params=params, depth=env.depth + 1))
 
     if not primes:
         return call(*given)
     first = real(given[0], node)
     return mpmath.diff(lambda x: real(call(x, *given[1:]), node), first, primes)
+
+
+def parameters(symbol: Symbol, values: Sequence[Value], node: Node) -> dict[str, Value]:
+    r"""Return the values of a function's parameters: one written `\sigma^2` makes \sigma the root of what is given."""
+    found = {}
+    for parameter, value in zip(symbol.params or (), values, strict=True):
+        base, _, power = parameter.partition("^")
+        found[base] = _each(lambda x, n=power: _nth_root(x, int(n), node), value, node) if power else value
+    return found
+
+
+def _nth_root(x: Value, n: int, node: Node) -> Value:
+    if x < 0:
+        raise UndefinedError("the root of a negative number", node.start)
+    return mpmath.root(x, n)
 
 
 def _remainder(symbol: Symbol, values: Sequence[Value], node: Node, env: Env) -> Value:
@@ -602,7 +725,7 @@ def _argument(node: Node, env: Env) -> Value:
 
 def _unknown(symbol: Symbol, env: Env) -> Callable[..., Value]:
     if symbol.domain not in ("function", "positive function"):
-        raise MathError(f"{symbol.base} has arguments, so it must be in 'function' or 'positive function'", 0)
+        raise MathError(f"{symbol.base} has arguments, so it must be in 'function', 'positive function' or 'joint'", 0)
     key = (*symbol.key, "function")
     if key not in env.world.values:
         rng = Random(f"{env.world.seed}/{env.world.point}/{symbol.key}")
@@ -770,6 +893,7 @@ def _integral(node: Node, env: Env) -> Value:
     if node.sub is None or node.sup is None:
         raise MathError("an integral must have both its limits", node.start)
     limits = [real(evaluate(end, env), node) for end in (node.sub, node.sup)]
+    env = replace(env, bound={own: value for own, value in env.bound.items() if own != letter})
     return mpmath.quad(lambda x: real(evaluate(inner, replace(env, params={**env.params, letter: x})), node), limits)
 
 
@@ -795,6 +919,7 @@ def differential(node: Node) -> Differential | None:
     if not sign or len(bottom) < 2 or _sign(bottom[0])[0] != sign:
         return None
     variables: list[Node] = []
+    whole: list[Node] = []  # with the exponents as parts of the variables
     at = 0
     while at < len(bottom):
         if _sign(bottom[at]) != (sign, 1):
@@ -807,10 +932,13 @@ def differential(node: Node) -> Differential | None:
         if len(own) != 1:
             raise MathError(f"what follows {sign} below must be one variable", node.start)
         target, times = own[0], 1
+        whole.append(target)
         if target.kind == "pow":
             times = int(target.parts[1].text) if target.parts[1].text.isdecimal() else 0
             target = target.parts[0]
         variables += [target] * times
+    if len(variables) != order and len(whole) == order:  # by \sigma^2, once
+        variables = whole
     if len(variables) != order:
         raise MathError(f"a derivative of order {order} by {len(variables)} variables", node.start)
     rest = top[1:]
@@ -1038,6 +1166,10 @@ def free_letters(node: Node | None, letters: Any, bound: frozenset[str] = frozen
     if node.kind == "big" and node.sub is not None:
         bindings = node.sub.parts if node.sub.kind == "args" else (node.sub,)
         inner = bound | {name(b.parts[0]) if b.kind == "chain" else name(b) for b in bindings}
+    if node.kind == "set" and _builder(node):
+        inner = bound | {name(node.parts[0])}
+    if node.kind == "big" and node.text == r"\int" and node.parts[0].kind == "juxt":
+        inner = inner | {name(node.parts[0].parts[-1])}
     found: list[str] = []
     if node.kind == "count":
         return found
@@ -1062,7 +1194,7 @@ _HANDLERS: dict[str, Callable[[Node, Env], Value]] = {
     "transpose": _transpose,
     "fact": _fact,
     "group": _group,
-    "set": _group,
+    "set": _set,
     "abs": _abs,
     "norm": _norm,
     "sqrt": _root,

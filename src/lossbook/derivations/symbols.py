@@ -9,6 +9,7 @@ from typing import Any
 from lossbook.derivations.pages import Display, Page, Row
 from lossbook.derivations.parsing import MathError, Node, name, parse
 
+DEFINING = ("definition", "assumption", "formula")  # a docstring's formula defines what it can
 RELATIONS = (r"\approx", r"\propto", r"\to", r"\longrightarrow", r"\nabla")  # what a page may say the meaning of
 
 
@@ -26,6 +27,7 @@ class Symbol:
         first: The position on the page from which it holds; a later one of the same key hides it.
         last: The last position at which it holds.
         label: The display that defines it; empty if the table does.
+        variables: What a joint distribution is of, as it is declared.
     """
 
     base: str
@@ -38,6 +40,7 @@ class Symbol:
     last: int = 10**9
     label: str = ""
     fields: dict[str, Any] = field(default_factory=dict)
+    variables: tuple[Node, ...] = ()
 
     @property
     def key(self) -> tuple[str, tuple[str, ...], int | None]:
@@ -94,12 +97,15 @@ def _letters(parts: tuple[Node, ...]) -> list[str]:
 
 
 def _parameters(group: Node) -> tuple[str, ...] | None:
-    r"""Return the names of the parameters; `p_1, \dots, p_N` is the one parameter `p`."""
+    r"""Return the names of the parameters; `p_1, \dots, p_N` is the one parameter `p`, and `\sigma^2` is `\sigma^2`."""
     names: list[str] = []
     for part in spread(group.parts):
+        power = ""
+        if part.kind == "pow" and part.parts[1].text.isdecimal():
+            part, power = part.parts[0], f"^{part.parts[1].text}"
         if part.kind not in ("sym", "sub", "prime"):
             return None
-        names.append(name(part))
+        names.append(name(part) + power)
     return tuple(names)
 
 
@@ -138,7 +144,7 @@ class Table:
             except (MathError, KeyError) as error:
                 self.faults.append(f"{page.name}, line {row.line}: symbol {row.symbol}: {error}")
         for display in page.displays:
-            if display.role in ("definition", "assumption") and display.label in self.trees:
+            if display.role in DEFINING and display.label in self.trees:
                 self.symbols += self.defined(display, self.trees[display.label])
 
     def at(self, label: str) -> dict[tuple[str, tuple[str, ...], int | None], Symbol]:
@@ -206,10 +212,12 @@ class Table:
                 kind = "variable"
             else:
                 kind = "special"
+            domain = str(fields.get("in", ""))
+            if domain == "joint" and left.params is None:
+                raise MathError(f"{left.base} must name the variables that it is the joint distribution of", 0)
+            variables = node.parts[1].parts if domain == "joint" else ()
             symbols.append(
-                Symbol(
-                    left.base, kind, left.indices, left.params, body, str(fields.get("in", "")), first, last, "", fields
-                )
+                Symbol(left.base, kind, left.indices, left.params, body, domain, first, last, "", fields, variables)
             )
         return symbols
 
