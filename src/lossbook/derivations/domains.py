@@ -13,7 +13,8 @@ import numpy as np
 
 from lossbook.derivations.parsing import MathError, Node, parse
 
-WORDS = ("real", "non-zero", "positive", "probabilities", "one-hot", "random", "function", "positive function", "joint")
+SHARES = ("probabilities", "probabilities with a zero", "one-hot")
+WORDS = ("real", "non-zero", "positive", *SHARES, "random", "function", "positive function", "joint")
 Value = Any  # a number of mpmath, an int, or a NumPy array of them
 MANY = 7  # of an infinite set of integers, the first so many are drawn
 
@@ -44,7 +45,7 @@ def draw(domain: str, shape: tuple[int, ...], rng: Random, point: int, evaluate:
     Raises:
         MathError: The domain is none of these.
     """
-    if domain in ("probabilities", "one-hot"):
+    if domain in SHARES:
         if not shape:
             raise MathError(f"{domain!r} needs an index", 0)
         rows = [_simplex(domain, shape[-1], rng) for _ in range(int(np.prod(shape[:-1], dtype=int)))]
@@ -63,6 +64,8 @@ def _simplex(domain: str, size: int, rng: Random) -> list[Value]:
         hot = rng.randrange(size)
         return [mpmath.mpf(int(k == hot)) for k in range(size)]
     parts = [uniform(rng, 0.25, 3) for _ in range(size)]
+    if domain == "probabilities with a zero":
+        parts[rng.randrange(size)] = mpmath.mpf(0)
     return [part / mpmath.fsum(parts) for part in parts]
 
 

@@ -770,7 +770,9 @@ def _moment(node: Node, env: Env) -> Value:
     body = node.parts[0]
     inner = body.parts[0] if body.kind == "group" and len(body.parts) == 1 else body
     outcomes: list[tuple[Value, Value]] = []
-    if node.sub is not None:
+    if node.sub is not None and (chances := _chances(inner, env, name(node.sub))):
+        outcomes = [(weight, real(evaluate(inner, replace(env, world=w)), node)) for weight, w in chances]
+    elif node.sub is not None:
         weights, values = evaluate(node.sub, env), evaluate(inner, env)
         if not (isinstance(weights, np.ndarray) and isinstance(values, np.ndarray) and weights.shape == values.shape):
             raise MathError("under an expectation over weights must stand one value for each of them", node.start)
@@ -792,11 +794,17 @@ def _moment(node: Node, env: Env) -> Value:
     return mpmath.fsum(weight * (value - mean) ** 2 for weight, value in outcomes)
 
 
-def _chances(node: Node, env: Env) -> list[tuple[Value, World]]:
-    """Return every outcome of the random variables that a formula depends on, with its probability."""
+def _chances(node: Node, env: Env, by: str = "") -> list[tuple[Value, World]]:
+    """Return every outcome of the random variables that a formula depends on, with its probability.
+
+    Args:
+        node: The formula.
+        env: Where it stands.
+        by: The subscript of the expectation: only what the table of symbols says is drawn by it; empty for all.
+    """
     random = []
     for symbol in dependencies(node, env.world):
-        if symbol.kind == "variable":
+        if symbol.kind == "variable" and by in ("", symbol.fields.get("by")):
             value = variable(symbol, env, node)
             entries = np.ravel(np.asarray(value, dtype=object)) if isinstance(value, np.ndarray) else [value]
             if len(entries) and isinstance(entries[0], Chance):
