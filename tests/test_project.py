@@ -19,7 +19,13 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-IMPORT_NAMES = {"jupyter-book": "jupyter_book", "pytest-xdist": "xdist"}
+IMPORT_NAMES = {
+    "jupyter-book": "jupyter_book",
+    "markdown-it-py": "markdown_it",
+    "mdit-py-plugins": "mdit_py_plugins",
+    "pytest-xdist": "xdist",
+    "pyyaml": "yaml",
+}
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 

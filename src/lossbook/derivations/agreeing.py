@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -14,12 +15,16 @@ import torch
 import torch.nn.functional as F
 
 from lossbook import losses
+from lossbook.derivations.docstrings import functions
 from lossbook.derivations.evaluating import Env, _index, differential, evaluate, free_letters
 from lossbook.derivations.parsing import MathError, Node, name, parse
 from lossbook.derivations.symbols import Symbol, Table, spread
 
-CLASSES = ("cross_entropy", "nll_loss")  # their targets may be class indices, which begin at 0 in code
-CLOSE, TINY = 1e-9, 1e-12  # float64: relative, and absolute
+# The parameters that may be class indices, which begin at 0 in code.
+CLASSES = {"cross_entropy": "target", "nll_loss": "target", "best_constant_cross_entropy": "y"}
+PYTHON: dict[str, Callable[[float], Any]] = {"float": float, "int": int, "bool": bool}
+CLOSE = {torch.float64: 1e-9, torch.float32: 1e-5}  # relative, by the dtype of the result: some ten thousand ulps
+TINY = 1e-12  # absolute
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,11 @@ class Code:
     def __str__(self) -> str:
         return self.function
 
+    @property
+    def public(self) -> bool:
+        """Whether it is a loss that PyTorch has too."""
+        return self.function in losses.__all__
+
 
 def read_code(text: str) -> Code:
     r"""Read the field `code` of a symbol, such as `cross_entropy(z, y, label_smoothing=\varepsilon)`.
@@ -40,9 +50,9 @@ def read_code(text: str) -> Code:
         MathError: It is no call of a public loss.
     """
     match = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", text, re.S)
-    if not match or not hasattr(F, match[1]) or match[1] not in losses.__all__:
-        raise MathError(f"the code is {text!r}; it must be a call of a loss of lossbook.losses", 0)
-    names = list(losses.__dict__[match[1]].__code__.co_varnames)
+    if not match or match[1] not in functions():
+        raise MathError(f"the code is {text!r}; it must be a call of a function of lossbook.losses", 0)
+    names = list(inspect.signature(functions()[match[1]]).parameters)
     arguments: list[tuple[str, Node | str]] = []
     for place, argument in enumerate(_split(match[2])):
         keyword = re.match(r"([a-z_]+)\s*=(?!=)", argument)
@@ -50,7 +60,7 @@ def read_code(text: str) -> Code:
         if parameter not in names:
             raise MathError(f"the code is {text!r}; {match[1]} has no parameter {parameter!r}", 0)
         value = argument[keyword.end() :].strip() if keyword else argument
-        literal = value[:1] in "'\"" or value in ("True", "False")
+        literal = value[:1] in "'\"" or value in ("True", "False") or re.fullmatch(r"-?\d+", value) is not None
         arguments.append((parameter, value if literal else parse(value).parts[0].parts[0]))
     return Code(match[1], tuple(arguments))
 
@@ -109,14 +119,22 @@ def coded(node: Node, table: Table, label: str) -> Coded | None:
             and len(s.indices) == len(indices)
             and (len(s.params or ()) == len(arguments) if arguments else True)
         ]
+        named = tuple(name(argument) for argument in arguments)
+        own = [s for s in own if s.params == named] or own
         own.sort(key=lambda s: s.first)
         if own and "code" in own[-1].fields:
+            if head.kind not in ("sym", "sub"):  # a formula: its free indices are the code's
+                letters = free_letters(head, table.letters)
+                indices = tuple(Node("sym", (), letter, head.start, head.end) for letter in letters)
             return Coded(own[-1], read_code(str(own[-1].fields["code"])), tuple(indices), arguments)
     return None
 
 
-def computed(side: Coded, env: Env) -> dict[str, float] | None:
-    """Return what `lossbook.losses` and PyTorch give at a point; None if the derivative is not by an argument."""
+def computed(side: Coded, env: Env) -> dict[str, tuple[float, float]] | None:
+    """Return what `lossbook.losses` and PyTorch give at a point, each with the relative difference that is allowed.
+
+    None if the derivative is not by an argument.
+    """
     if side.arguments:
         given = {p: evaluate(a, env) for p, a in zip(side.symbol.params or (), side.arguments, strict=True)}
         env = replace(env, params={**env.params, **given})
@@ -125,11 +143,10 @@ def computed(side: Coded, env: Env) -> dict[str, float] | None:
     if any(target is None for target in targets):
         return None
     found = {}
-    functions: dict[str, Callable[..., Any]] = {
-        "lossbook.losses": getattr(losses, side.code.function),
-        "torch.nn.functional": getattr(F, side.code.function),
-    }
-    for where, function in functions.items():
+    each: dict[str, Callable[..., Any]] = {"lossbook.losses": functions()[side.code.function]}
+    if side.code.public:
+        each["torch.nn.functional"] = getattr(F, side.code.function)
+    for where, function in each.items():
         own = {
             key: value.clone().requires_grad_() if isinstance(value, torch.Tensor) and key in targets else value
             for key, value in tensors.items()
@@ -139,13 +156,14 @@ def computed(side: Coded, env: Env) -> dict[str, float] | None:
             leaf, more = own[str(target)], order < len(targets)
             (slope,) = torch.autograd.grad(result, leaf, create_graph=more, materialize_grads=True)
             result = _pick(slope, variable.parts[1:] if variable.kind == "sub" else _inner(variable), env)
-        found[where] = float(result.detach()) if isinstance(result, torch.Tensor) else float(result)
+        result = torch.as_tensor(result, dtype=None if isinstance(result, torch.Tensor) else torch.float64)
+        found[where] = float(result.detach()), CLOSE[result.dtype]
     return found
 
 
-def close(a: float, b: float) -> bool:
-    """Say whether a float64 result is as near to the truth as float64 can be asked to be."""
-    return math.isclose(a, b, rel_tol=CLOSE, abs_tol=TINY)
+def close(a: float, b: float, relative: float) -> bool:
+    """Say whether a result is as near to the truth as its dtype can be asked to be."""
+    return math.isclose(a, b, rel_tol=relative, abs_tol=TINY)
 
 
 def difference(a: float, b: float) -> float:
@@ -182,12 +200,11 @@ def _tensor(code: Code, parameter: str, value: Node | str, env: Env) -> Any:
     if isinstance(value, str):
         return ast.literal_eval(value)
     array = _whole(value, env)
-    classes = code.function in CLASSES and parameter == "target" and _is_class(value, env)
-    if classes:
+    if CLASSES.get(code.function) == parameter and _is_class(value, env):
         return torch.tensor(array, dtype=torch.float64).long() - 1
-    default = losses.__dict__[code.function].__kwdefaults__ or {}
-    if array.ndim == 0 and parameter in ("delta", "beta", "eps", "label_smoothing", *default):
-        return float(array)
+    wanted = str(inspect.signature(functions()[code.function]).parameters[parameter].annotation)
+    if wanted in PYTHON:
+        return PYTHON[wanted](float(array))
     return torch.tensor(array, dtype=torch.float64)
 
 

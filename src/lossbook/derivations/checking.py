@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from lossbook.derivations.evaluating import (
     free_letters,
     place,
     real,
+    root,
     truth,
     unbounded,
     variable,
@@ -216,20 +216,20 @@ class _Checker:
                         return
                     shown = float(real(evaluate(other, env), other))
                     count += 1
-                    for where_, value in found.items():
-                        if not close(value, shown):
+                    for where_, (value, relative) in found.items():
+                        if not close(value, shown, relative):
                             raise FalseError(
                                 f"{self._text(node)} = {self._text(other)} is not what code computes: the formula "
                                 f"gives {shown:.10g}, {where_}.{side.code} {value:.10g} at {where(env, [node, other])}",
                                 node.start,
                             )
                         worst = max(worst, difference(value, shown))
-            how = f"against lossbook.losses.{side.code} and PyTorch's, in float64"
+            how = f"the formula was held against lossbook.losses.{side.code}{' and PyTorch' if side.code.public else ''}"
             step = Step(self._text(node), "=", self._text(other), count, worst, how, str(side.code), bool(side.by))
             self.record.steps.append(step)
 
     def _defines(self, chain: Node) -> bool:
-        return self.display.role == "definition" and pattern(chain.parts[0], self.table.letters) is not None
+        return self.display.role in ("definition", "formula") and pattern(chain.parts[0], self.table.letters) is not None
 
     def _evaluable(self, node: Node, conditions: list[Node]) -> None:
         """See that a definition's right side has a value, parameters aside."""
@@ -552,16 +552,7 @@ class _Checker:
         def miss(t: Any) -> Any:
             return real(evaluate(left, found[1](back([t], found[0]))), left) - value
 
-        grid: list[tuple[Any, Any]] = []
-        for t in range(-30, 31):
-            with contextlib.suppress(UndefinedError):
-                grid.append((mpmath.mpf(t), miss(mpmath.mpf(t))))
-        for (low, before), (high, after) in itertools.pairwise(grid):
-            if before == 0:
-                return back([low], found[0])
-            if before * after < 0:
-                return back([mpmath.findroot(miss, (low, high), solver="illinois", maxsteps=200)], found[0])
-        raise UndefinedError("no value was found that solves this", left.start)
+        return back([root(miss, left)], found[0])
 
     def _implication(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> None:
         both = mark in (r"\Longleftrightarrow", r"\iff", r"\Leftrightarrow")

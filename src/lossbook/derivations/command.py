@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+from lossbook.derivations import docstrings
 from lossbook.derivations.checking import Record, check_page
 from lossbook.derivations.pages import Display, Page, read
 
 PAGES = "book"
+DOCSTRINGS = "docstrings"  # what stands for a page's name where the docstrings of the losses are meant
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Report:
 
 
 def paths(root: Path, names: Sequence[str] = ()) -> list[Path]:
-    """Return the pages of the book that have displays, or those that are named.
+    """Return the pages of the book and the docstrings, or those that are named.
 
     Raises:
         ValueError: A name is no page; the message lists them.
@@ -34,6 +36,7 @@ def paths(root: Path, names: Sequence[str] = ()) -> list[Path]:
     every = {path.stem: path for path in sorted((root / PAGES).glob("*.md"))}
     if not every:
         raise ValueError(f"{root / PAGES} holds no page: run this in the folder of the course")
+    every[DOCSTRINGS] = root / DOCSTRINGS
     wanted = [Path(name).stem for name in names]
     for name in wanted:
         if name not in every:
@@ -42,16 +45,18 @@ def paths(root: Path, names: Sequence[str] = ()) -> list[Path]:
 
 
 def verify(path: Path) -> Report:
-    """Check one page."""
+    """Check one page, or the docstrings of the losses if that is the path's name."""
     start = time.perf_counter()
-    page = read(path)
-    table, records = check_page(page)
-    faults = [*page.faults, *table.faults]
-    read_faults = len(table.faults)
-    for record in records:
-        if record.faults and not (read_faults and record.display.label not in table.trees):
-            faults += [f"{place(record.display)}, {fault}" for fault in record.faults]
-    return Report(page, records, faults, time.perf_counter() - start)
+    report = Report(Page(path.stem, path), [], [], 0.0)
+    for page in docstrings.pages() if path.name == DOCSTRINGS else [read(path)]:
+        table, records = check_page(page)
+        report.records += records
+        report.faults += [*page.faults, *table.faults]
+        for record in records:
+            if record.display.label in table.trees:  # the table has told what can't be read
+                report.faults += [f"{place(record.display)}, {fault}" for fault in record.faults]
+    report.seconds = time.perf_counter() - start
+    return report
 
 
 def place(display: Display) -> str:

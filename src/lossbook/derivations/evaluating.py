@@ -22,6 +22,7 @@ CONSTANTS: dict[str, Callable[[], Value]] = {
     r"\infty": lambda: mpmath.inf,
 }
 ORDERS = "the orders of remainders"  # the key of a list among a world's values
+OTHERWISE = r"\text{otherwise}"
 DEPTH = 60  # of definitions within definitions
 _mpf = mpmath.mpf
 
@@ -363,7 +364,10 @@ def _binom(node: Node, env: Env) -> Value:
 
 
 def _cases(node: Node, env: Env) -> Value:
-    held = [case.parts[0] for case in node.parts if truth(case.parts[1], env)]
+    stated = [case for case in node.parts if case.parts[1].text != OTHERWISE]
+    held = [case.parts[0] for case in stated if truth(case.parts[1], env)]
+    if not held:
+        held = [case.parts[0] for case in node.parts if case.parts[1].text == OTHERWISE]
     if len(held) != 1:
         raise MathError(f"{len(held)} of the cases hold at once; exactly one must", node.start)
     return evaluate(held[0], env)
@@ -1103,7 +1107,7 @@ def extreme(node: Node, env: Env) -> Value:
     slopes = [lambda *x, order=order: mpmath.diff(value, x, order) for order in orders]
     try:
         if len(first) == 1:
-            best = [mpmath.findroot(lambda x: mpmath.diff(value, x), first[0])]
+            best = [root(lambda x: mpmath.diff(value, x), node)]
         else:
             with mpmath.workdps(mpmath.mp.dps):
                 best = list(mpmath.findroot(slopes, first))
@@ -1115,6 +1119,26 @@ def extreme(node: Node, env: Env) -> Value:
         if value(*(x + domains.uniform(rng, -1, 1) for x in best)) < least:
             raise UndefinedError("the stationary point is no extreme", node.start)
     return sign * least
+
+
+def root(function: Callable[[Value], Value], node: Node) -> Value:
+    """Return where a function of one number, without bounds, is zero: a change of sign is looked for, then narrowed.
+
+    Raises:
+        UndefinedError: None was found.
+    """
+    before: tuple[Value, Value] | None = None
+    for t in range(-30, 31):
+        try:
+            here = _mpf(t), function(_mpf(t))
+        except UndefinedError:
+            continue
+        if here[1] == 0:
+            return here[0]
+        if before and before[1] * here[1] < 0:
+            return mpmath.findroot(function, (before[0], here[0]), solver="illinois", maxsteps=200)
+        before = here
+    raise UndefinedError("no value was found that solves this", node.start)
 
 
 def unbounded(symbol: Symbol) -> tuple[Callable[[Value], list[Value]], Callable[[list[Value], Value], Value]]:

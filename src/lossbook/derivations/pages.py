@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -122,16 +121,20 @@ def _display(page: Page, content: str, line: int) -> None:
 
 def _symbols(page: Page, content: str, line: int) -> None:
     try:
-        page.parts += _rows(content, line)
+        page.parts += table_rows(yaml.safe_load(content), line, content)
     except (yaml.YAMLError, ValueError) as error:
         page.faults.append(f"{page.name}, line {line}: the table of symbols can't be read: {error}")
 
 
-def _rows(content: str, line: int) -> Iterator[Row]:
-    r"""Yield the rows of a table of symbols: YAML, a mapping of each symbol to its fields or to a list of them."""
-    table = yaml.safe_load(content)
+def table_rows(table: Any, line: int, content: str = "") -> list[Row]:
+    """Return the rows of a table of symbols: a mapping of each symbol to its fields or to a list of them.
+
+    Raises:
+        ValueError: It is no such mapping.
+    """
     if not isinstance(table, dict):
         raise ValueError("it must map each symbol to its fields")
+    rows = []
     for symbol, entries in table.items():
         at = next((n for n, text in enumerate(content.splitlines(), line) if text.startswith(str(symbol))), line)
         for entry in entries if isinstance(entries, list) else [entries]:
@@ -139,4 +142,5 @@ def _rows(content: str, line: int) -> Iterator[Row]:
                 raise ValueError(f"{symbol} must have the field 'is', which says what it is")
             if unknown := sorted(set(entry) - FIELDS):
                 raise ValueError(f"{symbol} has the field {unknown[0]!r}; the fields are {', '.join(sorted(FIELDS))}")
-            yield Row(str(symbol), entry, at)
+            rows.append(Row(str(symbol), entry, at))
+    return rows

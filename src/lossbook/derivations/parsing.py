@@ -123,8 +123,12 @@ def name(node: Node) -> str:
         return f"{name(node.parts[0])}_{{{','.join(name(part) for part in node.parts[1:])}}}"
     if node.kind == "prime":
         return name(node.parts[0]) + node.text
-    if node.parts:
+    if node.kind in ("juxt", "args"):
         return "".join(name(part) for part in node.parts)
+    if node.parts:  # no name but a formula: written so that two formulas are written alike only if they are alike
+        inner = (*node.parts, *(script for script in (node.sub, node.sup) if script))
+        marks = "".join(str(mark) for mark in node.marks)
+        return f"{node.kind}{node.text}{marks}({';'.join(name(part) for part in inner)})"
     return node.text
 
 

@@ -26,8 +26,10 @@ def kl_div(
 
     .. math::
 
-        \ell = q \, (\log q - \log p), \qquad 0 \log 0 = 0, \qquad
+        \ell_k = q_k \, (\log q_k - \log p_k), \qquad
         D_{\mathrm{KL}}(q \,\|\, p) = \sum_{k=1}^{K} \ell_k
+
+    A target of 0 costs nothing: :math:`0 \log 0 = 0`.
 
     Args:
         input: Log-probabilities :math:`\log p`, shape ``(*)``.

@@ -214,9 +214,10 @@ def gaussian_nll_loss(
 
     .. math::
 
-        \ell = \frac{1}{2} \left( \log v + \frac{(\mu - y)^2}{v} \right) \left[
-        + \frac{1}{2} \log 2 \pi \right], \qquad v = \max(\text{var},
-        \varepsilon)
+        \ell = \frac{1}{2} \left( \log v + \frac{(\mu - y)^2}{v} \right)
+        + \frac{a}{2} \log (2 \pi), \qquad v = \max(s, \varepsilon)
+
+    where :math:`a` is 1 if ``full`` and 0 if not.
 
     The gradient passes through the maximum as if it were not there.
 
@@ -224,9 +225,10 @@ def gaussian_nll_loss(
         input: Predicted means :math:`\mu`, shape ``(*)``.
         target: Observations :math:`y`, of a shape that broadcasts with the
             input's.
-        var: Predicted variances, of the input's shape, or without its last
-            dimension, or with one dimension of size 1; or one float for all.
-        full: Whether to add the constant in brackets.
+        var: Predicted variances :math:`s`, of the input's shape, or without
+            its last dimension, or with one dimension of size 1; or one float
+            for all.
+        full: Whether to add the constant.
         eps: The smallest variance :math:`\varepsilon`.
         reduction: ``"none"``, ``"mean"`` or ``"sum"``.
 

@@ -38,10 +38,11 @@ def cross_entropy(
 
     .. math::
 
-        \ell &= -w_y \log p_y \quad \text{or} \quad
-        \ell = -\sum_{k=1}^{K} w_k q_k \log p_k, \\
+        \ell(y) &= -w_y \log p_y, \qquad
+        \ell(q) = -\sum_{k=1}^{K} w_k q_k \log p_k, \\
         \log p_k &= z_k - \log \sum_{j=1}^{K} e^{z_j}, \qquad
-        \frac{\partial \ell}{\partial z_k} = p_k - q_k \;\text{ for } w = 1
+        \frac{\partial \ell(q)}{\partial z_k}
+        = p_k \sum_{j=1}^{K} w_j q_j - w_k q_k
 
     A target of the input's shape holds probabilities; any other holds indices.
     Label smoothing replaces the target's distribution q by :math:`(1 -

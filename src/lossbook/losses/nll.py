@@ -38,7 +38,7 @@ def nll_loss(
     .. math::
 
         \ell_n = -w_{y_n} \log p_{n, y_n}, \qquad
-        \text{mean: } \frac{\sum_n \ell_n}{\sum_n w_{y_n}}
+        \ell_{\text{mean}} = \frac{\sum_n \ell_n}{\sum_n w_{y_n}}
 
     Args:
         input: Log-probabilities :math:`\log p`, shape ``(K,)``, ``(N, K)`` or
@@ -85,13 +85,16 @@ def poisson_nll_loss(
 
     .. math::
 
-        \ell = e^z - y z \quad \text{(log input)} \qquad \text{or} \qquad
-        \ell = \lambda - y \log (\lambda + \varepsilon)
+        \ell(z) = e^z - y z, \qquad
+        \ell(\lambda) = \lambda - y \log (\lambda + \varepsilon)
+
+    With ``full``, Stirling's approximation of :math:`\log y!` is added where
+    :math:`y > 1`:
 
     .. math::
 
-        \log y! \approx y \log y - y + \tfrac{1}{2} \log 2 \pi y \quad \text{is
-        added by } full \text{, where } y > 1
+        \ell_{\text{full}} = e^z - y z + y \log y - y
+        + \tfrac{1}{2} \log (2 \pi y)
 
     Args:
         input: The log-rate :math:`z = \log \lambda`, or the rate

@@ -51,10 +51,9 @@ def reduce(
 
     .. math::
 
-        \text{none: } \ell_n, \qquad
-        \text{sum: } \sum_n \ell_n, \qquad
-        \text{mean: } \frac{1}{N} \sum_n \ell_n \;\text{ or }\; \frac{\sum_n w_n
-        \ell_n}{\sum_n w_n}
+        \ell_{\text{sum}} = \sum_n \ell_n, \qquad
+        \ell_{\text{mean}} = \frac{1}{N} \sum_n \ell_n, \qquad
+        \ell_{\text{weighted}} = \frac{\sum_n w_n \ell_n}{\sum_n w_n}
 
     Args:
         losses: The losses, each already times its weight, shape ``(*)``.

@@ -1,0 +1,65 @@
+"""Reads the formulas in the docstrings of the reference implementations, as if each docstring were a page."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import yaml
+
+from lossbook import losses
+from lossbook.derivations.pages import Display, Page, table_rows
+
+MODULES = ("recipe", "mse", "bce", "multiclass", "nll", "kl")
+NAME = "docstring"  # of the pages that this module makes: docstring:mse_loss
+_MATH = re.compile(r"^\.\. math::\n\n((?: {4}.*\n?|\n)+)", re.M)
+
+
+def modules() -> list[ModuleType]:
+    """Return the modules of the reference implementations."""
+    return [import_module(f"lossbook.losses.{module}") for module in MODULES]
+
+
+@cache
+def functions() -> dict[str, Callable[..., Any]]:
+    """Return the functions of `lossbook.losses`, public or not, by name."""
+    found = {}
+    for module in modules():
+        for name, value in vars(module).items():
+            if inspect.isfunction(value) and value.__module__ == module.__name__:
+                found[name] = value
+    return found
+
+
+def pages() -> list[Page]:
+    """Return one page for each docstring that has a formula, and for each public loss."""
+    path = Path(__file__).parent / "docstrings.yaml"
+    tables = yaml.safe_load(path.read_text(encoding="utf-8"))
+    made = []
+    for name, function in functions().items():
+        formulas = _MATH.findall(inspect.getdoc(function) or "")
+        if not formulas and name not in losses.__all__:
+            continue
+        page = Page(f"{NAME}:{name}", Path(inspect.getfile(function)))
+        if not formulas:
+            page.faults.append(f"{page.name}: the docstring of a public loss must give its formula")
+        first = inspect.getsourcelines(function)[1]
+        for number, text in enumerate(formulas):
+            label = name if not number else f"{name}-{number + 1}"
+            page.parts.append(Display(page.name, label, "formula", textwrap.dedent(text), first))
+        if name not in tables:
+            page.faults.append(f"{page.name}: its symbols are not declared in {path.name}")
+        else:
+            page.parts += table_rows(tables[name], 1)
+        made.append(page)
+    unknown = sorted(set(tables) - set(functions()))
+    if unknown:
+        made[0].faults.append(f"{path.name} declares symbols of {', '.join(unknown)}, which is no function")
+    return made
