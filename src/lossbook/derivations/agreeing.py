@@ -111,6 +111,8 @@ def coded(node: Node, table: Table, label: str) -> Coded | None:
         arguments = spread(group.parts)
     position = table.positions[label]
     rows = [s for s in table.symbols if not s.label and s.first <= position <= s.last]
+    if any(s.base == name(node) and s.params is None for s in rows):  # a call that is itself a symbol
+        head, arguments = node, ()
     for base, indices in ((name(head), ()), (name(head.parts[0]) if head.kind == "sub" else "", head.parts[1:])):
         own = [
             s
