@@ -33,7 +33,7 @@ from lossbook.derivations.evaluating import (
 )
 from lossbook.derivations.pages import Display, Page
 from lossbook.derivations.parsing import MathError, Node, name
-from lossbook.derivations.symbols import Symbol, Table, pattern
+from lossbook.derivations.symbols import Symbol, Table, is_place, pattern
 
 DIGITS = 50  # of the working precision
 POINTS = 6
@@ -148,7 +148,7 @@ class _Checker:
             solved = self._solve(condition, Env(world)) if condition.kind == "chain" else None
             if solved is not None:
                 world = solved
-            elif not truth(condition, Env(world)):
+            elif not all(truth(condition, env) for env in self._envs([condition], world)):
                 return None
         return world
 
@@ -177,10 +177,18 @@ class _Checker:
             if claim.kind != "chain":
                 raise MathError("this claims nothing: it is no relation", claim.start)
         for number, claim in enumerate(claims):
-            given = number < len(claims) - 1 or (links and self._is_solution(claim))
+            if links and number == 0:
+                self._identities(claim, conditions)
+            given = number < len(claims) - 1 or (links and (claim.marks[0] != "=" or self._is_solution(claim)))
             self.chain(claim, conditions, skip_first=bool(given), skip_rest=number < len(claims) - 1)
         for left, mark, right in links:
             self._implication(left, mark, right, conditions)
+
+    def _identities(self, chain: Node, conditions: list[Node]) -> None:
+        """Check what an implication's premise says before its last relation: f'(x) = g(x), of f'(x) = g(x) = 0."""
+        for left, sign, right in zip(chain.parts, chain.marks[:-1], chain.parts[1:], strict=False):
+            if str(sign) == "=":
+                self._relation(left, str(sign), right, conditions)
 
     def chain(self, chain: Node, conditions: list[Node], *, skip_first: bool, skip_rest: bool) -> None:
         """Check the relations of a chain one by one; the first of a definition is what it defines."""
@@ -233,7 +241,7 @@ class _Checker:
 
     def _evaluable(self, node: Node, conditions: list[Node]) -> None:
         """See that a definition's right side has a value, parameters aside."""
-        if node.kind == "set":
+        if node.kind == "set" or is_place(node):
             return
         for world in itertools.islice(self.worlds(conditions), 1):
             for env in itertools.islice(self._envs([node], world), 1):
@@ -409,7 +417,7 @@ class _Checker:
                 f"{option_of} must be in the table of symbols, with the field 'tends', as in T \\to \\infty", 0
             )
         base, _, end = (part.strip() for part in str(own[-1].fields["tends"]).partition(r"\to"))
-        symbols = [s for s in self.by_base.get(base, []) if s.kind in ("variable", "size")]
+        symbols = [s for s in self.by_base.get(base, []) if s.kind in ("variable", "size") and not s.indices]
         if len(symbols) != 1 or end not in ("0", r"\infty"):
             raise MathError(f"{base} \\to {end} must name one variable and 0 or \\infty", 0)
         return symbols[0], end == r"\infty"
@@ -531,6 +539,12 @@ class _Checker:
         if chain.marks[0] != "=" or node is None:
             return None
         world = env.world
+        whole = [s for s in self.by_base.get(name(node), []) if s.kind == "variable" and s.indices]
+        if node is left and len(whole) == 1 and len(self.by_base[name(node)]) == 1:  # a vector or a matrix
+            value = evaluate(right, env)
+            if np.shape(value) != np.shape(variable(whole[0], env, node)):
+                raise MathError(f"{name(node)} has another shape than what it is set to", right.start)
+            return world.changed(whole[0].key, value)
         letters = [letter for letter in free_letters(left, world.ranges) if letter not in env.bound]
         runs = [range(1, world.length(letter) + 1) for letter in letters]
         for choice in itertools.product(*runs):
@@ -597,18 +611,19 @@ class _Checker:
                 bound = dict(zip(letters, choice, strict=True))
                 for a, relation, b in zip(left.parts, left.marks, left.parts[1:], strict=False):
                     count += 1
-                    env = Env(solved, bound)
-                    x, y = (real(evaluate(node, env), node) for node in (a, b))
-                    gap = self._gap(x, ALIASES.get(str(relation), str(relation)), y)
-                    if gap is None:
-                        raise FalseError(
-                            f"{self._text(left)} {mark} {self._text(right)} is false: with that value the left side "
-                            f"reads {mpmath.nstr(x, 10)} {relation} {mpmath.nstr(y, 10)} at {where(env, [left, right])}",
-                            left.start,
-                        )
-                    worst = max(worst, gap)
-                    x, y = (real(evaluate(node, Env(world, bound)), node) for node in (a, b))
-                    other_fails |= self._gap(x, str(relation), y) is None
+                    env, sign = Env(solved, bound), ALIASES.get(str(relation), str(relation))
+                    for x, y in zip(*self._both(a, b, env), strict=True):
+                        gap = self._gap(x, sign, y)
+                        if gap is None:
+                            raise FalseError(
+                                f"{self._text(left)} {mark} {self._text(right)} is false: with that value the left side "
+                                f"reads {mpmath.nstr(x, 10)} {relation} {mpmath.nstr(y, 10)} at "
+                                f"{where(env, [left, right])}",
+                                left.start,
+                            )
+                        worst = max(worst, gap)
+                    pairs = zip(*self._both(a, b, Env(world, bound)), strict=True)
+                    other_fails |= any(self._gap(x, sign, y) is None for x, y in pairs)
         if not other_fails:
             raise FalseError(
                 f"{self._text(left)} {mark} {self._text(right)}: the left side holds for other values too", left.start

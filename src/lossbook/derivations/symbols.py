@@ -76,6 +76,8 @@ def pattern(node: Node, letters: set[str]) -> Pattern | None:
         params = _parameters(group)
         if params is None or not set(outer) <= letters:
             return None
+        if not outer and all(param.startswith(r"\text") for param in params):  # p(\text{data}): words, so one number
+            return Pattern(name(node), (), None)
         return Pattern(base.base, base.indices + outer, params)
     if node.kind == "sym":
         return Pattern(node.text, (), None)
@@ -86,6 +88,11 @@ def pattern(node: Node, letters: set[str]) -> Pattern | None:
             return Pattern(inner, tuple(indices), None)
         return Pattern(name(node), (), None)
     return None
+
+
+def is_place(node: Node) -> bool:
+    """Say whether a formula is an arg min or an arg max: its value is what the display says it is equal to."""
+    return node.kind == "big" and "arg" in node.text
 
 
 def _letters(parts: tuple[Node, ...]) -> list[str]:
@@ -169,7 +176,7 @@ class Table:
                     "derived",
                     left.indices,
                     left.params,
-                    chain.parts[1],
+                    next((part for part in chain.parts[1:] if not is_place(part)), chain.parts[1]),
                     first=self.positions[display.label],
                     label=display.label,
                 )
