@@ -15,6 +15,7 @@ from lark.lark import PostLex
 
 OPENING = {"LPAR", "LSQB", "LBRACE", "LSET"}
 CLOSING = {"RPAR", "RSQB", "RBRACE", "RSET"}
+ENDS = {"$END", "ENDCASES"}
 JOINS = {"REL", "IMPLIES", "SIGN", "$END", "ENDCASES", "DOT"}
 
 
@@ -77,7 +78,8 @@ class _Context(PostLex):
             elif kind == "ARGSEP" and token == "," and depth == 0:
                 kind = "" if cases and after in ("ROWSEP", "ENDCASES", "AMP") else "_SEP"
             depth += (kind in OPENING) - (kind in CLOSING)
-            if kind == "_SEP" and (before == "_SEP" or after in JOINS):  # the chain goes on in the next row
+            joins = JOINS if token.type == "ROWSEP" else ENDS  # a chain may go on in the next row, not after a comma
+            if kind == "_SEP" and (before == "_SEP" or after in joins):
                 kind = ""
             if kind:
                 before = kind
