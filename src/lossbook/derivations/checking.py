@@ -128,6 +128,7 @@ class _Checker:
     def __init__(self, table: Table, display: Display, symbols: dict[Any, Symbol], points: int, record: Record) -> None:
         self.table, self.display, self.symbols, self.points, self.record = table, display, symbols, points, record
         self.by_base = World(symbols, "", 0).by_base
+        self.chosen: list[Node] = []  # the conditions that choose among the values of an index: k ≠ y
 
     # points
 
@@ -148,7 +149,9 @@ class _Checker:
             solved = self._solve(condition, Env(world)) if condition.kind == "chain" else None
             if solved is not None:
                 world = solved
-            elif not all(truth(condition, env) for env in self._envs([condition], world)):
+            elif condition not in self.chosen and not all(
+                truth(condition, env) for env in self._envs([condition], world)
+            ):
                 return None
         return world
 
@@ -159,7 +162,9 @@ class _Checker:
             letters += [letter for letter in free_letters(node, world.ranges) if letter not in letters]
         runs = [range(1, world.length(letter) + 1) for letter in letters]
         for choice in itertools.product(*runs):
-            yield Env(world, dict(zip(letters, choice, strict=True)))
+            env = Env(world, dict(zip(letters, choice, strict=True)))
+            if all(truth(c, env) for c in self.chosen if set(free_letters(c, world.ranges)) <= set(letters)):
+                yield env
 
     # items
 
@@ -176,6 +181,7 @@ class _Checker:
         for claim in claims:
             if claim.kind != "chain":
                 raise MathError("this claims nothing: it is no relation", claim.start)
+        self.chosen = [condition for condition in conditions if self._chooses(condition)]
         for number, claim in enumerate(claims):
             if links and number == 0:
                 self._identities(claim, conditions)
@@ -183,6 +189,10 @@ class _Checker:
             self.chain(claim, conditions, skip_first=bool(given), skip_rest=number < len(claims) - 1)
         for left, mark, right in links:
             self._implication(left, mark, right, conditions)
+
+    def _chooses(self, condition: Node) -> bool:
+        """Say whether a condition is of an index, as k ≠ y: it says for which of its values a claim is made."""
+        return condition.kind == "chain" and any(part.text in self.table.letters for part in condition.parts)
 
     def _identities(self, chain: Node, conditions: list[Node]) -> None:
         """Check what an implication's premise says before its last relation: f'(x) = g(x), of f'(x) = g(x) = 0."""
@@ -237,7 +247,11 @@ class _Checker:
             self.record.steps.append(step)
 
     def _defines(self, chain: Node) -> bool:
-        return self.display.role in ("definition", "formula") and pattern(chain.parts[0], self.table.letters) is not None
+        if self.display.role not in ("definition", "formula"):
+            return False
+        left = pattern(chain.parts[0], self.table.letters)
+        own = {s.base for s in self.symbols.values() if s.label == self.display.label}
+        return left is not None and left.base in own
 
     def _evaluable(self, node: Node, conditions: list[Node]) -> None:
         """See that a definition's right side has a value, parameters aside."""
@@ -417,7 +431,8 @@ class _Checker:
                 f"{option_of} must be in the table of symbols, with the field 'tends', as in T \\to \\infty", 0
             )
         base, _, end = (part.strip() for part in str(own[-1].fields["tends"]).partition(r"\to"))
-        symbols = [s for s in self.by_base.get(base, []) if s.kind in ("variable", "size") and not s.indices]
+        symbols = [s for s in self.by_base.get(base, []) if s.kind in ("variable", "size")]
+        symbols = [s for s in symbols if not s.indices] or symbols
         if len(symbols) != 1 or end not in ("0", r"\infty"):
             raise MathError(f"{base} \\to {end} must name one variable and 0 or \\infty", 0)
         return symbols[0], end == r"\infty"
@@ -546,6 +561,8 @@ class _Checker:
                 raise MathError(f"{name(node)} has another shape than what it is set to", right.start)
             return world.changed(whole[0].key, value)
         letters = [letter for letter in free_letters(left, world.ranges) if letter not in env.bound]
+        if set(free_letters(node, world.ranges)) - {*letters, *env.bound}:  # as in Σ_j q_j = 1
+            return self._scaled(left, node, right, env)
         runs = [range(1, world.length(letter) + 1) for letter in letters]
         for choice in itertools.product(*runs):
             bound = {**env.bound, **dict(zip(letters, choice, strict=True))}
@@ -557,6 +574,19 @@ class _Checker:
                 value = self._root(left, node, value, found)
             world = found[1](value).world
         return world
+
+    def _scaled(self, left: Node, node: Node, right: Node, env: Env) -> World | None:
+        """Return the point with all numbers of an indexed variable multiplied by one so that an equality holds."""
+        own = [s for s in self.by_base[_base(node)] if s.kind == "variable" and s.indices]
+        if len(own) != 1 or own[0].domain not in ("real", "non-zero", "positive"):
+            return None
+        values = variable(own[0], env, node)
+
+        def miss(factor: Any) -> Any:
+            inner = replace(env, world=env.world.changed(own[0].key, values * factor))
+            return real(evaluate(left, inner), left) - real(evaluate(right, inner), right)
+
+        return env.world.changed(own[0].key, values * root(miss, left))
 
     def _root(self, left: Node, node: Node, value: Any, found: Any) -> Any:
         """Return the variable's value at which `left` has the given value, found from where the variable is."""

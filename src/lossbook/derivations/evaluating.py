@@ -23,7 +23,7 @@ CONSTANTS: dict[str, Callable[[], Value]] = {
 }
 ORDERS = "the orders of remainders"  # the key of a list among a world's values
 OTHERWISE = r"\text{otherwise}"
-DEPTH = 60  # of definitions within definitions
+DEPTH = 25  # of definitions within definitions
 _mpf = mpmath.mpf
 
 
@@ -101,7 +101,8 @@ def truth(node: Node, env: Env) -> bool:
             members = _set_members(right, env)
             holds = any(a == member for member in members)
         else:
-            holds = bool(COMPARISONS[_relation(str(relation), node)](a, evaluate(right, env)))
+            holds = COMPARISONS[_relation(str(relation), node)](a, evaluate(right, env))
+            holds = bool(np.any(holds) if relation in (r"\ne", r"\neq") else np.all(holds))
         if not holds:
             return False
     return True
@@ -337,12 +338,48 @@ def _set(node: Node, env: Env) -> Value:
 
 
 def _group(node: Node, env: Env) -> Value:
+    if len(node.parts) == 3 and node.text == "(" and node.parts[1].kind == "dots":
+        return _vector(node, env)
     if len(node.parts) != 1:
         raise MathError("a list stands where a number must; is a function not declared?", node.start)
     inner = node.parts[0]
     if inner.kind == "chain":
         return _mpf(int(truth(inner, env)))
     return evaluate(inner, env)
+
+
+def _vector(node: Node, env: Env) -> Value:
+    r"""Return the vector that a list such as `(w_1 N_1, \dots, w_K N_K)` stands for."""
+    first, _, last = node.parts
+    ends = {(name(low), name(high)): (low, high) for low, high in _differing(first, last)}
+    if len(ends) != 1:
+        raise MathError("dots must stand between two formulas that differ in one number alone", node.start)
+    ((low, high),) = ends.values()
+    numbers = range(_index(low, env), _index(high, env) + 1)
+    out = np.empty(len(numbers), dtype=object)
+    for at, number in enumerate(numbers):
+        out[at] = real(evaluate(_between(first, last, number), env), node)
+    return out
+
+
+def _differing(a: Node | None, b: Node | None) -> list[tuple[Node, Node]]:
+    """Return the places at which two formulas differ, with what stands there in each."""
+    if a is None or b is None:
+        return []
+    if a.kind != b.kind or len(a.parts) != len(b.parts) or (not a.parts and a.text != b.text):
+        return [(a, b)]
+    pairs = [*zip(a.parts, b.parts, strict=True), (a.sub, b.sub), (a.sup, b.sup)]
+    return [pair for one, other in pairs for pair in _differing(one, other)]
+
+
+def _between(a: Node, b: Node, number: int) -> Node:
+    """Return a formula with a number in the places at which it differs from another."""
+    if _differing(a, b) == [(a, b)]:
+        return Node("num", (), str(number), a.start, a.end)
+    inner = tuple(_between(one, other, number) for one, other in zip(a.parts, b.parts, strict=True))
+    sub = _between(a.sub, b.sub, number) if a.sub and b.sub else a.sub
+    sup = _between(a.sup, b.sup, number) if a.sup and b.sup else a.sup
+    return replace(a, parts=inner, sub=sub, sup=sup)
 
 
 def _abs(node: Node, env: Env) -> Value:
@@ -438,7 +475,6 @@ def _sub(node: Node, env: Env) -> Value:
     candidates = [
         s for s in env.world.by_base.get(base_name, []) if s.params is None and len(s.indices) >= len(indices)
     ]
-    candidates = [s for s in candidates if len(s.indices) == len(indices)] or candidates
     if len(candidates) > 1:
         wanted = [_range_of(i, env) for i in indices]
         candidates = [
@@ -446,6 +482,7 @@ def _sub(node: Node, env: Env) -> Value:
             for s in candidates
             if all(w is None or w == str(env.world.ranges[own]) for w, own in zip(wanted, s.indices, strict=False))
         ]
+    candidates = [s for s in candidates if len(s.indices) == len(indices)] or candidates
     if len(candidates) > 1:
         letters = tuple(name(i) for i in indices)
         candidates = [s for s in candidates if s.indices[: len(letters)] == letters] or candidates
@@ -526,7 +563,10 @@ def _value(symbol: Symbol, indices: tuple[int, ...], node: Node, env: Env) -> Va
     if symbol.kind == "size":
         return env.world.values.get(symbol.key, _mpf(symbol.fields["size"]))
     if symbol.kind == "variable":
-        return variable(symbol, env, node)
+        value = variable(symbol, env, node)
+        if isinstance(value.flat[0] if isinstance(value, np.ndarray) and value.size else value, Chance):
+            raise MathError(f"the random variable {symbol.base} stands outside an expectation", node.start)
+        return value
     if symbol.kind == "index":
         raise MathError(f"the index {symbol.base} is bound by nothing", node.start)
     if symbol.key in env.world.values:
