@@ -472,14 +472,17 @@ class _Checker:
         worst, count = mpmath.mpf(0), 0
         for world in self.worlds(conditions):
             for env in self._envs([left, right], world):
-                ratios = []
+                ratios, orders = [], []
                 for power in (NEAR, FAR):
                     inner = replace(env, world=self._at(world, symbol, grows, power))
                     inner.world.values[ORDERS] = []
                     with mpmath.workdps(3 * DIGITS):
                         difference = abs(self._difference(left, right, inner))
-                        ratios.append(difference / max(inner.world.values[ORDERS], default=mpmath.mpf(0)))
+                        orders.append(max(inner.world.values[ORDERS], default=mpmath.mpf(0)))
+                        ratios.append(difference / orders[-1])
                     count += 1
+                if orders[0] == orders[1]:
+                    raise MathError(f"what O stands for does not change with {symbol.base}", left.start)
                 if not (ratios[0] / 4 <= ratios[1] <= ratios[0] * 4) or ratios[0] == 0:
                     shown = " and ".join(mpmath.nstr(ratio, 5) for ratio in ratios)
                     raise FalseError(
