@@ -162,13 +162,13 @@ class Table:
 
     def defined(self, display: Display, tree: Node) -> list[Symbol]:
         """Return what a definition defines: the left side of each of its rows."""
-        found = []
+        found: list[Symbol] = []
         for item in tree.parts:
             chain = item.parts[0]
             if chain.kind != "chain" or chain.marks[0] != "=":
                 continue
             left = pattern(chain.parts[0], self.letters)
-            if left is None:  # a relation that follows: it is checked
+            if left is None or self._instance(chain.parts[0], found):  # a relation that follows: it is checked
                 continue
             found.append(
                 Symbol(
@@ -187,6 +187,13 @@ class Table:
                 "must be a symbol, with indices or with arguments"
             )
         return found
+
+    def _instance(self, node: Node, found: list[Symbol]) -> bool:
+        """Say whether a display has already defined what stands here: z_K, where it begins by defining z_k."""
+        if node.kind != "sub" or not any(s.base == name(node.parts[0]) and s.indices for s in found):
+            return False
+        sizes = {written for row in self.page.rows if "size" in row.fields for written in _names(row.symbol)}
+        return all(part.kind == "num" or name(part) in sizes for part in node.parts[1:])
 
     def _declared(self, row: Row) -> list[Symbol]:
         fields = row.fields
