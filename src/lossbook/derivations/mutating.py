@@ -1,0 +1,816 @@
+"""Tests the checker: makes every small mistake in every display, and sees which of them the checker names."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from copy import copy
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lossbook.derivations.checking import check_display
+from lossbook.derivations.command import paths
+from lossbook.derivations.evaluating import World, dependencies, differential
+from lossbook.derivations.pages import Display, Page, read
+from lossbook.derivations.parsing import MathError, Node, name, parse
+from lossbook.derivations.symbols import Symbol, Table, pattern
+
+KINDS = {
+    "sign": "a sign flipped",
+    "term": "a term dropped",
+    "factor": "a factor dropped, or a numerator or a denominator",
+    "fraction": "a fraction turned over",
+    "number": "a number changed",
+    "index": "an index swapped",
+    "bound": "a bound moved by one",
+    "exchange": "two symbols exchanged, or y and 1 − y",
+    "log": "a logarithm or an exponential removed",
+    "function": "another function removed",
+    "exponent": "an exponent changed or dropped",
+    "inequality": "an inequality reversed",
+    "condition": "a condition turned into its opposite",
+    "operator": "a sum made a product, a maximum a minimum",
+    "derivative": "a derivative dropped, or taken by another variable",
+    "case": "the values of two cases exchanged",
+}
+_GAP = re.compile(r"(?:\s|\\[,;:! ]|\\q?quad(?![A-Za-z])|~)*$")
+_TURNED = {"<": ">", ">": "<", r"\lt": ">", r"\gt": "<"}
+_TURNED |= {r"\le": r"\ge", r"\ge": r"\le", r"\leq": r"\ge", r"\geq": r"\le"}
+_OPPOSITE = {**_TURNED, "=": r"\ne", r"\ne": "=", r"\neq": "="}
+_OPERATORS = {r"\sum": r"\prod", r"\prod": r"\sum", r"\max": r"\min", r"\min": r"\max"}
+_UNIT = {"(0,1)", r"\{0,1\}", "[0,1]", "probabilities", "one-hot"}  # domains in which 1 − y lies as y does
+_SUMS = ("add", "neg")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A piece of a display's LaTeX and what takes its place."""
+
+    kind: str
+    start: int
+    end: int
+    replacement: str
+
+    def apply(self, text: str) -> str:
+        """Return the LaTeX with the change made; commands and letters are kept apart."""
+        before, after = text[: self.start], text[self.end :]
+        return before + self.replacement + after
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A display with one mistake in it.
+
+    Attributes:
+        kind: Which mistake: one of `KINDS`.
+        start: Where the changed piece of the display's LaTeX starts.
+        end: Where it ends.
+        replacement: What stands in its place.
+        text: The display's LaTeX with the mistake.
+        tree: The same as a tree.
+        item: Which of the display's items has it.
+    """
+
+    kind: str
+    start: int
+    end: int
+    replacement: str
+    text: str
+    tree: Node
+    item: int
+
+
+def shape(node: Node | None) -> Any:
+    """Return what a tree says, wherever it stands: two displays of one shape are one display."""
+    if node is None:
+        return None
+    marks = tuple(str(mark) for mark in node.marks)
+    return node.kind, node.text, marks, tuple(map(shape, node.parts)), shape(node.sub), shape(node.sup)
+
+
+def mutants(display: Display, tree: Node, table: Table) -> list[Mutant]:
+    """Return the display with each small mistake that can be made in it, none of them twice.
+
+    Args:
+        display: The display.
+        tree: What it says.
+        table: The page's symbols.
+
+    Raises:
+        MathError: A change made it unreadable, which no change may.
+    """
+    seen = {shape(tree)}
+    found = []
+    for edit in sorted(set(_Editor(display, tree, table).edits()), key=lambda e: list(KINDS).index(e.kind)):
+        item = next(i for i, part in enumerate(tree.parts) if part.start <= edit.start <= edit.end <= part.end)
+        text, mutated = _read(display.text, edit)
+        if len(mutated.parts) != len(tree.parts):  # a row that now starts with a sign goes on the row above
+            edit = _bracketed(display.text, edit, tree.parts[item].parts[0])
+            text, mutated = _read(display.text, edit)
+        key = shape(mutated)
+        if key in seen:
+            continue
+        seen.add(key)
+        found.append(Mutant(edit.kind, edit.start, edit.end, edit.replacement, text, mutated, item))
+    return sorted(found, key=lambda m: (m.start, m.end, m.replacement))
+
+
+def _read(text: str, edit: Edit) -> tuple[str, Node]:
+    changed = edit.apply(text)
+    try:
+        return changed, parse(changed)
+    except MathError as error:
+        raise MathError(f"{edit} cannot be read: {error}: {changed}", edit.start) from None
+
+
+def _other(number: str) -> str:
+    """Return a number near another, of as many digits: LaTeX takes one digit alone where there are no braces."""
+    if "." in number:
+        return number + "1"
+    return str(int(number) - 1 if number.endswith("9") else int(number) + 1)
+
+
+def _bracketed(text: str, edit: Edit, chain: Node) -> Edit:
+    """Return the same change with the side of the relation that it is made in put in brackets."""
+    side = next(part for part in (chain.parts if chain.kind == "chain" else (chain,)) if edit.end <= part.end)
+    inner = text[side.start : edit.start] + edit.replacement + text[edit.end : side.end]
+    return Edit(edit.kind, side.start, side.end, f"({inner})")
+
+
+class _Editor:
+    """Walks through a display and yields the changes that make mistakes."""
+
+    def __init__(self, display: Display, tree: Node, table: Table) -> None:
+        self.text, self.tree, self.table = display.text, tree, table
+        self.defines = display.role in ("definition", "assumption")
+        self.bare = {(node.start, node.end) for node in self.unbraced()}
+        world = World(table.at(display.label), "", 0)
+        self.by_base, self.ranges = world.by_base, world.ranges
+        self.names = list(dict.fromkeys(name(node) for node in tree.walk() if node.kind in ("sym", "sub", "prime")))
+
+    def edits(self) -> Iterator[Edit]:
+        for item in self.tree.parts:
+            for chain in item.parts:
+                yield from self.chain(chain)
+
+    # text
+
+    def edit(self, kind: str, start: int, end: int, replacement: str) -> Edit:
+        before, after = self.text[:start], self.text[end:]
+        if re.search(r"\\[A-Za-z]+$", before) and re.match(r"[A-Za-z]", replacement or after):
+            replacement = " " + replacement
+        if re.search(r"\\[A-Za-z]+$", replacement) and re.match(r"[A-Za-z]", after):
+            replacement += " "
+        if re.search(r"\d$", replacement or before) and re.match(r"[\d.]", after) and (replacement or before):
+            replacement += " "
+        return Edit(kind, start, end, replacement)
+
+    def source(self, node: Node) -> str:
+        return self.text[node.start : node.end]
+
+    def unbraced(self) -> Iterator[Node]:
+        r"""Yield what stands without braces after ^, _ or \frac: it needs them when it becomes more than one token."""
+        for node in self.tree.walk():
+            ones = [node.sub, node.sup]
+            if node.kind in ("frac", "binom") and node.text != "/":
+                ones += node.parts
+            elif node.kind == "pow" or (node.kind == "sub" and len(node.parts) == 2):
+                ones.append(node.parts[1])
+            elif node.kind == "sqrt":
+                ones += node.parts
+            for one in ones:
+                if one is not None and not _GAP.sub("", self.text[: one.start]).endswith("{"):
+                    yield one
+
+    def put(self, kind: str, node: Node, replacement: str, *, alone: bool = False) -> Edit:
+        """Replace a node by a formula, in brackets or braces where these are needed."""
+        if (node.start, node.end) in self.bare:
+            replacement = "{" + replacement + "}"
+        elif not alone:
+            replacement = "(" + replacement + ")"
+        return self.edit(kind, node.start, node.end, replacement)
+
+    def name_put(self, kind: str, node: Node, other: str) -> Edit:
+        """Replace a symbol by another."""
+        if (node.start, node.end) in self.bare and not re.fullmatch(r"\\?[A-Za-z]+", other):
+            other = "{" + other + "}"
+        return self.edit(kind, node.start, node.end, other)
+
+    def unwrap(self, kind: str, node: Node, inner: Node) -> Edit:
+        """Replace a node by one of its parts."""
+        source = self.source(inner)
+        if inner.kind in _SUMS or inner.kind in ("juxt", "mul"):
+            source = f"({source})"
+        return self.edit(kind, node.start, node.end, source)
+
+    # relations
+
+    def chain(self, chain: Node, turned: dict[str, str] = _TURNED) -> Iterator[Edit]:
+        if chain.kind != "chain":
+            yield from self.side(chain)
+            return
+        for mark in chain.marks:
+            if str(mark) in turned:
+                kind = "inequality" if str(mark) in _TURNED else "condition"
+                assert mark.start_pos is not None
+                assert mark.end_pos is not None
+                yield self.edit(kind, mark.start_pos, mark.end_pos, turned[str(mark)] + " ")
+        first = chain.parts[0]
+        defined = self.defines and chain.marks[0] == "=" and pattern(first, self.table.letters) is not None
+        for part in chain.parts[1 if defined else 0 :]:
+            yield from self.side(part)
+
+    def side(self, node: Node) -> Iterator[Edit]:
+        """Yield the changes of one side of a relation."""
+        yield from self.value(node, alone=True)
+        yield from self.swapped(node)
+
+    # values
+
+    def value(self, node: Node | None, *, alone: bool = False) -> Iterator[Edit]:
+        """Yield the changes of a formula; `alone` says that nothing stands beside it, so that its sign counts."""
+        if node is None:
+            return
+        if alone and node.kind != "add":
+            yield from self.negated(node)
+        handler = getattr(self, f"_{node.kind}", None)
+        if handler is not None:
+            yield from handler(node, alone)
+        else:
+            for part in node.parts:
+                yield from self.value(part)
+
+    def negated(self, node: Node) -> Iterator[Edit]:
+        if node.kind == "neg":
+            yield self.edit("sign", node.start, node.parts[0].start, "")
+        elif node.kind not in ("set", "dots", "top", "cases", "args") and self.source(node) not in ("0", r"\infty"):
+            if node.kind == "sym" and (node.text.startswith(r"\text") or node.text in self.ranges):
+                return
+            yield self.put("sign", node, "-" + self.source(node), alone=True)
+
+    def _num(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield self.edit("number", node.start, node.end, _other(node.text))
+
+    def _sym(self, node: Node, alone: bool) -> Iterator[Edit]:
+        if node.text in self.ranges:
+            yield from self.letter(node)
+            return
+        yield from self.exchanged(node, node.text, alone)
+
+    def _sub(self, node: Node, alone: bool) -> Iterator[Edit]:
+        exact = name(node)
+        if exact in self.by_base:
+            yield from self.exchanged(node, exact, alone)
+            return
+        base, *indices = node.parts
+        if base.kind in ("sym", "prime"):
+            yield from self.exchanged(base, name(base), alone, whole=node, count=self._count_of(indices))
+        else:
+            yield from self.value(base)
+        for part in indices:
+            yield from self.index(part)
+
+    def _count_of(self, indices: list[Node]) -> int:
+        return sum(len(part.parts) if part.kind == "juxt" else 1 for part in indices)
+
+    def index(self, node: Node) -> Iterator[Edit]:
+        """Yield the changes of what stands in a subscript."""
+        if node.kind == "juxt":
+            for part in node.parts:
+                yield from self.index(part)
+        elif node.kind == "num":
+            yield self.edit("index", node.start, node.end, str(int(node.text) + 1))
+        elif node.kind == "sym" and node.text in self.ranges:
+            yield from self.letter(node)
+        elif node.kind in ("sym", "sub"):
+            yield from self.value(node)
+        else:
+            for part in node.parts:
+                yield from self.index(part)
+
+    def letter(self, node: Node) -> Iterator[Edit]:
+        """Yield an index swapped for another of its range, and for one of another range."""
+        others = [letter for letter in self.ranges if letter != node.text]
+        own = str(self.ranges[node.text])
+        for group in (
+            [o for o in others if str(self.ranges[o]) == own],
+            [o for o in others if str(self.ranges[o]) != own],
+        ):
+            for other in [o for o in group if o in self.names] or group[:1]:
+                yield self.edit("index", node.start, node.end, other)
+
+    def declared(self, base: str, count: int | None = None) -> list[Symbol]:
+        """Return the meanings of a name that are no functions; with so many indices, if that is told."""
+        own = [s for s in self.by_base.get(base, []) if s.params is None and s.kind not in ("index", "special")]
+        return own if count is None else [s for s in own if len(s.indices) == count] or own
+
+    def like(self, base: str, count: int | None = None) -> list[str]:
+        """Return the other names in the display that stand for something of the same shape."""
+        shapes = {self.dims(s) for s in self.declared(base, count)}
+        return [
+            other
+            for other in {re.sub(r"_\{.*", "", n) if n not in self.by_base else n: None for n in self.names}
+            if other != base and any(self.dims(s) in shapes for s in self.declared(other))
+        ]
+
+    def dims(self, symbol: Symbol) -> tuple[str, ...]:
+        return ("size" if symbol.kind == "size" else "", *(str(self.ranges[i]) for i in symbol.indices))
+
+    def exchanged(
+        self, base: Node, written: str, alone: bool, whole: Node | None = None, count: int | None = None
+    ) -> Iterator[Edit]:
+        """Yield a symbol replaced by each other one of its shape, and by 1 minus itself where that is one like it."""
+        for other in self.like(written, count):
+            yield self.name_put("exchange", base, other)
+        if self.complements(written, count):
+            node = whole or base
+            yield self.put("exchange", node, "1 - " + self.source(node), alone=alone)
+
+    def complements(self, base: str, count: int | None = None) -> bool:
+        own = {s.indices for s in self.declared(base, count)}
+        return any(
+            s.base == base and s.indices in own and s.params is None and s.domain.replace(" ", "") in _UNIT
+            for s in self.table.symbols
+        )
+
+    def swapped(self, side: Node) -> Iterator[Edit]:
+        """Yield a side with two symbols exchanged throughout, or y and 1 − y."""
+        places: dict[str, list[tuple[Node, Node]]] = {}
+        for node in self.values_in(side):
+            base = node.parts[0] if node.kind == "sub" and name(node) not in self.by_base else node
+            if self.declared(name(base)):
+                places.setdefault(name(base), []).append((base, node))
+        for one, two in itertools.combinations(places, 2):
+            if two in self.like(one):
+                changes = [(n, two) for n, _ in places[one]] + [(n, one) for n, _ in places[two]]
+                yield from self.rewritten(side, changes)
+        for one, own in places.items():
+            if self.complements(one) and len(own) > 1:
+                changes = []
+                for _, node in own:
+                    put = self.put("exchange", node, "1 - " + self.source(node))
+                    changes.append((node, put.replacement))
+                yield from self.rewritten(side, changes)
+
+    def rewritten(self, side: Node, changes: list[tuple[Node, str]]) -> Iterator[Edit]:
+        text, at = "", side.start
+        for node, replacement in sorted(changes, key=lambda change: change[0].start):
+            if node.start < at:
+                return
+            put = self.name_put("exchange", node, replacement)
+            text, at = text + self.text[at : node.start] + put.replacement, node.end
+        yield self.edit("exchange", side.start, side.end, text + self.text[at : side.end])
+
+    def values_in(self, node: Node | None) -> Iterator[Node]:
+        """Yield the symbols of a formula that stand for values: no indices, no names of functions."""
+        if node is None:
+            return
+        if node.kind in ("sym", "sub", "prime"):
+            yield node
+            return
+        if node.kind == "frac" and (operator := differential(node)):
+            yield from self.values_in(operator.body)
+            return
+        parts: list[Node] = []
+        if node.kind == "juxt":
+            for unit in self.units(node):
+                if len(unit) == 2:
+                    yield from self.values_in(unit[1])
+                else:
+                    parts += unit
+        else:
+            parts = list(node.parts)
+        for part in parts:
+            yield from self.values_in(part)
+
+    # sums and products
+
+    def _add(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for at, part in enumerate(node.parts):
+            inner = part.parts[0] if part.kind == "neg" else part
+            sign = part.start
+            if at == 0:
+                following = node.parts[1]
+                yield self.edit("sign", part.start, inner.start, "" if part.kind == "neg" else "-")
+                yield self.edit("term", part.start, following.start, "")
+            else:
+                if part.kind != "neg":
+                    sign = self.text.rindex("+", node.parts[at - 1].end, part.start)
+                yield self.edit("sign", sign, sign + 1, "+" if part.kind == "neg" else "-")
+                yield self.edit("term", sign, part.end, "")
+            yield from self.value(inner)
+
+    def _neg(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield from self.value(node.parts[0])
+
+    def _mul(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for at, part in enumerate(node.parts):
+            if at + 1 < len(node.parts):
+                yield self.edit("factor", part.start, node.parts[at + 1].start, "")
+            else:
+                yield self.edit("factor", node.parts[at - 1].end, part.end, "")
+            yield from self.value(part)
+
+    def units(self, node: Node) -> list[tuple[Node, ...]]:
+        """Return the factors of a product; a function and its arguments are one."""
+        units: list[tuple[Node, ...]] = []
+        parts = list(node.parts)
+        while parts:
+            width = 2 if len(parts) > 1 and self.applied(parts[0], parts[1]) else 1
+            units.append(tuple(parts[:width]))
+            parts = parts[width:]
+        return units
+
+    def applied(self, head: Node, after: Node) -> bool:
+        group = after
+        while group.kind in ("pow", "sub", "transpose", "fact"):
+            group = group.parts[0]
+        if group.kind != "group" or group.text != "(":
+            return False
+        if name(Node("juxt", (head, group))) in self.by_base:
+            return True
+        names = {name(head)} | ({name(head.parts[0])} if head.kind in ("sub", "prime") else set())
+        return any(s.params is not None or s.kind == "special" for n in names for s in self.by_base.get(n, []))
+
+    def _juxt(self, node: Node, alone: bool) -> Iterator[Edit]:
+        units = self.units(node)
+        for unit in units:
+            start, end = unit[0].start, unit[-1].end
+            operator = differential(unit[0]) if unit[0].kind == "frac" else None
+            if len(units) > 1:
+                yield self.edit("derivative" if operator else "factor", start, end, "")
+            if len(unit) == 2:
+                yield from self.application(*unit)
+            else:
+                yield from self.value(unit[0], alone=alone and len(units) == 1)
+
+    def application(self, head: Node, after: Node) -> Iterator[Edit]:
+        """Yield the changes of a function with its arguments."""
+        group = after
+        while group.kind != "group":
+            if group.kind == "pow":
+                yield from self.exponent(group)
+            elif group.kind == "sub":
+                for part in group.parts[1:]:
+                    yield from self.index(part)
+            else:
+                yield self.edit("exponent", group.parts[0].end, group.end, "")
+            group = group.parts[0]
+        if name(Node("juxt", (head, group))) in self.by_base:
+            return
+        if head.kind == "prime":
+            yield self.edit("derivative", head.parts[0].end, head.end, "")
+        base = head.parts[0] if head.kind in ("prime", "sub") else head
+        arity = len(group.parts)
+        for other in self.names:
+            if other != name(base) and any(
+                s.params is not None and len(s.params) == arity for s in self.by_base.get(other, [])
+            ):
+                yield self.name_put("exchange", base, other)
+        if head.kind == "sub":
+            for part in head.parts[1:]:
+                yield from self.index(part)
+        if any(part.kind == "dots" for part in group.parts):
+            return
+        if arity == 1:
+            yield self.edit("function", head.start, group.start, "")
+        yield from self.arguments(group)
+
+    def arguments(self, group: Node) -> Iterator[Edit]:
+        for one, two in itertools.pairwise(group.parts):
+            between = self.text[one.end : two.start]
+            yield self.edit("exchange", one.start, two.end, self.source(two) + between + self.source(one))
+        for part in group.parts:
+            if part.kind == "chain":
+                yield from self.chain(part, _OPPOSITE)
+            else:
+                yield from self.value(part, alone=True)
+
+    def _group(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for part in node.parts:
+            if part.kind == "chain":
+                yield from self.chain(part, _OPPOSITE)
+            else:
+                yield from self.value(part)
+
+    def _set(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for part in node.parts:
+            if part.kind != "dots":
+                yield from self.value(part)
+
+    # fractions and powers
+
+    def _frac(self, node: Node, alone: bool) -> Iterator[Edit]:
+        operator = differential(node)
+        if operator:
+            yield from self.derivative(node)
+            return
+        above, below = node.parts
+        tops, bottoms = self.source(above), self.source(below)
+        if node.text == "/":
+            between = self.text[above.end : below.start]
+            yield self.edit("fraction", node.start, node.end, bottoms + between + tops)
+            yield self.edit("factor", above.end, node.end, "")
+            if tops != "1":
+                yield self.edit("factor", above.start, above.end, "1")
+        else:
+            yield self.edit("fraction", node.start, node.end, rf"\frac{{{bottoms}}}{{{tops}}}")
+            yield self.unwrap("factor", node, above)
+            if tops != "1":
+                yield self.put("factor", above, "1", alone=True)
+        yield from self.value(above)
+        yield from self.value(below)
+
+    def derivative(self, node: Node) -> Iterator[Edit]:
+        """Yield the changes of a derivative: one order less, or by another variable."""
+        operator = differential(node)
+        assert operator is not None
+        sign = "d" if re.match(r"\\[td]?frac\s*\{\s*d", self.source(node)) else r"\partial"
+        body = self.source(operator.body) if operator.body else ""
+        wrapped = f"({body})" if operator.body is not None and operator.body.kind in _SUMS else body
+        left = len(operator.variables) - 1
+        if left:
+            for kept in {tuple(map(self.source, c)): c for c in itertools.combinations(operator.variables, left)}:
+                order = f"^{left}" if left > 1 else ""
+                below = r" \, ".join(f"{sign} {variable}" for variable in kept)
+                yield self.edit("derivative", node.start, node.end, rf"\frac{{{sign}{order} {wrapped}}}{{{below}}}")
+        elif body:
+            yield self.edit("derivative", node.start, node.end, wrapped)
+        for target in dict.fromkeys(operator.variables):
+            base = target.parts[0] if target.kind == "sub" and name(target) not in self.by_base else target
+            for other in self.like(name(base)):
+                yield self.name_put("derivative", base, other)
+            if base is not target:
+                for part in target.parts[1:]:
+                    yield from self.index(part)
+        yield from self.value(operator.body)
+
+    def _pow(self, node: Node, alone: bool) -> Iterator[Edit]:
+        base, exponent = node.parts
+        if base.kind == "sym" and base.text == "e":
+            yield self.unwrap("log", node, exponent)
+        yield from self.exponent(node)
+        yield from self.value(base)
+
+    def exponent(self, node: Node) -> Iterator[Edit]:
+        base, exponent = node.parts
+        if not (base.kind == "sym" and base.text == "e"):
+            yield self.edit("exponent", base.end, node.end, "")
+        if exponent.kind == "num":
+            yield self.edit("exponent", exponent.start, exponent.end, str(int(exponent.text) + 1))
+        else:
+            yield from self.value(exponent, alone=True)
+
+    def _transpose(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield self.edit("exponent", node.parts[0].end, node.end, "")
+        yield from self.value(node.parts[0])
+
+    def _fact(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield self.edit("function", node.parts[0].end, node.end, "")
+        yield from self.value(node.parts[0])
+
+    def _binom(self, node: Node, alone: bool) -> Iterator[Edit]:
+        above, below = map(self.source, node.parts)
+        yield self.edit("fraction", node.start, node.end, rf"\binom{{{below}}}{{{above}}}")
+        yield from self.value(node.parts[0])
+        yield from self.value(node.parts[1])
+
+    # functions
+
+    def _prime(self, node: Node, alone: bool) -> Iterator[Edit]:
+        if name(node) in self.by_base:
+            yield from self.exchanged(node, name(node), alone)
+        else:
+            yield self.edit("derivative", node.parts[0].end, node.end, "")
+
+    def _abs(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield self.edit("function", node.start, node.end, f"({self.source(node.parts[0])})")
+        yield from self.value(node.parts[0])
+
+    _norm = _sqrt = _abs
+
+    def _underbrace(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield from self.value(node.parts[0])
+
+    def _count(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for part in node.parts:
+            yield from self.chain(part, _OPPOSITE)
+
+    def _cases(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for one, two in itertools.pairwise(node.parts):
+            a, b = one.parts[0], two.parts[0]
+            text = self.source(b) + self.text[a.end : b.start] + self.source(a)
+            yield self.edit("case", a.start, b.end, text)
+        for case in node.parts:
+            yield from self.value(case.parts[0], alone=True)
+            yield from self.chain(case.parts[1], _OPPOSITE)
+
+    def _call(self, node: Node, alone: bool) -> Iterator[Edit]:
+        body = node.parts[0]
+        end = node.start + len(re.match(r"\\[A-Za-z]+\*?", self.text[node.start :]).group())  # type: ignore[union-attr]
+        if node.text in (r"\max", r"\min"):
+            yield self.edit("operator", node.start, end, _OPERATORS[node.text])
+            for part in body.parts:
+                yield from self.value(part, alone=True)
+            return
+        kind = "log" if node.text in (r"\log", r"\ln", r"\exp") else "function"
+        if not (body.kind == "group" and len(body.parts) > 1):
+            yield self.edit("derivative" if node.text == r"\nabla" else kind, node.start, body.start, "")
+        if node.sup is not None and node.sup.kind == "num":
+            yield self.edit("exponent", node.sup.start, node.sup.end, str(int(node.sup.text) + 1))
+        yield from self.value(node.sub)
+        # What a function is of can be negated: a bracket's content, or what follows it without one.
+        inner = body.parts[0] if body.kind == "group" and len(body.parts) == 1 else body
+        if inner is body and inner.kind != "group" and inner.kind != "add":
+            yield self.put("sign", inner, "-" + self.source(inner))
+            yield from self.value(inner)
+        else:
+            yield from self.value(inner, alone=True)
+
+    def _big(self, node: Node, alone: bool) -> Iterator[Edit]:
+        end = node.start + len(node.text)
+        text = node.text
+        if text in _OPERATORS:
+            yield self.edit("operator", node.start, end, _OPERATORS[text])
+        elif "arg" in text:
+            other = text.replace("min", "max") if "min" in text else text.replace("max", "min")
+            yield self.edit("operator", node.start, end, other)
+        for sub in () if node.sub is None else node.sub.parts if node.sub.kind == "args" else (node.sub,):
+            yield from self.binding(sub, text)
+        if node.sup is not None:
+            yield from self.bound(node.sup)
+        body = node.parts[0]
+        if text == r"\int":
+            rest = body.parts[:-2]
+            body = rest[0] if len(rest) == 1 else Node("juxt", rest, "", rest[0].start, rest[-1].end)
+        yield from self.value(body)
+
+    def binding(self, sub: Node, text: str) -> Iterator[Edit]:
+        if text == r"\int":
+            yield from self.bound(sub)
+        elif sub.kind != "chain":
+            yield from self.value(sub)
+        elif sub.marks[0] == "=":
+            yield from self.value(sub.parts[0])
+            yield from self.bound(sub.parts[1])
+        else:
+            yield from self.chain(sub, _OPPOSITE)
+
+    def bound(self, node: Node) -> Iterator[Edit]:
+        if node.kind == "num":
+            for number in (int(node.text) - 1, int(node.text) + 1):
+                yield self.put("bound", node, str(number), alone=True)
+        elif self.source(node).strip("- ") != r"\infty":
+            for step in ("- 1", "+ 1"):
+                yield self.put("bound", node, f"{self.source(node)} {step}", alone=True)
+
+
+# the score
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one mutant.
+
+    Attributes:
+        label: The display's label.
+        mutant: The mutant.
+        verdict: `caught`, `equal` (it says what the original says, so it is no mistake) or `survived`.
+        reason: What named it, or why it is equal.
+    """
+
+    label: str
+    mutant: Mutant
+    verdict: str
+    reason: str
+
+
+class _Scorer:
+    """Tries the mutants of one page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.table = page, Table(page)
+        self.worlds = {d.label: World(self.table.at(d.label), "", 0) for d in page.displays if d.label}
+
+    def outcomes(self, labels: Collection[str] = ()) -> Iterator[Outcome]:
+        for display in self.page.displays:
+            tree = self.table.trees.get(display.label)
+            if tree is None or (labels and display.label not in labels):
+                continue
+            for mutant in mutants(display, tree, self.table):
+                if self.outside(display, tree, mutant):
+                    continue
+                yield self.outcome(display, tree, mutant)
+
+    def outside(self, display: Display, tree: Node, mutant: Mutant) -> bool:
+        """Say whether a mutant is of an assumption that defines nothing: it makes no claim that could be false."""
+        return display.role == "assumption" and not self.defined(display, tree, mutant.item)
+
+    def defined(self, display: Display, tree: Node, item: int) -> list[Symbol]:
+        """Return what an item of a display defines."""
+        if display.role not in ("definition", "assumption"):
+            return []
+        return self.table.defined(display, replace(tree, parts=tree.parts[item : item + 1]))
+
+    def outcome(self, display: Display, tree: Node, mutant: Mutant) -> Outcome:
+        by = self.caught(display, tree, mutant)
+        if by:
+            return Outcome(display.label, mutant, "caught", by)
+        return Outcome(display.label, mutant, "survived", "")
+
+    def caught(self, display: Display, tree: Node, mutant: Mutant) -> str:
+        """Return what names a mutant: the display itself, or a later one; empty if nothing does."""
+        table = self.table
+        own = self.defined(display, tree, mutant.item)
+        if own:
+            table = copy(self.table)
+            table.faults = []
+            others = [s for s in self.table.symbols if s.label != display.label]
+            table.symbols = others + table.defined(display, mutant.tree)
+        part = replace(mutant.tree, parts=(self.around(display, mutant),))
+        if check_display(table, display, part).faults:
+            return display.label
+        if own:
+            for later in self.dependents(display.label, frozenset(s.key for s in own)):
+                if check_display(table, later).faults:
+                    return later.label
+        return ""
+
+    def around(self, display: Display, mutant: Mutant) -> Node:
+        """Return the mutated item; of a chain without conditions, the relations that the mutated part stands in."""
+        item = mutant.tree.parts[mutant.item]
+        before = self.table.trees[display.label].parts[mutant.item]
+        if display.role or len(item.parts) > 1 or item.parts[0].kind != "chain":
+            return item
+        chain, old = item.parts[0], before.parts[0]
+        if old.kind != "chain" or len(old.parts) != len(chain.parts) or old.marks != chain.marks:
+            return item
+        changed = [
+            at for at, pair in enumerate(zip(old.parts, chain.parts, strict=True)) if shape(pair[0]) != shape(pair[1])
+        ]
+        first, last = max(changed[0] - 1, 0), changed[-1] + 1
+        small = replace(chain, parts=chain.parts[first : last + 1], marks=chain.marks[first:last])
+        return replace(item, parts=(small,))
+
+    @cached_property
+    def later(self) -> dict[Any, list[Display]]:
+        return {}
+
+    def dependents(self, label: str, keys: frozenset[Any]) -> list[Display]:
+        """Return the later displays that say something about what a display defines."""
+        if (label, keys) not in self.later:
+            found = []
+            for display in self.page.displays:
+                tree = self.table.trees.get(display.label)
+                if tree is None or self.table.positions[display.label] <= self.table.positions[label]:
+                    continue
+                used = dependencies(tree, self.worlds[display.label])
+                if any(s.label == label and s.key in keys for s in used):
+                    found.append(display)
+            self.later[label, keys] = found
+        return self.later[label, keys]
+
+
+def score(page: Page, labels: Collection[str] = ()) -> list[Outcome]:
+    """Try every mutant of a page's displays (of all, or of those labelled so)."""
+    return list(_Scorer(page).outcomes(labels))
+
+
+# the command
+
+
+def main(names: Sequence[str]) -> int:
+    """Print the score of pages, and the mutants that survive."""
+    for path in paths(Path.cwd(), names):
+        start = time.perf_counter()
+        outcomes = score(read(path))
+        if not outcomes:
+            continue
+        for outcome in outcomes:
+            if outcome.verdict == "survived":
+                print(f"  {outcome.label}  {outcome.mutant.kind}: {shown(outcome.mutant)}")
+        print(f"{path.stem}: {summary(outcomes)}, {time.perf_counter() - start:.0f} s")
+    return 0
+
+
+def shown(mutant: Mutant) -> str:
+    """Show a mutant in one line: the part of its display around the change."""
+    return " ".join(mutant.text.split())
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """Say how many mutants were caught, of how many."""
+    verdicts = Counter(outcome.verdict for outcome in outcomes)
+    wrong = verdicts["caught"] + verdicts["survived"]
+    share = 100 * verdicts["caught"] / max(wrong, 1)
+    return f"{verdicts['caught']} of {wrong} mutants caught ({share:.2f} %), {verdicts['equal']} equal to the original"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
