@@ -107,7 +107,7 @@ def check_display(table: Table, display: Display, tree: Node | None = None, poin
     record = Record(display)
     tree = tree or table.trees.get(display.label)
     if tree is None:
-        record.faults.append("it cannot be read")
+        record.faults.append(f"it cannot be read: {table.unread[display.label]}")
         return record
     symbols = table.at(display.label)
     checker = _Checker(table, display, symbols, points, record)
@@ -119,6 +119,10 @@ def check_display(table: Table, display: Display, tree: Node | None = None, poin
                 line, column = display.place(error.position)
                 kind = "" if isinstance(error, FalseError) else "it cannot be checked: "
                 record.faults.append(f"line {line}, column {column}: {kind}{error}")
+            except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+                line, column = display.place(item.start)
+                what = f"it cannot be worked out ({type(error).__name__}: {error})"
+                record.faults.append(f"line {line}, column {column}: {what}")
     if not record.steps and not record.defines and not record.faults and display.role != "assumption":
         record.faults.append("it claims nothing: it has no relation")
     return record

@@ -17,6 +17,7 @@ SHARES = ("probabilities", "probabilities with a zero", "one-hot")
 WORDS = ("real", "non-zero", "positive", *SHARES, "random", "function", "positive function", "joint")
 Value = Any  # a number of mpmath, an int, or a NumPy array of them
 MANY = 7  # of an infinite set of integers, the first so many are drawn
+MOST = 10_000  # members of a set
 
 
 class Chance:
@@ -66,7 +67,8 @@ def _simplex(domain: str, size: int, rng: Random) -> list[Value]:
     parts = [uniform(rng, 0.25, 3) for _ in range(size)]
     if domain == "probabilities with a zero":
         parts[rng.randrange(size)] = mpmath.mpf(0)
-    return [part / mpmath.fsum(parts) for part in parts]
+    total = mpmath.fsum(parts)
+    return [part / total for part in parts]
 
 
 def joint(sizes: tuple[int, ...], rng: Random) -> Value:
@@ -115,8 +117,12 @@ def _members(node: Node, evaluate: Callable[[Node], Value]) -> list[Value]:
     if not any(part.kind == "dots" for part in parts):
         return [evaluate(part) for part in parts]
     at = next(i for i, part in enumerate(parts) if part.kind == "dots")
+    if not at or len(parts) > at + 2:
+        raise MathError("dots in a set must stand after its first members and before its last", node.start)
     first = int(evaluate(parts[at - 1]))
     last = int(evaluate(parts[at + 1])) if at + 1 < len(parts) else first + MANY - at
+    if last - first > MOST:
+        raise MathError(f"a set of more than {MOST} members", node.start)
     before = [evaluate(part) for part in parts[: at - 1]]
     return before + [mpmath.mpf(i) for i in range(first, last + 1)]
 

@@ -114,7 +114,10 @@ def parse(text: str) -> Node:
         raise MathError("it ends too early", len(text)) from None
     except UnexpectedInput as error:
         raise MathError("it cannot be read", error.pos_in_stream or 0) from None
-    return _Builder(text).build(tree)
+    try:
+        return _Builder(text).build(tree)
+    except RecursionError:
+        raise MathError("it is nested too deeply", 0) from None
 
 
 def name(node: Node) -> str:

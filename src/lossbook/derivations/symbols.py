@@ -123,7 +123,8 @@ def spread(parts: tuple[Node, ...]) -> tuple[Node, ...]:
         at = next(i for i, part in enumerate(out) if part.kind == "dots")
         first, last = (out[at - 1] if at else None), (out[at + 1] if at + 1 < len(out) else None)
         if not (first and last and first.kind == last.kind == "sub" and name(first.parts[0]) == name(last.parts[0])):
-            raise MathError("dots must stand between the first and the last of one symbol, as in p_1, …, p_N", 0)
+            where = out[at].start
+            raise MathError("dots must stand between the first and the last of one symbol, as in p_1, …, p_N", where)
         out[at - 1 : at + 2] = [first.parts[0]]
     return tuple(out)
 
@@ -137,13 +138,14 @@ class Table:
         self.symbols: list[Symbol] = []
         self.positions = {display.label: at for at, display in enumerate(page.displays)}
         self.trees: dict[str, Node] = {}
+        self.unread: dict[str, str] = {}  # what is wrong with the displays that are no mathematics
         for display in page.displays:
             try:
                 self.trees[display.label] = parse(display.text)
             except MathError as error:
                 line, column = display.place(error.position)
-                where = f"{page.name}, {display.label}, line {line}, column {column}"
-                self.faults.append(f"{where}: {error}")
+                self.unread[display.label] = f"line {line}, column {column}: {error}"
+                self.faults.append(f"{page.name}, {display.label}, {self.unread[display.label]}")
         self.letters = {n for row in page.rows if "runs" in row.fields for n in _names(row.symbol)}
         for row in page.rows:
             try:
@@ -152,7 +154,11 @@ class Table:
                 self.faults.append(f"{page.name}, line {row.line}: symbol {row.symbol}: {error}")
         for display in page.displays:
             if display.role in DEFINING and display.label in self.trees:
-                self.symbols += self.defined(display, self.trees[display.label])
+                try:
+                    self.symbols += self.defined(display, self.trees[display.label])
+                except MathError as error:
+                    line, column = display.place(error.position)
+                    self.faults.append(f"{page.name}, {display.label}, line {line}, column {column}: {error}")
 
     def at(self, label: str) -> dict[tuple[str, tuple[str, ...], int | None], Symbol]:
         """Return the symbols that hold at a display, its own definitions included, by key."""
