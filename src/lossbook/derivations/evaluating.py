@@ -24,6 +24,7 @@ CONSTANTS: dict[str, Callable[[], Value]] = {
 ORDERS = "the orders of remainders"  # the key of a list among a world's values
 OTHERWISE = r"\text{otherwise}"
 DEPTH = 25  # of definitions within definitions
+INTEGRAL = 30  # digits that integrals are taken with
 _mpf = mpmath.mpf
 
 
@@ -291,6 +292,8 @@ def _juxt(node: Node, env: Env) -> Value:
 
 def _pow(node: Node, env: Env) -> Value:
     base, exponent = node.parts
+    if base.kind == "sym" and base.text == "e" and not (env.world.by_base.get("e") or "e" in env.params):
+        return _each(mpmath.exp, evaluate(exponent, env), node)
     return _raise(evaluate(base, env), evaluate(exponent, env), node)
 
 
@@ -704,18 +707,18 @@ def _outcomes(
     symbol: Symbol, every: list[tuple[Symbol, int]], node: Node, env: Env
 ) -> tuple[Value, dict[tuple[Symbol, int], int]]:
     """Return a joint distribution's table, and the place in it of the value that each variable has now."""
-    places, sizes = {}, []
-    for own, index in every:
-        now = env.params.get(own.base)
-        now = variable(own, env, node) if now is None else now
-        values = domains.members(own.domain, lambda part: evaluate(part, Env(env.world)))
-        places[own, index] = values.index(now[index - 1] if index else now)
-        sizes.append(len(values))
     key = (*symbol.key, "joint")
     if key not in env.world.values:
-        rng = Random(f"{env.world.seed}/{env.world.point}/{symbol.key}")
-        env.world.values[key] = domains.joint(tuple(sizes), rng)
-    return env.world.values[key], places
+        rng, outside = Random(f"{env.world.seed}/{env.world.point}/{symbol.key}"), Env(env.world)
+        values = [domains.members(own.domain, lambda part: evaluate(part, outside)) for own, _ in every]
+        env.world.values[key] = domains.joint(tuple(len(own) for own in values), rng), values
+    table, values = env.world.values[key]
+    places = {}
+    for (own, index), each in zip(every, values, strict=True):
+        now = env.params.get(own.base)
+        now = variable(own, env, node) if now is None else now
+        places[own, index] = each.index(now[index - 1] if index else now)
+    return table, places
 
 
 def _call_symbol(
@@ -946,7 +949,18 @@ def _integral(node: Node, env: Env) -> Value:
         raise MathError("an integral must have both its limits", node.start)
     limits = [real(evaluate(end, env), node) for end in (node.sub, node.sup)]
     env = replace(env, bound={own: value for own, value in env.bound.items() if own != letter})
-    return mpmath.quad(lambda x: real(evaluate(inner, replace(env, params={**env.params, letter: x})), node), limits)
+
+    def integrand(x: Value) -> Value:
+        return real(evaluate(inner, replace(env, params={**env.params, letter: x})), node)
+
+    with mpmath.workdps(min(mpmath.mp.dps, INTEGRAL)):
+        unit = _mpf(1)
+        if limits == [-mpmath.inf, mpmath.inf]:  # measured in the width of what is integrated
+            unit = max((_mpf(4) ** n for n in range(-10, 21)), key=lambda x: x * abs(integrand(x) + integrand(-x)))
+        value, error = mpmath.quad(lambda x: integrand(x * unit) * unit, limits, error=True)
+    if error > mpmath.mpf(10) ** -25 * max(1, abs(value)):
+        raise UndefinedError("an integral whose value was not found", node.start)
+    return value
 
 
 # derivatives
