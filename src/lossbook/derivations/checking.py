@@ -518,6 +518,12 @@ class _Checker:
                 inner = Env(world.changed(symbol.key, candidate))
                 return sign * real(evaluate(operator.parts[0], inner), operator)
 
+            if not all(_inside(x, symbol.domain) for x in ([best] if np.ndim(best) == 0 else [*best, best])):
+                raise FalseError(
+                    f"{self._text(left)} = {self._text(right)} is false: {_short(best)} is not in {symbol.domain}, at "
+                    f"{where(Env(world), [left, right])}",
+                    left.start,
+                )
             least = value(best)
             for candidate in _around(best, symbol, Random(world.seed)):
                 count += 1
@@ -695,6 +701,10 @@ def _around(best: Any, symbol: Symbol, rng: Random) -> Iterator[Any]:
 
 
 def _inside(x: Any, domain: str) -> bool:
+    if isinstance(x, np.ndarray):
+        return "probabilities" not in domain or bool(abs(mpmath.fsum(x) - 1) <= SAME)
+    if "probabilities" in domain:
+        return bool(x >= 0)
     if domain in ("positive",) or domain.startswith("(0,"):
         return bool(x > 0 and not (domain.replace(" ", "") == "(0,1)" and x >= 1))
     return True

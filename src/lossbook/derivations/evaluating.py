@@ -24,12 +24,20 @@ CONSTANTS: dict[str, Callable[[], Value]] = {
 ORDERS = "the orders of remainders"  # the key of a list among a world's values
 OTHERWISE = r"\text{otherwise}"
 DEPTH = 25  # of definitions within definitions
+STEPS = 500_000  # at one point: many times what the longest display of the book takes
+TERMS = 10_000  # of one sum
+ORDER = 6  # of a derivative
+BITS = 10**12  # of the exponent of a number: none is raised beyond 2 to that power
 INTEGRAL = 30  # digits that integrals are taken with
 _mpf = mpmath.mpf
 
 
 class UndefinedError(MathError):
     """A value that does not exist at this point, such as the logarithm of a negative number."""
+
+
+class CycleError(MathError):
+    """A symbol that is defined by itself."""
 
 
 @dataclass
@@ -42,6 +50,8 @@ class World:
     values: dict[Any, Value] = field(default_factory=dict)
     by_base: dict[str, list[Symbol]] = field(default_factory=dict)
     ranges: dict[str, Value] = field(default_factory=dict)
+    vectors: dict[Any, frozenset[str]] = field(default_factory=dict)
+    spent: list[int] = field(default_factory=lambda: [0])  # how many formulas were evaluated here
 
     def __post_init__(self) -> None:
         if not self.by_base:
@@ -89,7 +99,20 @@ def evaluate(node: Node, env: Env) -> Value:
     handler = _HANDLERS.get(node.kind)
     if handler is None:
         raise MathError("this cannot stand where a value must", node.start)
-    return handler(node, env)
+    spent = env.world.spent
+    spent[0] += 1
+    if spent[0] > STEPS:
+        raise MathError(f"this takes more than {STEPS} steps to work out at one point", node.start)
+    try:
+        return handler(node, env)
+    except MathError:
+        raise
+    except ArithmeticError as error:
+        raise UndefinedError(f"this has no value: {error}", node.start) from error
+    except mpmath.libmp.NoConvergence:
+        raise UndefinedError("no value was found", node.start) from None
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise MathError(f"this has no value, because its parts do not fit together: {error}", node.start) from error
 
 
 def truth(node: Node, env: Env) -> bool:
@@ -185,7 +208,25 @@ def _sqrt(x: Value, node: Node) -> Value:
     return mpmath.sqrt(x)
 
 
+def _exp(x: Value, node: Node) -> Value:
+    if mpmath.isfinite(x) and x > BITS:
+        raise MathError("a number that is too large to work out", node.start)
+    return mpmath.exp(x) if x > -BITS else _mpf(0)
+
+
+def _factorial(x: Value, node: Node) -> Value:
+    if x < 0 and x == mpmath.floor(x):
+        raise UndefinedError("the factorial of a negative number", node.start)
+    if mpmath.isfinite(x) and abs(x) > BITS:
+        raise MathError("a number that is too large to work out", node.start)
+    return mpmath.factorial(x)
+
+
 def _power(base: Value, exponent: Value, node: Node) -> Value:
+    if not (mpmath.isfinite(base) and mpmath.isfinite(exponent)):
+        return _mpf(base) ** exponent
+    if base and abs(exponent) * (abs(mpmath.mag(base)) + 1) > BITS:
+        raise MathError("a number that is too large to work out", node.start)
     if base == 0 and exponent < 0:
         raise UndefinedError("zero to a negative power", node.start)
     if base < 0 and exponent != int(exponent):
@@ -293,7 +334,7 @@ def _juxt(node: Node, env: Env) -> Value:
 def _pow(node: Node, env: Env) -> Value:
     base, exponent = node.parts
     if base.kind == "sym" and base.text == "e" and not (env.world.by_base.get("e") or "e" in env.params):
-        return _each(mpmath.exp, evaluate(exponent, env), node)
+        return _each(lambda x: _exp(x, node), evaluate(exponent, env), node)
     return _raise(evaluate(base, env), evaluate(exponent, env), node)
 
 
@@ -327,7 +368,7 @@ def _transpose(node: Node, env: Env) -> Value:
 
 
 def _fact(node: Node, env: Env) -> Value:
-    return _each(mpmath.factorial, evaluate(node.parts[0], env), node)
+    return _each(lambda x: _factorial(x, node), evaluate(node.parts[0], env), node)
 
 
 def _set(node: Node, env: Env) -> Value:
@@ -521,6 +562,8 @@ def _range_of(node: Node, env: Env) -> str | None:
 
 def _index(node: Node, env: Env) -> int:
     value = real(evaluate(node, env), node)
+    if not abs(value) < 2**62:
+        raise UndefinedError("an index that is too large", node.start)
     if value != int(value):
         raise UndefinedError(f"the index {mpmath.nstr(value, 5)} is not a whole number", node.start)
     return int(value)
@@ -554,11 +597,13 @@ def _array(symbol: Symbol, indices: tuple[int, ...], node: Node, env: Env) -> Va
 def _value(symbol: Symbol, indices: tuple[int, ...], node: Node, env: Env) -> Value:
     if symbol.kind == "derived":
         if env.depth > DEPTH:
-            raise MathError(f"{symbol.base} is defined by itself", node.start)
+            raise CycleError(f"{symbol.base} is defined by itself", node.start)
         assert symbol.body is not None
         bound = dict(zip(symbol.indices, indices, strict=True))
         try:
             return evaluate(symbol.body, Env(env.world, bound, env.params, env.depth + 1))
+        except CycleError as error:
+            raise CycleError(str(error), node.start) from None
         except UndefinedError as error:
             raise UndefinedError(f"in {_shown(symbol)}: {error}", node.start) from None
         except MathError as error:
@@ -627,7 +672,7 @@ def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | Non
             elif wrap.kind == "sub":
                 value = _pick(value, [_index(i, env) for i in wrap.parts[1:]], wrap)
             elif wrap.kind == "fact":
-                value = _each(mpmath.factorial, value, wrap)
+                value = _each(lambda x, wrap=wrap: _factorial(x, wrap), value, wrap)
             else:
                 value = value[None, :] if value.ndim == 1 else value.T
         return value
@@ -732,13 +777,47 @@ def _call_symbol(
             return _unknown(symbol, env)(*values)
         if symbol.kind == "special":
             return _remainder(symbol, values, node, env)
-        params = {**env.params, **parameters(symbol, values, node)}
+        own = parameters(symbol, values, node)
+        for parameter in _vectors(symbol, env.world):
+            if not isinstance(own[parameter], np.ndarray):
+                raise MathError(f"{_shown(symbol)} takes a vector as its {parameter}, not a number", node.start)
+        params = {**env.params, **own}
         return _array(symbol, indices, node, replace(env, params=params, depth=env.depth + 1))
 
     if not primes:
         return call(*given)
     first = real(given[0], node)
     return mpmath.diff(lambda x: real(call(x, *given[1:]), node), first, primes)
+
+
+def _vectors(symbol: Symbol, world: World) -> frozenset[str]:
+    """Return the parameters of a function that stand nowhere without an index where it is worked out."""
+    if symbol.key not in world.vectors:
+        assert symbol.body is not None
+        inner = [s.body for s in dependencies(symbol.body, world) if s.body is not None and s.params is None]
+        uses = {use for body in (symbol.body, *inner) for use in _uses(body)}
+        world.vectors[symbol.key] = frozenset(
+            parameter
+            for parameter in symbol.params or ()
+            if (parameter, True) in uses
+            and (parameter, False) not in uses
+            and all(s.indices or s.params is not None for s in world.by_base.get(parameter, []))
+        )
+    return world.vectors[symbol.key]
+
+
+def _uses(node: Node | None) -> Iterator[tuple[str, bool]]:
+    """Yield the symbols of a formula, and whether they have an index there."""
+    if node is None:
+        return
+    parts = node.parts
+    if node.kind == "sub" and parts[0].kind == "sym":
+        yield parts[0].text, True
+        parts = parts[1:]
+    elif node.kind == "sym":
+        yield node.text, False
+    for part in (*parts, node.sub, node.sup):
+        yield from _uses(part)
 
 
 def parameters(symbol: Symbol, values: Sequence[Value], node: Node) -> dict[str, Value]:
@@ -804,7 +883,7 @@ def _call(node: Node, env: Env) -> Value:
             logs = _each(lambda x: x / base, logs, node)
         value = logs
     elif text == r"\exp":
-        value = _each(mpmath.exp, value, node)
+        value = _each(lambda x: _exp(x, node), value, node)
     elif text == r"\operatorname{sign}":
         value = _each(mpmath.sign, value, node)
     elif text == r"\operatorname{round}":
@@ -924,6 +1003,8 @@ def _runs(node: Node, env: Env) -> Iterator[Env]:
             if node.sup is None:
                 raise MathError(f"the sum over {letter} has no upper end", node.start)
             low, high = _index(sub.parts[1], env), _index(node.sup, env)
+            if high - low > TERMS:
+                raise MathError(f"a sum of more than {TERMS} terms", node.start)
             yield from (env.bind(letter, i) for i in range(low, high + 1))
             return
         if relation == r"\in":
@@ -956,7 +1037,9 @@ def _integral(node: Node, env: Env) -> Value:
     with mpmath.workdps(min(mpmath.mp.dps, INTEGRAL)):
         unit = _mpf(1)
         if limits == [-mpmath.inf, mpmath.inf]:  # measured in the width of what is integrated
-            unit = max((_mpf(4) ** n for n in range(-10, 21)), key=lambda x: x * abs(integrand(x) + integrand(-x)))
+            unit = max(
+                (_mpf(4) ** n for n in range(-10, 21)), key=lambda x: x * (abs(integrand(x)) + abs(integrand(-x)))
+            )
         value, error = mpmath.quad(lambda x: integrand(x * unit) * unit, limits, error=True)
     if error > mpmath.mpf(10) ** -25 * max(1, abs(value)):
         raise UndefinedError("an integral whose value was not found", node.start)
@@ -1002,6 +1085,8 @@ def differential(node: Node) -> Differential | None:
         if target.kind == "pow":
             times = int(target.parts[1].text) if target.parts[1].text.isdecimal() else 0
             target = target.parts[0]
+        if times > ORDER or order > ORDER:
+            raise MathError(f"a derivative of a higher order than {ORDER}", node.start)
         variables += [target] * times
     if len(variables) != order and len(whole) == order:  # by \sigma^2, once
         variables = whole
