@@ -15,7 +15,10 @@ from lossbook.derivations.parsing import MathError, Node, parse
 
 SHARES = ("probabilities", "probabilities with a zero", "one-hot")
 WORDS = ("real", "non-zero", "positive", *SHARES, "random", "function", "positive function", "joint")
+FUNCTIONS = ("function", "positive function", "joint")
 Value = Any  # a number of mpmath, an int, or a NumPy array of them
+_INTERVAL = r"([(\[])(.+),(.+)([)\]])"
+_WANTED = f"it must be a set, an interval or one of {', '.join(WORDS)}"
 MANY = 7  # of an infinite set of integers, the first so many are drawn
 MOST = 10_000  # members of a set
 
@@ -30,6 +33,22 @@ class Chance:
 def uniform(rng: Random, low: float, high: float) -> Value:
     """Draw a number with few bits, so that it is the same in every precision."""
     return mpmath.mpf(rng.randrange(1, 2**20)) / 2**20 * (mpmath.mpf(high) - low) + low
+
+
+def check(domain: str) -> None:
+    """See that a text names a domain.
+
+    Raises:
+        MathError: It does not; the message says what does.
+    """
+    if domain in WORDS:
+        return
+    bounds = re.fullmatch(_INTERVAL, domain)
+    nodes = [parse(text).parts[0].parts[0] for text in (bounds.group(2, 3) if bounds else (domain,))]
+    (node, *_) = nodes
+    normal = node.kind == "juxt" and node.parts[0].text == r"\mathcal{N}" and len(node.parts[1].parts) == 2
+    if not bounds and node.kind != "set" and not normal:
+        raise MathError(f"{domain!r} is not a domain; {_WANTED}", 0)
 
 
 def draw(domain: str, shape: tuple[int, ...], rng: Random, point: int, evaluate: Callable[[Node], Value]) -> Value:
@@ -97,7 +116,7 @@ def _single(domain: str, rng: Random, point: int | None, evaluate: Callable[[Nod
         return (uniform(rng, 0.125, 4) for _ in itertools.count())
     if domain == "random":
         return (_chance(rng) for _ in itertools.count())
-    if bounds := re.fullmatch(r"([(\[])(.+),(.+)([)\]])", domain):
+    if bounds := re.fullmatch(_INTERVAL, domain):
         low, high = (evaluate(parse(bound).parts[0].parts[0]) for bound in bounds.group(2, 3))
         return (_between(rng, low, high) for _ in itertools.count())
     node = parse(domain).parts[0].parts[0]
@@ -109,7 +128,7 @@ def _single(domain: str, rng: Random, point: int | None, evaluate: Callable[[Nod
     if node.kind == "juxt" and node.parts[0].text == r"\mathcal{N}" and len(node.parts[1].parts) == 2:
         mean, variance = (evaluate(part) for part in node.parts[1].parts)
         return (_normal(mean, variance) for _ in itertools.count())
-    raise MathError(f"{domain!r} is not a domain; it must be a set, an interval or one of {', '.join(WORDS)}", 0)
+    raise MathError(f"{domain!r} is not a domain; {_WANTED}", 0)
 
 
 def _members(node: Node, evaluate: Callable[[Node], Value]) -> list[Value]:

@@ -83,6 +83,7 @@ class Env:
     bound: dict[str, int] = field(default_factory=dict)
     params: dict[str, Value] = field(default_factory=dict)
     depth: int = 0
+    inside: frozenset[Any] = frozenset()  # the definitions, without parameters, that are being evaluated
 
     def bind(self, letter: str, value: int) -> Env:
         """Return the same environment with one index bound."""
@@ -368,7 +369,11 @@ def _transpose(node: Node, env: Env) -> Value:
 
 
 def _fact(node: Node, env: Env) -> Value:
-    return _each(lambda x: _factorial(x, node), evaluate(node.parts[0], env), node)
+    return _factorials(evaluate(node.parts[0], env), node)
+
+
+def _factorials(value: Value, node: Node) -> Value:
+    return _each(lambda x: _factorial(x, node), value, node)
 
 
 def _set(node: Node, env: Env) -> Value:
@@ -600,8 +605,14 @@ def _value(symbol: Symbol, indices: tuple[int, ...], node: Node, env: Env) -> Va
             raise CycleError(f"{symbol.base} is defined by itself", node.start)
         assert symbol.body is not None
         bound = dict(zip(symbol.indices, indices, strict=True))
+        inside = env.inside
+        if symbol.params is None:
+            own = symbol.key, indices
+            if own in inside:
+                raise CycleError(f"{symbol.base} is defined by itself", node.start)
+            inside = inside | {own}
         try:
-            return evaluate(symbol.body, Env(env.world, bound, env.params, env.depth + 1))
+            return evaluate(symbol.body, Env(env.world, bound, env.params, env.depth + 1, inside))
         except CycleError as error:
             raise CycleError(str(error), node.start) from None
         except UndefinedError as error:
@@ -672,7 +683,7 @@ def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | Non
             elif wrap.kind == "sub":
                 value = _pick(value, [_index(i, env) for i in wrap.parts[1:]], wrap)
             elif wrap.kind == "fact":
-                value = _each(lambda x, wrap=wrap: _factorial(x, wrap), value, wrap)
+                value = _factorials(value, wrap)
             else:
                 value = value[None, :] if value.ndim == 1 else value.T
         return value
@@ -1234,6 +1245,8 @@ def extreme(node: Node, env: Env) -> Value:
     if len(symbols) != 1:
         raise MathError(f"{name(target)} is not one variable", target.start)
     symbol = symbols[0]
+    if symbol not in dependencies(node.parts[0], env.world):
+        raise MathError(f"{name(target)} does not occur in what is to be least or greatest", node.start)
     start = variable(symbol, env, node)
     spread_out, unspread = unbounded(symbol)
 

@@ -6,10 +6,12 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from lossbook.derivations import domains
 from lossbook.derivations.pages import Display, Page, Row
 from lossbook.derivations.parsing import MathError, Node, name, parse
 
 DEFINING = ("definition", "assumption", "formula")  # a docstring's formula defines what it can
+LARGEST = 20  # size of anything
 RELATIONS = (r"\approx", r"\propto", r"\to", r"\longrightarrow", r"\nabla")  # what a page may say the meaning of
 
 
@@ -207,21 +209,24 @@ class Table:
         for option in ("from", "until"):
             label = fields.get(option)
             if label is not None and label not in self.positions:
-                raise KeyError(f"{option} is {label!r}; it must be the label of a display of the page")
+                raise MathError(f"{option} is {label!r}; it must be the label of a display of the page", 0)
         if "from" in fields:
             first = self.positions[fields["from"]]
         if "until" in fields:
             last = self.positions[fields["until"]]
+        if last < first:
+            raise MathError(f"until is {fields['until']!r}, which stands before {fields['from']!r}", 0)
+        self._valid(fields)
         symbols = []
         for written in _names(row.symbol):
             if written in RELATIONS:
                 symbols.append(Symbol(written, "special", first=first, last=last, fields=fields))
                 continue
-            node = parse(written).parts[0].parts[0]
+            node = formula(written)
             left = pattern(node, self.letters)
             if left is None:
                 left = Pattern(name(node), (), None)
-            body = parse(str(fields["equals"])).parts[0].parts[0] if "equals" in fields else None
+            body = formula(str(fields["equals"])) if "equals" in fields else None
             if "runs" in fields:
                 kind = "index"
             elif "size" in fields:
@@ -236,10 +241,45 @@ class Table:
             if domain == "joint" and left.params is None:
                 raise MathError(f"{left.base} must name the variables that it is the joint distribution of", 0)
             variables = node.parts[1].parts if domain == "joint" else ()
-            symbols.append(
-                Symbol(left.base, kind, left.indices, left.params, body, domain, first, last, "", fields, variables)
-            )
+            if kind == "variable" and (left.params is None) == (domain in domains.FUNCTIONS):
+                raise MathError(f"{domain!r} is where {'functions' if left.params is None else 'numbers'} come from", 0)
+            if domain in domains.SHARES and not left.indices:
+                raise MathError(f"{domain!r} needs an index", 0)
+            symbol = Symbol(left.base, kind, left.indices, left.params, body, domain, first, last, "", fields, variables)
+            before = [s for s in [*self.symbols, *symbols] if s.key == symbol.key and s.params == symbol.params]
+            if any(s.first == first for s in before):
+                raise MathError(f"{written} is declared twice from the same place on", 0)
+            symbols.append(symbol)
         return symbols
+
+    def _valid(self, fields: dict[str, Any]) -> None:
+        """See that the fields of a row say what such fields can say.
+
+        Raises:
+            MathError: One does not; the message says what it must be.
+        """
+        if "in" in fields:
+            domains.check(str(fields["in"]))
+        if "size" in fields and not (str(fields["size"]).isdecimal() and 1 <= int(fields["size"]) <= LARGEST):
+            raise MathError(f"size is {fields['size']!r}; it must be a whole number from 1 to {LARGEST}", 0)
+        sizes = {written for row in self.page.rows if "size" in row.fields for written in _names(row.symbol)}
+        if "runs" in fields and str(fields["runs"]) not in sizes:
+            raise MathError(f"runs is {fields['runs']!r}; it must be a symbol with the field 'size'", 0)
+        if "tends" in fields and not re.fullmatch(r".+\\to\s*(0|\\infty)\s*", str(fields["tends"])):
+            raise MathError(f"tends is {fields['tends']!r}; it must be as in T \\to \\infty or in T \\to 0", 0)
+
+
+def formula(text: str) -> Node:
+    """Read one formula: what a symbol is, or what it is equal to.
+
+    Raises:
+        MathError: It is none, or a relation, or more than one.
+    """
+    tree = parse(text)
+    item = tree.parts[0]
+    if len(tree.parts) > 1 or len(item.parts) > 1 or item.parts[0].kind == "chain":
+        raise MathError(f"{text!r} must be one formula", 0)
+    return item.parts[0]
 
 
 def _names(written: str) -> list[str]:
