@@ -105,15 +105,20 @@ def coded(node: Node, table: Table, label: str) -> Coded | None:
         body = coded(rest[0] if len(rest) == 1 else replace(node, parts=rest), table, label)
         return replace(body, by=operator.variables) if body and not body.by else None
     arguments: tuple[Node, ...] = ()
+    outer: tuple[Node, ...] = ()
     head = node
-    if node.kind == "juxt" and len(node.parts) == 2 and node.parts[1].kind == "group":
-        head, group = node.parts
-        arguments = spread(group.parts)
+    if node.kind == "juxt" and len(node.parts) == 2:
+        group = node.parts[1]
+        if group.kind == "sub":  # f(x)_k
+            group, outer = group.parts[0], group.parts[1:]
+        if group.kind == "group":
+            head, arguments = node.parts[0], spread(group.parts)
     position = table.positions[label]
     rows = [s for s in table.symbols if not s.label and s.first <= position <= s.last]
     if any(s.base == name(node) and s.params is None for s in rows):  # a call that is itself a symbol
-        head, arguments = node, ()
-    for base, indices in ((name(head), ()), (name(head.parts[0]) if head.kind == "sub" else "", head.parts[1:])):
+        head, arguments, outer = node, (), ()
+    inner = head.parts[1:] if head.kind == "sub" else ()
+    for base, indices in ((name(head), outer), (name(head.parts[0]) if inner else "", (*inner, *outer))):
         own = [
             s
             for s in rows
