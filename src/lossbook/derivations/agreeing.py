@@ -16,7 +16,7 @@ import torch.nn.functional as F
 
 from lossbook import losses
 from lossbook.derivations.docstrings import functions
-from lossbook.derivations.evaluating import Env, _index, differential, evaluate, free_letters
+from lossbook.derivations.evaluating import Env, _index, differential, evaluate, free_letters, parameters
 from lossbook.derivations.parsing import MathError, Node, name, parse
 from lossbook.derivations.symbols import Symbol, Table, spread
 
@@ -143,8 +143,8 @@ def computed(side: Coded, env: Env) -> dict[str, tuple[float, float]] | None:
     None if the derivative is not by an argument.
     """
     if side.arguments:
-        given = {p: evaluate(a, env) for p, a in zip(side.symbol.params or (), side.arguments, strict=True)}
-        env = replace(env, params={**env.params, **given})
+        given = [evaluate(argument, env) for argument in side.arguments]
+        env = replace(env, params={**env.params, **parameters(side.symbol, given, side.arguments[0])})
     tensors = {parameter: _tensor(side.code, parameter, value, env) for parameter, value in side.code.arguments}
     targets = [_argument(variable, side.code) for variable in side.by]
     if any(target is None for target in targets):
