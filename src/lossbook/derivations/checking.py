@@ -352,6 +352,8 @@ class _Checker:
         )
 
     def _add(self, left: Node, mark: str, right: Node, count: int, worst: Any, how: str) -> None:
+        if not count:
+            raise MathError("it was evaluated nowhere: its condition holds for no value of its indices", left.start)
         self.record.steps.append(Step(self._text(left), mark, self._text(right), count, float(worst), how))
 
     def _member(self, left: Node, right: Node, conditions: list[Node]) -> None:
@@ -659,8 +661,8 @@ class _Checker:
                         gap = self._gap(x, sign, y)
                         if gap is None:
                             raise FalseError(
-                                f"{self._text(left)} {mark} {self._text(right)} is false: with that value the left side "
-                                f"reads {mpmath.nstr(x, 10)} {relation} {mpmath.nstr(y, 10)} at "
+                                f"{self._text(left)} {mark} {self._text(right)} is false: with that value the left "
+                                f"side reads {mpmath.nstr(x, 10)} {relation} {mpmath.nstr(y, 10)} at "
                                 f"{where(env, [left, right])}",
                                 left.start,
                             )
