@@ -19,7 +19,6 @@ from lossbook.derivations.evaluating import (
     COMPARISONS,
     ORDERS,
     Env,
-    UndefinedError,
     World,
     dependencies,
     evaluate,
@@ -246,7 +245,9 @@ class _Checker:
                                 node.start,
                             )
                         worst = max(worst, difference(value, shown))
-            how = f"the formula was held against lossbook.losses.{side.code}{' and PyTorch' if side.code.public else ''}"
+            how = (
+                f"the formula was held against lossbook.losses.{side.code}{' and PyTorch' if side.code.public else ''}"
+            )
             step = Step(self._text(node), "=", self._text(other), count, worst, how, str(side.code), bool(side.by))
             self.record.steps.append(step)
 
@@ -383,8 +384,8 @@ class _Checker:
                     if gap > SAME:
                         shown = f"{mpmath.nstr(first, 10)} and {mpmath.nstr(second, 10)}"
                         raise FalseError(
-                            f"{self._text(left)} = {self._text(right)} is false: the difference of the sides is {shown} "
-                            f"at two values of {', '.join(names)}, so it is no constant",
+                            f"{self._text(left)} = {self._text(right)} is false: the difference of the sides is "
+                            f"{shown} at two values of {', '.join(names)}, so it is no constant",
                             left.start,
                         )
                     worst = max(worst, gap)
@@ -492,8 +493,8 @@ class _Checker:
                 if not (ratios[0] / 4 <= ratios[1] <= ratios[0] * 4) or ratios[0] == 0:
                     shown = " and ".join(mpmath.nstr(ratio, 5) for ratio in ratios)
                     raise FalseError(
-                        f"{self._text(left)} = {self._text(right)} is false: the difference of the sides is {shown} times "
-                        f"what O stands for, at {symbol.base} of about 10^{NEAR if grows else -NEAR} and "
+                        f"{self._text(left)} = {self._text(right)} is false: the difference of the sides is {shown} "
+                        f"times what O stands for, at {symbol.base} of about 10^{NEAR if grows else -NEAR} and "
                         f"10^{FAR if grows else -FAR}",
                         left.start,
                     )
@@ -606,7 +607,7 @@ class _Checker:
     def _root(self, left: Node, node: Node, value: Any, found: Any) -> Any:
         """Return the variable's value at which `left` has the given value, found from where the variable is."""
         single = [s for s in self.by_base[_base(node)] if s.kind == "variable" and not s.indices and not s.params]
-        free, back = unbounded(single[0]) if single and node.kind == "sym" else (lambda x: [x], lambda x, start: x[0])
+        _, back = unbounded(single[0]) if single and node.kind == "sym" else (lambda x: [x], lambda x, start: x[0])
 
         def miss(t: Any) -> Any:
             return real(evaluate(left, found[1](back([t], found[0]))), left) - value
