@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import itertools
 import re
 import sys
 import time
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lossbook.derivations.checking import check_display
+import mpmath
+import numpy as np
+
+from lossbook.derivations.checking import DIGITS, SAME, check_display
 from lossbook.derivations.command import paths
-from lossbook.derivations.evaluating import World, dependencies, differential
+from lossbook.derivations.evaluating import (
+    ALIASES,
+    Env,
+    UndefinedError,
+    World,
+    dependencies,
+    differential,
+    evaluate,
+    free_letters,
+    real,
+)
 from lossbook.derivations.pages import Display, Page, read
 from lossbook.derivations.parsing import MathError, Node, name, parse
 from lossbook.derivations.symbols import Symbol, Table, pattern
@@ -671,6 +684,123 @@ class _Editor:
                 yield self.put("bound", node, f"{self.source(node)} {step}", alone=True)
 
 
+# what is no mistake
+
+
+class _Same:
+    """Says whether a mutant is no mistake: whether it says what the original says, or follows from it.
+
+    The two are compared at points far more general than those at which a display is checked: the sizes are others, the
+    variables are drawn from wider domains, and at first every symbol is taken to be free, whatever it stands for.
+    """
+
+    DOMAINS = ("(0, 1)", "real", "positive")
+    POINTS = 4  # for each of these domains
+    KEPT = ("function", "positive function", "random", "joint")
+
+    def __init__(self, symbols: dict[Any, Symbol], label: str) -> None:
+        self.symbols, self.label = symbols, label
+
+    def reason(self, tree: Node, mutated: Node) -> str:
+        """Return why a mutant is no mistake; empty if that could not be shown."""
+        changes = self.changes(tree, mutated)
+        if changes is None:
+            return ""
+        for derived, words in ((False, "whatever its symbols stand for"), (True, "of the page's variables")):
+            with contextlib.suppress(MathError):
+                if all(self.compare(one, two, derived) == "=" for one, two, _ in changes):
+                    return f"the same function, {words}"
+        with contextlib.suppress(MathError):
+            if all(way and self.compare(one, two, True) in ("=", way) for one, two, way in changes):
+                return "a weaker inequality, which follows from the original"
+        return ""
+
+    def changes(self, tree: Node, mutated: Node) -> list[tuple[Node, Node, str]] | None:
+        """Return the sides that differ; with each, the way in which it may move and the relations still follow."""
+        found = []
+        for item, other in zip(tree.parts, mutated.parts, strict=True):
+            if len(item.parts) != len(other.parts) or list(map(str, item.marks)) != list(map(str, other.marks)):
+                return None
+            for one, two in zip(item.parts, other.parts, strict=True):
+                if shape(one) == shape(two):
+                    continue
+                if one.kind != "chain" or len(one.parts) != len(two.parts):
+                    return None
+                if [str(mark) for mark in one.marks] != [str(mark) for mark in two.marks]:
+                    return None
+                for at, (left, right) in enumerate(zip(one.parts, two.parts, strict=True)):
+                    if shape(left) != shape(right):
+                        found.append((left, right, self.way(one, at) if len(item.parts) == 1 else ""))
+        return found
+
+    def way(self, chain: Node, at: int) -> str:
+        """Return `<` or `>` if a side of a chain that becomes less, or more, can only make its relations weaker."""
+        ways = set()
+        for beside, up, down in ((at - 1, (r"\le", "<"), (r"\ge", ">")), (at, (r"\ge", ">"), (r"\le", "<"))):
+            if 0 <= beside < len(chain.marks):
+                mark = str(chain.marks[beside])
+                mark = ALIASES.get(mark, mark)
+                ways.add(">" if mark in up else "<" if mark in down else "")
+        return ways.pop() if len(ways) == 1 else ""
+
+    def worlds(self, derived: bool) -> Iterator[World]:
+        for domain in self.DOMAINS:
+            symbols, sizes = {}, set[int]()
+            for key, symbol in self.symbols.items():
+                own = symbol
+                if symbol.kind == "size":
+                    size = int(symbol.fields["size"]) + 1
+                    while size in sizes:
+                        size += 1
+                    sizes.add(size)
+                    own = replace(symbol, fields={**symbol.fields, "size": size})
+                elif symbol.kind == "variable" and symbol.params is None and not self.kept(symbol):
+                    own = replace(symbol, domain=domain)
+                elif symbol.kind == "derived" and symbol.params is None and not derived:
+                    own = replace(symbol, kind="variable", domain=domain, body=None)
+                symbols[key] = own
+            for point in range(self.POINTS):
+                world = World(symbols, f"{self.label}/{domain}", point)
+                for symbol in symbols.values():
+                    if symbol.kind == "special" and "constant" in symbol.fields:
+                        world.values[symbol.key] = mpmath.mpf(point)
+                yield world
+
+    def kept(self, symbol: Symbol) -> bool:
+        return symbol.domain in self.KEPT or r"\dots" in symbol.domain or r"\mathcal" in symbol.domain
+
+    def compare(self, one: Node, two: Node, derived: bool) -> str:
+        """Return how the second formula is to the first at every point: `=`, `<`, `>` or neither."""
+        compared, relations = 0, {"="}
+        with mpmath.workdps(DIGITS):
+            for world in self.worlds(derived):
+                letters = list(dict.fromkeys(free_letters(one, world.ranges) + free_letters(two, world.ranges)))
+                runs = [range(1, world.length(letter) + 1) for letter in letters]
+                for choice in itertools.product(*runs):
+                    env = Env(world, dict(zip(letters, choice, strict=True)))
+                    values = [self.numbers(node, env) for node in (one, two)]
+                    if values[0] is None and values[1] is None:
+                        continue
+                    if values[0] is None or values[1] is None or len(values[0]) != len(values[1]):
+                        return ""
+                    compared += 1
+                    for x, y in zip(*values, strict=True):
+                        scale = max(abs(x), abs(y), 1)
+                        if abs(x - y) > SAME * scale:
+                            relations.add("<" if y < x else ">")
+        if compared < self.POINTS or len(relations) > 2:
+            return ""
+        return next(iter(relations - {"="}), "=")
+
+    def numbers(self, node: Node, env: Env) -> list[Any] | None:
+        """Return the numbers that a formula comes to; None if it has no value here."""
+        try:
+            value = evaluate(node, env)
+            return [real(x, node) for x in np.ravel(np.asarray(value, dtype=object))]
+        except UndefinedError:
+            return None
+
+
 # the score
 
 
@@ -681,8 +811,8 @@ class Outcome:
     Attributes:
         label: The display's label.
         mutant: The mutant.
-        verdict: `caught`, `equal` (it says what the original says, so it is no mistake) or `survived`.
-        reason: What named it, or why it is equal.
+        verdict: `caught`, `equal` (it is no mistake: it says what the original says, or less) or `survived`.
+        reason: The display that named it, or why it is no mistake.
     """
 
     label: str
@@ -696,17 +826,26 @@ class _Scorer:
 
     def __init__(self, page: Page) -> None:
         self.page, self.table = page, Table(page)
-        self.worlds = {d.label: World(self.table.at(d.label), "", 0) for d in page.displays if d.label}
+        self.used: dict[str, list[Symbol]] = {}  # by each display that holds as it stands
+        self.seconds: dict[str, float] = {}
+        self.failing: list[str] = []
+        for display in page.displays:
+            start = time.perf_counter()
+            tree = self.table.trees.get(display.label)
+            if tree is None or check_display(self.table, display).faults:
+                self.failing.append(display.label)
+                continue
+            self.used[display.label] = dependencies(tree, World(self.table.at(display.label), "", 0))
+            self.seconds[display.label] = time.perf_counter() - start
 
     def outcomes(self, labels: Collection[str] = ()) -> Iterator[Outcome]:
         for display in self.page.displays:
-            tree = self.table.trees.get(display.label)
-            if tree is None or (labels and display.label not in labels):
+            if display.label not in self.used or (labels and display.label not in labels):
                 continue
+            tree = self.table.trees[display.label]
             for mutant in mutants(display, tree, self.table):
-                if self.outside(display, tree, mutant):
-                    continue
-                yield self.outcome(display, tree, mutant)
+                if not self.outside(display, tree, mutant):
+                    yield self.outcome(display, tree, mutant)
 
     def outside(self, display: Display, tree: Node, mutant: Mutant) -> bool:
         """Say whether a mutant is of an assumption that defines nothing: it makes no claim that could be false."""
@@ -722,7 +861,8 @@ class _Scorer:
         by = self.caught(display, tree, mutant)
         if by:
             return Outcome(display.label, mutant, "caught", by)
-        return Outcome(display.label, mutant, "survived", "")
+        reason = _Same(self.table.at(display.label), display.label).reason(tree, mutant.tree)
+        return Outcome(display.label, mutant, "equal" if reason else "survived", reason)
 
     def caught(self, display: Display, tree: Node, mutant: Mutant) -> str:
         """Return what names a mutant: the display itself, or a later one; empty if nothing does."""
@@ -736,10 +876,9 @@ class _Scorer:
         part = replace(mutant.tree, parts=(self.around(display, mutant),))
         if check_display(table, display, part).faults:
             return display.label
-        if own:
-            for later in self.dependents(display.label, frozenset(s.key for s in own)):
-                if check_display(table, later).faults:
-                    return later.label
+        for later in self.dependents(display.label, {s.key for s in own}):
+            if check_display(table, later).faults:
+                return later.label
         return ""
 
     def around(self, display: Display, mutant: Mutant) -> Node:
@@ -749,68 +888,107 @@ class _Scorer:
         if display.role or len(item.parts) > 1 or item.parts[0].kind != "chain":
             return item
         chain, old = item.parts[0], before.parts[0]
-        if old.kind != "chain" or len(old.parts) != len(chain.parts) or old.marks != chain.marks:
+        if old.kind != "chain" or list(map(str, old.marks)) != list(map(str, chain.marks)):
             return item
-        changed = [
-            at for at, pair in enumerate(zip(old.parts, chain.parts, strict=True)) if shape(pair[0]) != shape(pair[1])
-        ]
+        pairs = zip(old.parts, chain.parts, strict=True)
+        changed = [at for at, (one, two) in enumerate(pairs) if shape(one) != shape(two)]
         first, last = max(changed[0] - 1, 0), changed[-1] + 1
         small = replace(chain, parts=chain.parts[first : last + 1], marks=chain.marks[first:last])
         return replace(item, parts=(small,))
 
-    @cached_property
-    def later(self) -> dict[Any, list[Display]]:
-        return {}
-
-    def dependents(self, label: str, keys: frozenset[Any]) -> list[Display]:
-        """Return the later displays that say something about what a display defines."""
-        if (label, keys) not in self.later:
-            found = []
-            for display in self.page.displays:
-                tree = self.table.trees.get(display.label)
-                if tree is None or self.table.positions[display.label] <= self.table.positions[label]:
-                    continue
-                used = dependencies(tree, self.worlds[display.label])
-                if any(s.label == label and s.key in keys for s in used):
-                    found.append(display)
-            self.later[label, keys] = found
-        return self.later[label, keys]
+    def dependents(self, label: str, keys: set[Any]) -> list[Display]:
+        """Return the later displays that say something about what a display defines, the fastest to check first."""
+        at = self.table.positions[label]
+        found = [
+            display
+            for display in self.page.displays
+            if self.table.positions[display.label] > at
+            and any(s.label == label and s.key in keys for s in self.used.get(display.label, ()))
+        ]
+        return sorted(found, key=lambda display: self.seconds[display.label])
 
 
-def score(page: Page, labels: Collection[str] = ()) -> list[Outcome]:
+@dataclass(frozen=True)
+class Score:
+    """What became of the mutants of a page.
+
+    Attributes:
+        page: The page's name.
+        outcomes: One for each mutant.
+        failing: The displays that don't hold as they stand, so that nothing can be said of their mutants.
+        seconds: How long it took.
+    """
+
+    page: str
+    outcomes: list[Outcome]
+    failing: list[str]
+    seconds: float
+
+    def count(self, verdict: str, kind: str = "") -> int:
+        """Return how many mutants had an outcome, of one kind if that is told."""
+        return sum(o.verdict == verdict and kind in ("", o.mutant.kind) for o in self.outcomes)
+
+    @property
+    def share(self) -> float:
+        """The share of the mistakes that were caught."""
+        caught, survived = self.count("caught"), self.count("survived")
+        return caught / (caught + survived) if caught + survived else 1.0
+
+    @property
+    def survivors(self) -> list[Outcome]:
+        """The mutants that nothing named and that were not shown to be no mistakes."""
+        return [outcome for outcome in self.outcomes if outcome.verdict == "survived"]
+
+
+def score(page: Page, labels: Collection[str] = ()) -> Score:
     """Try every mutant of a page's displays (of all, or of those labelled so)."""
-    return list(_Scorer(page).outcomes(labels))
+    start = time.perf_counter()
+    scorer = _Scorer(page)
+    outcomes = list(scorer.outcomes(labels))
+    return Score(page.name, outcomes, scorer.failing, time.perf_counter() - start)
 
 
 # the command
 
 
-def main(names: Sequence[str]) -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Print the score of pages, and the mutants that survive."""
-    for path in paths(Path.cwd(), names):
-        start = time.perf_counter()
-        outcomes = score(read(path))
-        if not outcomes:
+    parser = argparse.ArgumentParser(
+        prog="python -m lossbook.derivations.mutating",
+        description="Make every small mistake in the displays of pages, and list those that the checker does not name.",
+    )
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help="a page, such as 03-bce; all unless given")
+    parser.add_argument("--label", action="append", default=[], help="only this display; may be repeated")
+    parser.add_argument("--equal", action="store_true", help="also list the mutants that are no mistakes")
+    options = parser.parse_args(arguments)
+    for path in paths(Path.cwd(), options.pages):
+        page = read(path)
+        if not page.displays:
             continue
-        for outcome in outcomes:
-            if outcome.verdict == "survived":
-                print(f"  {outcome.label}  {outcome.mutant.kind}: {shown(outcome.mutant)}")
-        print(f"{path.stem}: {summary(outcomes)}, {time.perf_counter() - start:.0f} s")
+        found = score(page, options.label)
+        for outcome in found.outcomes:
+            if outcome.verdict == "survived" or (options.equal and outcome.verdict == "equal"):
+                display = next(d for d in page.displays if d.label == outcome.label)
+                print(f"  {outcome.label}: {shown(display, outcome.mutant)}")
+                if outcome.reason:
+                    print(f"      {outcome.reason}")
+        for label in found.failing:
+            print(f"  {label or 'a display without a label'} does not hold as it stands, so it has no mutants")
+        caught, survived = found.count("caught"), found.count("survived")
+        print(
+            f"{page.name}: {caught} of {caught + survived} mistakes caught ({100 * found.share:.2f} %), "
+            f"{found.count('equal')} more mutants are no mistakes, {found.seconds:.0f} s"
+        )
     return 0
 
 
-def shown(mutant: Mutant) -> str:
-    """Show a mutant in one line: the part of its display around the change."""
-    return " ".join(mutant.text.split())
-
-
-def summary(outcomes: Sequence[Outcome]) -> str:
-    """Say how many mutants were caught, of how many."""
-    verdicts = Counter(outcome.verdict for outcome in outcomes)
-    wrong = verdicts["caught"] + verdicts["survived"]
-    share = 100 * verdicts["caught"] / max(wrong, 1)
-    return f"{verdicts['caught']} of {wrong} mutants caught ({share:.2f} %), {verdicts['equal']} equal to the original"
+def shown(display: Display, mutant: Mutant) -> str:
+    """Show a mutant in one line: its kind, the change, and the row of the display that it is in."""
+    item = mutant.tree.parts[mutant.item]
+    old, new = (" ".join(t.split()) for t in (display.text[mutant.start : mutant.end], mutant.replacement))
+    row = " ".join(mutant.text[item.start : item.end].replace("&", " ").replace(r"\\", " ").split())
+    return f"[{mutant.kind}] {old or 'nothing'} -> {new or 'nothing'}:  {row}"
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
