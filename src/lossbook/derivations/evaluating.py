@@ -22,8 +22,18 @@ CONSTANTS: dict[str, Callable[[], Value]] = {
     r"\infty": lambda: mpmath.inf,
 }
 ORDERS = "the orders of remainders"  # the key of a list among a world's values
-OTHERWISE = r"\text{otherwise}"
+OTHERWISE = (r"\text{otherwise}", r"\text{else}")
+SUBSCRIPTED = (r"\log", r"\ln", r"\mathbb{E}", r"\operatorname{Var}", r"\nabla")
+UNRAISED = (r"\max", r"\min", r"\mathbb{E}", r"\operatorname{Var}", r"\nabla", r"\operatorname{diag}")
 DEPTH = 25  # of definitions within definitions
+INDICATORS = (r"\mathbb{1}", r"\mathbf{1}", r"\mathbb{I}", r"\boldsymbol{1}")
+ELEMENTARY: dict[str, Callable[[Value], Value]] = {
+    r"\operatorname{sign}": mpmath.sign,
+    r"\operatorname{round}": mpmath.nint,
+    r"\sin": mpmath.sin,
+    r"\cos": mpmath.cos,
+    r"\tanh": mpmath.tanh,
+}
 STEPS = 500_000  # at one point: many times what the longest display of the book takes
 TERMS = 10_000  # of one sum
 ORDER = 6  # of a derivative
@@ -297,9 +307,22 @@ def _neg(node: Node, env: Env) -> Value:
 
 def _mul(node: Node, env: Env) -> Value:
     value = evaluate(node.parts[0], env)
-    for part in node.parts[1:]:
-        value = _multiply(value, evaluate(part, env), node)
+    for mark, part in zip(node.marks, node.parts[1:], strict=True):
+        other = evaluate(part, env)
+        if mark == r"\odot":
+            if np.shape(value) != np.shape(other):
+                raise MathError(r"\odot stands between arrays of different shapes", node.start)
+            value = value * other
+        else:
+            value = _multiply(value, other, node)
     return value
+
+
+def _inner_product(node: Node, env: Env) -> Value:
+    left, right = (evaluate(part, env) for part in node.parts)
+    if not isinstance(left, np.ndarray) or left.ndim != 1 or np.shape(left) != np.shape(right):
+        raise MathError("an inner product is of two vectors of one length", node.start)
+    return mpmath.fsum(real(x * y, node) for x, y in zip(left, right, strict=True))
 
 
 def _frac(node: Node, env: Env) -> Value:
@@ -308,7 +331,19 @@ def _frac(node: Node, env: Env) -> Value:
         if operator.body is None:
             raise MathError("a derivative of nothing", node.start)
         return derive(operator, operator.body, env)
+    if node.text == "/" and below.kind == "juxt" and not _is_one(below, env) and not _tight(above, below):
+        raise MathError("what a slash divides by can be read in two ways: bracket it", below.start)
     return _divide(evaluate(above, env), evaluate(below, env), node)
+
+
+def _tight(above: Node, below: Node) -> bool:
+    r"""Say whether no one reads a slash otherwise: in x^2 / 2 y all of 2 y is below; in 1/2 x and 1/N \sum it may not."""
+    return above.kind != "num" and all(part.kind in ("num", "sym", "sub") for part in below.parts)
+
+
+def _is_one(node: Node, env: Env) -> bool:
+    """Say whether factors beside each other are one value: a function and its argument."""
+    return len(node.parts) == 2 and _application(*node.parts, env) is not None
 
 
 def _juxt(node: Node, env: Env) -> Value:
@@ -326,14 +361,28 @@ def _juxt(node: Node, env: Env) -> Value:
             one, at = derive(operator, body, env), len(parts)
         elif at + 1 < len(parts) and (applied := _application(part, parts[at + 1], env)) is not None:
             one, at = applied(), at + 2
+        elif at + 1 < len(parts) and _indicator(part, parts[at + 1], env):
+            one, at = _group(parts[at + 1], env), at + 2
         else:
             one, at = evaluate(part, env), at + 1
         value = one if value is None else _multiply(value, one, node)
     return value
 
 
+def _indicator(part: Node, after: Node, env: Env) -> bool:
+    r"""Say whether this is the indicator of a condition, such as \mathbb{1}[n = m]."""
+    head = part.parts[0] if part.kind == "sub" else part
+    if head.text not in INDICATORS or env.world.by_base.get(head.text):
+        return False
+    if part.kind == "sub" or after.kind not in ("group", "set") or len(after.parts) != 1:
+        raise MathError(f"after {head.text} must stand a condition in brackets", part.start)
+    return after.parts[0].kind == "chain"
+
+
 def _pow(node: Node, env: Env) -> Value:
     base, exponent = node.parts
+    if exponent.kind == "sym" and exponent.text == "T" and not (env.world.by_base.get("T") or "T" in env.params):
+        return _transpose(node, env)
     if base.kind == "sym" and base.text == "e" and not (env.world.by_base.get("e") or "e" in env.params):
         return _each(lambda x: _exp(x, node), evaluate(exponent, env), node)
     return _raise(evaluate(base, env), evaluate(exponent, env), node)
@@ -450,10 +499,10 @@ def _binom(node: Node, env: Env) -> Value:
 
 
 def _cases(node: Node, env: Env) -> Value:
-    stated = [case for case in node.parts if case.parts[1].text != OTHERWISE]
+    stated = [case for case in node.parts if case.parts[1].text not in OTHERWISE]
     held = [case.parts[0] for case in stated if truth(case.parts[1], env)]
     if not held:
-        held = [case.parts[0] for case in node.parts if case.parts[1].text == OTHERWISE]
+        held = [case.parts[0] for case in node.parts if case.parts[1].text in OTHERWISE]
     if len(held) != 1:
         raise MathError(f"{len(held)} of the cases hold at once; exactly one must", node.start)
     return evaluate(held[0], env)
@@ -658,6 +707,11 @@ def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | Non
         group = group.parts[0]
     if group.kind != "group" or group.text != "(":
         return None
+    if part.kind == "pow":
+        base = name(part.parts[0])
+        own = env.world.by_base.get(base, [])
+        if base not in env.params and any(s.params is not None for s in own) and all(s.params is not None for s in own):
+            raise MathError(f"an exponent between {base} and its argument: write it after the bracket", part.start)
     primes, head = 0, part
     if part.kind == "prime" and not env.world.by_base.get(name(part)):
         primes, head = len(part.text), part.parts[0]
@@ -836,14 +890,17 @@ def parameters(symbol: Symbol, values: Sequence[Value], node: Node) -> dict[str,
     found = {}
     for parameter, value in zip(symbol.params or (), values, strict=True):
         base, _, power = parameter.partition("^")
-        found[base] = _each(lambda x, n=power: _nth_root(x, int(n), node), value, node) if power else value
+        found[base] = _nth_root(value, int(power), node) if power else value
     return found
 
 
-def _nth_root(x: Value, n: int, node: Node) -> Value:
-    if x < 0:
-        raise UndefinedError("the root of a negative number", node.start)
-    return mpmath.root(x, n)
+def _nth_root(value: Value, n: int, node: Node) -> Value:
+    def root(x: Value) -> Value:
+        if x < 0:
+            raise UndefinedError("the root of a negative number", node.start)
+        return mpmath.root(x, n)
+
+    return _each(root, value, node)
 
 
 def _remainder(symbol: Symbol, values: Sequence[Value], node: Node, env: Env) -> Value:
@@ -874,8 +931,12 @@ def _unknown(symbol: Symbol, env: Env) -> Callable[..., Value]:
 
 def _call(node: Node, env: Env) -> Value:
     text, argument = node.text, node.parts[0]
+    scripted = [node.sub is not None and text not in SUBSCRIPTED, node.sup is not None and text in UNRAISED]
+    if any(scripted):
+        raise MathError(f"{text} with {'a subscript' if scripted[0] else 'an exponent'} has no meaning", node.start)
     if text in (r"\max", r"\min"):
-        numbers = [real(evaluate(part, env), part) for part in argument.parts]
+        values = [evaluate(part, env) for part in spread(argument.parts)]
+        numbers = [real(x, node) for value in values for x in np.ravel(np.asarray(value, dtype=object))]
         return max(numbers) if text == r"\max" else min(numbers)
     if text in (r"\mathbb{E}", r"\operatorname{Var}"):
         return _moment(node, env)
@@ -895,10 +956,13 @@ def _call(node: Node, env: Env) -> Value:
         value = logs
     elif text == r"\exp":
         value = _each(lambda x: _exp(x, node), value, node)
-    elif text == r"\operatorname{sign}":
-        value = _each(mpmath.sign, value, node)
-    elif text == r"\operatorname{round}":
-        value = _each(mpmath.nint, value, node)
+    elif text in (r"\sinh", r"\cosh"):
+        sign = -1 if text == r"\sinh" else 1
+        value = _each(lambda x: (_exp(x, node) + sign * _exp(-x, node)) / 2, value, node)
+    elif text in ELEMENTARY:
+        value = _each(ELEMENTARY[text], value, node)
+    else:
+        raise MathError(f"{text} is no function that is known", node.start)
     return value if node.sup is None else _raise(value, evaluate(node.sup, env), node)
 
 
@@ -977,6 +1041,11 @@ def _big(node: Node, env: Env) -> Value:
         return _integral(node, env)
     if node.sub is None:
         raise MathError(f"{text} has no index under it", node.start)
+    starts = node.sub.kind == "chain" and node.sub.marks[0] == "="
+    if node.sup is not None and not starts:
+        raise MathError(f"{text} has an upper end, so below must stand where it begins, as in n = 1", node.start)
+    if node.sub.kind == "chain" and starts and len(node.sub.parts) > 2:
+        raise MathError(f"under {text} stands more than one relation", node.start)
     if text in (r"\min", r"\max") and node.sub.kind in ("sym", "sub") and node.sub.text not in env.world.ranges:
         return extreme(node, env)
     values = [evaluate(body, inner) for inner in _runs(node, env)]
@@ -1372,6 +1441,7 @@ _HANDLERS: dict[str, Callable[[Node, Env], Value]] = {
     "add": _add,
     "neg": _neg,
     "mul": _mul,
+    "inner": _inner_product,
     "frac": _frac,
     "juxt": _juxt,
     "pow": _pow,

@@ -13,8 +13,17 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 from lark.lark import PostLex
 
-OPENING = {"LPAR", "LSQB", "LBRACE", "LSET"}
-CLOSING = {"RPAR", "RSQB", "RBRACE", "RSET"}
+OPENING = {"LPAR", "LSQB", "LBRACE", "LSET", "LANGLE"}
+CLOSING = {"RPAR", "RSQB", "RBRACE", "RSET", "RANGLE"}
+# What different authors write for one thing.
+SAME = {
+    r"\operatorname{E}": r"\mathbb{E}",
+    r"\operatorname{sgn}": r"\operatorname{sign}",
+    r"\mathrm{d}": "d",
+    r"\mathrm{e}": "e",
+    r"\widehat": r"\hat",
+    r"\widetilde": r"\tilde",
+}
 ENDS = {"$END", "ENDCASES"}
 JOINS = {"REL", "IMPLIES", "SIGN", "$END", "ENDCASES", "DOT"}
 
@@ -54,7 +63,7 @@ class _Context(PostLex):
     always_accept = ("BAR", "ROWSEP", "AMP", "PERIOD")
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
-        tokens = [*stream, Token("$END", "")]
+        tokens = [*_norms([*stream]), Token("$END", "")]
         depth, cases, before = 0, False, "_SEP"
         bars: list[int] = []  # the depth of brackets at which each open bar stands
         for index, token in enumerate(tokens[:-1]):
@@ -84,6 +93,24 @@ class _Context(PostLex):
             if kind:
                 before = kind
                 yield Token.new_borrow_pos(kind, token, token)
+
+
+def _norms(tokens: list[Token]) -> list[Token]:
+    r"""Tell norms from separators: \| stands around a norm if there is an even number of them in the same brackets."""
+    places: list[list[int]] = [[]]
+    found: dict[int, str] = {}
+    for at, token in enumerate([*tokens, Token("$END", "")]):
+        if token.type in OPENING:
+            places.append([])
+        elif token.type == "ARGSEP" and token == r"\|":
+            places[-1].append(at)
+        if token.type in CLOSING or token.type == "$END":
+            here = places.pop() if len(places) > 1 or token.type == "$END" else []
+            if len(here) % 2 == 0:
+                found |= {place: ("LNORM", "RNORM")[turn % 2] for turn, place in enumerate(here)}
+    return [
+        Token.new_borrow_pos(found[at], token, token) if at in found else token for at, token in enumerate(tokens)
+    ]
 
 
 @cache
@@ -138,10 +165,14 @@ def name(node: Node) -> str:
 
 
 def _symbol(text: str) -> str:
-    accent = re.fullmatch(r"\\(hat|bar|tilde)\s*\{?\s*(\\?[A-Za-z]+)\s*\}?", text)
+    accent = re.fullmatch(r"\\(hat|bar|tilde|vec|widehat|widetilde|overline)\s*\{?\s*(\\?[A-Za-z]+)\s*\}?", text)
     if accent:
-        return rf"\{accent[1]}{{{accent[2]}}}"
-    return re.sub(r"^(\\\w+)\s+", r"\1", text)
+        return rf"{SAME.get(chr(92) + accent[1], chr(92) + accent[1])}{{{accent[2]}}}"
+    font = re.fullmatch(r"(\\(?:math[a-z]+|boldsymbol|bm))\s*\{?\s*(\\?[A-Za-z0-9]+)\s*\}?", text)
+    if font:
+        text = f"{font[1]}{{{font[2]}}}"
+    text = re.sub(r"^(\\\w+)\s+", r"\1", text)
+    return SAME.get(text, text)
 
 
 class _Builder:
@@ -214,9 +245,9 @@ class _Builder:
         # A bracket right after the function holds its whole argument; what follows it is a factor.
         factors = body.parts if body.kind == "juxt" else (body,)
         first = factors[0]
-        if first.kind == "pow" and first.parts[0].kind == "group":
+        if first.kind == "pow" and first.parts[0].kind in ("group", "set"):
             raise MathError(f"{head} of a bracket with an exponent can be read in two ways: bracket it all", start)
-        if first.kind != "group":
+        if first.kind not in ("group", "set"):
             return Node("call", (body,), _symbol(str(head)), start, end, sub, sup)
         called = Node("call", (first,), _symbol(str(head)), start, first.end, sub, sup)
         return Node("factors", (called, *factors[1:]), "", start, end) if len(factors) > 1 else called
@@ -225,7 +256,7 @@ class _Builder:
         head, scripts, body = children[0], children[1:-1], self.build(children[-1])
         sub, sup = self._scripts(scripts)
         factors = body.parts if body.kind == "juxt" else (body,)
-        if sub is None and head in (r"\max", r"\min") and factors[0].kind == "group":
+        if sub is None and sup is None and head in (r"\max", r"\min") and factors[0].kind in ("group", "set"):
             called = Node("call", (factors[0],), str(head), start, factors[0].end)
             return Node("factors", (called, *factors[1:]), "", start, end) if len(factors) > 1 else called
         return Node("big", (body,), str(head), start, end, sub, sup)
@@ -234,6 +265,8 @@ class _Builder:
         sub = sup = None
         for script in scripts:
             inner = self.build(script.children[0])
+            if (sub if script.data == "sub" else sup) is not None:
+                raise MathError("two subscripts or two exponents of one sign", script.meta.start_pos)
             if script.data == "sub":
                 sub = inner
             else:
@@ -242,6 +275,12 @@ class _Builder:
 
     def _factor(self, kind: str, children: list[Any], start: int, end: int) -> Node:
         node = self.build(children[0])
+        scripts = [c if isinstance(c, Token) else c.data for c in children[1:]]
+        for before, after in zip(scripts, scripts[1:], strict=False):
+            if before == after:
+                raise MathError("two subscripts or two exponents of one sign", start)
+        if scripts == ["sup", "sub"]:  # x^2_n is x_n^2
+            children = [children[0], children[2], children[1]]
         for child in children[1:]:
             if isinstance(child, Token):
                 kind = "prime" if child.type == "PRIME" else "fact"
@@ -284,6 +323,12 @@ class _Builder:
 
     _square = _braces = _set = _count = _round
 
+    def _inner_product(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+        args = next(self.build(c) for c in children if isinstance(c, Tree))
+        if args.kind != "args" or len(args.parts) != 2:
+            raise MathError("an inner product has two vectors, with a comma between", start)
+        return Node("inner", args.parts, "", start, end)
+
     def _fracdd(self, kind: str, children: list[Any], start: int, end: int) -> Node:
         digits = [(m.group(), start + m.start()) for m in re.finditer(r"\d", str(children[0]))]
         above, below = (Node("num", (), d, at, at + 1) for d, at in digits)
@@ -292,5 +337,6 @@ class _Builder:
 
 _SILENT = {
     *("LPAR", "RPAR", "LSQB", "RSQB", "LBRACE", "RBRACE", "LSET", "RSET", "LBAR", "RBAR", "LNORM", "RNORM", "COUNT"),
+    *("LVERT", "RVERT", "LANGLE", "RANGLE", "IF"),
     *("FRAC", "BINOM", "SQRT", "UNDERBRACE", "BEGINCASES", "ENDCASES", "CASESEP"),
 }
