@@ -1,5 +1,6 @@
 """What chapter 5 needs of the checker: joint distributions, integrals, symbols told apart by their indices' ranges."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,7 @@ FORMULA
 
 
 @pytest.fixture
-def faults(tmp_path: Path):
+def faults(tmp_path: Path) -> Callable[[str], list[str]]:
     """Return what is wrong with one display."""
 
     def of(formula: str) -> list[str]:
@@ -83,12 +84,12 @@ def faults(tmp_path: Path):
         r"P(y_1) < 1",
         r"Q(x, u) = Q(x \mid u) \, Q(u) = Q(u \mid x) \, Q(x)",
         r"f(p_n) = \sum_{k=1}^{K} k \, p_{nk}",
-        r"\int_{-\infty}^{\infty} e^{-t^2 / 2 s} \, d t = \sqrt{2 \pi s}",
+        r"\int_{-\infty}^{\infty} e^{-t^2 / (2 s)} \, d t = \sqrt{2 \pi s}",
         r"\int_{0}^{1} n t^2 \, d t = \frac{n}{3}",
         r"\int_{-\infty}^{\infty} e^{-x^2 / 10^{12}} \, d x = 10^6 \sqrt{\pi}",
     ],
 )
-def test_what_is_true_holds(faults, formula) -> None:
+def test_what_is_true_holds(faults: Callable[[str], list[str]], formula: str) -> None:
     assert faults(formula) == []
 
 
@@ -103,10 +104,10 @@ def test_what_is_true_holds(faults, formula) -> None:
         r"P(y_2 \mid y_1) = P(y_1 \mid y_2)",
         r"Q(x, u) = Q(x) \, Q(u)",
         r"f(p_n) = \sum_{k=1}^{K} p_{nk}",
-        r"\int_{-\infty}^{\infty} e^{-t^2 / 2 s} \, d t = \sqrt{\pi s}",
+        r"\int_{-\infty}^{\infty} e^{-t^2 / (2 s)} \, d t = \sqrt{\pi s}",
     ],
 )
-def test_what_is_false_is_named(faults, formula) -> None:
+def test_what_is_false_is_named(faults: Callable[[str], list[str]], formula: str) -> None:
     (fault,) = faults(formula)
     assert "is false" in fault
 
@@ -120,7 +121,7 @@ def test_what_is_false_is_named(faults, formula) -> None:
         (r"\int_{0}^{1} \frac{1}{t} \, d t = 1", "an integral whose value was not found"),
     ],
 )
-def test_what_cannot_be_worked_out_says_why(faults, formula, words) -> None:
+def test_what_cannot_be_worked_out_says_why(faults: Callable[[str], list[str]], formula: str, words: str) -> None:
     (fault,) = faults(formula)
     assert words in fault
 
