@@ -245,7 +245,9 @@ class Table:
                 raise MathError(f"{domain!r} is where {'functions' if left.params is None else 'numbers'} come from", 0)
             if domain in domains.SHARES and not left.indices:
                 raise MathError(f"{domain!r} needs an index", 0)
-            symbol = Symbol(left.base, kind, left.indices, left.params, body, domain, first, last, "", fields, variables)
+            symbol = Symbol(
+                left.base, kind, left.indices, left.params, body, domain, first, last, "", fields, variables
+            )
             before = [s for s in [*self.symbols, *symbols] if s.key == symbol.key and s.params == symbol.params]
             if any(s.first == first for s in before):
                 raise MathError(f"{written} is declared twice from the same place on", 0)
