@@ -338,7 +338,8 @@ def _frac(node: Node, env: Env) -> Value:
 
 def _tight(above: Node, below: Node) -> bool:
     r"""Say whether no one reads a slash otherwise: in x^2 / 2 y all of 2 y is below; in 1/2 x and 1/N \sum it may not."""
-    return above.kind != "num" and all(part.kind in ("num", "sym", "sub") for part in below.parts)
+    bases = [part.parts[0] if part.kind == "pow" else part for part in below.parts]
+    return above.kind != "num" and all(base.kind in ("num", "sym", "sub") for base in bases)
 
 
 def _is_one(node: Node, env: Env) -> bool:
@@ -484,7 +485,7 @@ def _abs(node: Node, env: Env) -> Value:
     return _each(abs, evaluate(node.parts[0], env), node)
 
 
-def _norm(node: Node, env: Env) -> Value:
+def _norm(node: Node, env: Env, order: str = "2") -> Value:
     value = np.ravel(np.asarray(evaluate(node.parts[0], env), dtype=object))
     return mpmath.sqrt(mpmath.fsum(real(x, node) ** 2 for x in value))
 
@@ -498,11 +499,15 @@ def _binom(node: Node, env: Env) -> Value:
     return mpmath.binomial(above, below)
 
 
+def _otherwise(case: Node) -> bool:
+    return case.parts[1].text.replace(".", "") in OTHERWISE
+
+
 def _cases(node: Node, env: Env) -> Value:
-    stated = [case for case in node.parts if case.parts[1].text not in OTHERWISE]
+    stated = [case for case in node.parts if not _otherwise(case)]
     held = [case.parts[0] for case in stated if truth(case.parts[1], env)]
     if not held:
-        held = [case.parts[0] for case in node.parts if case.parts[1].text in OTHERWISE]
+        held = [case.parts[0] for case in node.parts if _otherwise(case)]
     if len(held) != 1:
         raise MathError(f"{len(held)} of the cases hold at once; exactly one must", node.start)
     return evaluate(held[0], env)
@@ -557,6 +562,8 @@ def _shown(symbol: Symbol) -> str:
 
 
 def _sub(node: Node, env: Env) -> Value:
+    if node.parts[0].kind == "norm" and len(node.parts) == 2:
+        return _norm(node.parts[0], env, node.parts[1].text)
     exact = name(node)
     own = env.world.by_base.get(exact, [])
     if exact in env.params or any(s.params is None for s in own) or (own and exact not in env.bound):
@@ -1314,8 +1321,6 @@ def extreme(node: Node, env: Env) -> Value:
     if len(symbols) != 1:
         raise MathError(f"{name(target)} is not one variable", target.start)
     symbol = symbols[0]
-    if symbol not in dependencies(node.parts[0], env.world):
-        raise MathError(f"{name(target)} does not occur in what is to be least or greatest", node.start)
     start = variable(symbol, env, node)
     spread_out, unspread = unbounded(symbol)
 
@@ -1336,9 +1341,11 @@ def extreme(node: Node, env: Env) -> Value:
         raise UndefinedError("no extreme was found", node.start) from None
     least = value(*best)
     rng = Random(env.world.seed)
-    for _ in range(5):
-        if value(*(x + domains.uniform(rng, -1, 1) for x in best)) < least:
-            raise UndefinedError("the stationary point is no extreme", node.start)
+    others = [value(*(x + domains.uniform(rng, -1, 1) for x in best)) for _ in range(5)]
+    if any(other < least for other in others):
+        raise UndefinedError("the stationary point is no extreme", node.start)
+    if all(other == least for other in others):
+        raise MathError(f"what is to be least or greatest is the same whatever {name(target)} is", node.start)
     return sign * least
 
 
