@@ -1,5 +1,6 @@
 """What chapter 6 needs of the checker: sets by a condition, zeros, named averages, remainders of vectors."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,7 @@ FORMULA
 
 
 @pytest.fixture
-def faults(tmp_path: Path):
+def faults(tmp_path: Path) -> Callable[[str], str]:
     """Return what is wrong with one display."""
 
     def check(formula: str) -> str:
@@ -79,7 +80,7 @@ def faults(tmp_path: Path):
         r"\sum_k e^{\delta_k} = K + \sum_k \delta_k + O(\lVert \delta \rVert^2)",
     ],
 )
-def test_what_is_true_holds(faults, formula: str) -> None:
+def test_what_is_true_holds(faults: Callable[[str], str], formula: str) -> None:
     assert faults(formula) == ""
 
 
@@ -98,5 +99,5 @@ def test_what_is_true_holds(faults, formula: str) -> None:
         (r"\mathbb{E}_q [ x ] = \{ n \mid n > 0 \}", "n is not declared as an index"),
     ],
 )
-def test_what_is_wrong_is_named(faults, formula: str, fault: str) -> None:
+def test_what_is_wrong_is_named(faults: Callable[[str], str], formula: str, fault: str) -> None:
     assert fault in faults(formula)
