@@ -1337,7 +1337,9 @@ def extreme(node: Node, env: Env) -> Value:
         else:
             with mpmath.workdps(mpmath.mp.dps):
                 best = list(mpmath.findroot(slopes, first))
-    except (ValueError, ZeroDivisionError):
+    except (ValueError, ZeroDivisionError) as error:
+        if isinstance(error, MathError) and not isinstance(error, UndefinedError):
+            raise
         raise UndefinedError("no extreme was found", node.start) from None
     least = value(*best)
     rng = Random(env.world.seed)
