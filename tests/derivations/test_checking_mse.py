@@ -67,10 +67,10 @@ def faults(tmp_path: Path):
             r"X^{\top} X w = X^{\top} y \iff w = (X^{\top} X)^{-1} X^{\top} y",
             r"X^{\top} X w = X^{\top} y \iff w = - (X^{\top} X)^{-1} X^{\top} y",
         ),
-        (r"r = r, - u = - u", r"r = r, - u = u"),
+        (r"r + u = u + r, - u = u - 2 u", r"r + u = u + r, - u = u"),
         (
-            r"\begin{aligned} r + u &= r \\ + u &= u + r \end{aligned}",
-            r"\begin{aligned} r + u &= r \\ - u &= u + r \end{aligned}",
+            r"\begin{aligned} u + r &= r \\ + u &= u + 1 r \end{aligned}",
+            r"\begin{aligned} u + r &= r \\ - u &= u + 1 r \end{aligned}",
         ),
     ],
 )

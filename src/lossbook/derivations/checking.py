@@ -17,10 +17,13 @@ from lossbook.derivations.agreeing import close, coded, computed, difference
 from lossbook.derivations.evaluating import (
     ALIASES,
     COMPARISONS,
+    HELD,
     ORDERS,
+    Differential,
     Env,
     World,
     dependencies,
+    differential,
     evaluate,
     free_letters,
     place,
@@ -40,6 +43,7 @@ SAME = mpmath.mpf(10) ** -25  # the largest relative difference of two equal num
 NOTHING = mpmath.mpf(10) ** -35
 NEAR, FAR = 6, 9  # powers of ten at which a limit is looked at
 TRIES = 200  # to find a point at which a condition holds
+WIDE = (mpmath.mpf(5), mpmath.mpf(1))  # how far off an extreme is compared too, where the domain has no end
 SCALES = tuple(mpmath.mpf(10) ** -n for n in (1, 2, 4, 6, 8, 10))
 
 
@@ -275,6 +279,9 @@ class _Checker:
     def _relation(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> None:
         mark = ALIASES.get(mark, mark)
         nodes = [left, right]
+        if _alike(left) == _alike(right):
+            raise MathError("this claims nothing: both sides are the same formula", left.start)
+        self._sound(nodes)
         if mark in (r"\approx", r"\to", r"\longrightarrow"):
             self._limit(left, mark, right, conditions)
         elif mark == r"\propto":
@@ -292,6 +299,19 @@ class _Checker:
         else:
             raise MathError(f"{mark} is no relation that can be checked", left.end)
 
+    def _sound(self, nodes: list[Node]) -> None:
+        """Refuse what is true or false only by how it is written: a letter for two things, a derivative by nothing."""
+        letters = frozenset(self.table.letters)
+        free = frozenset(letter for node in nodes for letter in free_letters(node, letters))
+        for node in nodes:
+            for part, letter in _rebound(node, free):
+                raise MathError(f"{letter} stands for two things here: rename the index of the sum", part.start)
+            for operator, body in _derivatives(node):
+                for target in operator.variables:
+                    if not _bases(target, self.symbols) & _bases(body, self.symbols):
+                        what = self._text(target)
+                        raise MathError(f"a derivative by {what} of what does not depend on it", operator.node.start)
+
     def _specials(self, option: str, nodes: list[Node]) -> list[Symbol]:
         bases = {name(part) for node in nodes for part in node.walk() if part.kind in ("sym", "sub")}
         return [
@@ -303,7 +323,13 @@ class _Checker:
 
     def _compare(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> None:
         worst, count = mpmath.mpf(0 if mark == "=" else "inf"), 0
-        for world in self.worlds(conditions):
+        branches = {} if conditions else _branches([left, right])
+        held: set[tuple[int, bool]] = set()
+        enough = self.points
+        for number, world in enumerate(self._many(conditions) if branches else self.worlds(conditions)):
+            if number >= enough and not {*branches} - held:
+                break
+            world.values[HELD] = held
             for env in self._envs([left, right], world):
                 count += 1
                 a, b = self._both(left, right, env)
@@ -312,6 +338,10 @@ class _Checker:
                     if gap is None:
                         raise self._false(left, mark, right, x, y, env)
                     worst = max(worst, gap) if mark == "=" else min(worst, gap)
+        for branch, node in branches.items():
+            if branch not in held:
+                never = f"{self._text(node)} was {'never' if branch[1] else 'always'} what holds"
+                raise MathError(f"{never} at the points that were drawn, so not all of this was checked", node.start)
         self._add(left, mark, right, count, worst, "both sides were evaluated")
 
     def _both(self, left: Node, right: Node, env: Env) -> tuple[list[Any], list[Any]]:
@@ -371,14 +401,15 @@ class _Checker:
     def _up_to(self, left: Node, right: Node, constants: list[Symbol], conditions: list[Node]) -> None:
         """Check an equality up to a constant: the difference of the sides stays when the named variables change."""
         names = [n.strip() for symbol in constants for n in str(symbol.fields["constant"]).split(";")]
-        worst, count = mpmath.mpf(0), 0
+        worst, count, changes = mpmath.mpf(0), 0, False
         for world in self.worlds(conditions):
             for symbol in constants:
                 world.values[symbol.key] = mpmath.mpf(0)
             for env in self._envs([left, right], world):
-                first = self._difference(left, right, env)
+                first, before = self._difference(left, right, env), evaluate(left, env)
                 for other in self._redrawn(world, names):
                     second = self._difference(left, right, replace(env, world=other))
+                    changes |= bool(np.any(before != evaluate(left, replace(env, world=other))))
                     count += 1
                     gap = abs(first - second) / max(abs(first), abs(second), 1)
                     if gap > SAME:
@@ -389,6 +420,8 @@ class _Checker:
                             left.start,
                         )
                     worst = max(worst, gap)
+        if not changes:
+            raise MathError(f"this claims nothing: the left side does not depend on {', '.join(names)}", left.start)
         self._add(left, "=", right, count, worst, f"the sides differ by one constant, whatever {', '.join(names)} is")
 
     def _proportional(self, left: Node, right: Node, conditions: list[Node]) -> None:
@@ -396,18 +429,23 @@ class _Checker:
         if not own:
             raise MathError(r"\propto must be in the table of symbols, with the field 'constant'", left.end)
         names = [n.strip() for n in str(own[0].fields["constant"]).split(";")]
-        worst, count = mpmath.mpf(0), 0
+        worst, count, changes = mpmath.mpf(0), 0, False
         for world in self.worlds(conditions):
             for env in self._envs([left, right], world):
                 a, b = self._both(left, right, env)
+                if not all((*a, *b)):
+                    raise FalseError(f"{self._text(left)} \\propto {self._text(right)}: a side is 0", left.start)
                 for other in self._redrawn(world, names):
                     c, d = self._both(left, right, replace(env, world=other))
+                    changes |= a != c
                     for w, x, y, z in zip(a, b, c, d, strict=True):
                         count += 1
                         gap = self._gap(w * z, "=", x * y)
                         if gap is None:
-                            raise self._false(left, r"\propto", right, w / x, y / z, env)
+                            raise self._false(left, r"\propto", right, w, x, env)
                         worst = max(worst, gap)
+        if not changes:
+            raise MathError(f"this claims nothing: the left side does not depend on {', '.join(names)}", left.start)
         self._add(left, r"\propto", right, count, worst, f"the ratio stays the same, whatever {', '.join(names)} is")
 
     def _difference(self, left: Node, right: Node, env: Env) -> Any:
@@ -465,7 +503,7 @@ class _Checker:
                     inner = replace(env, world=self._at(world, symbol, grows, power))
                     with mpmath.workdps(2 * DIGITS):
                         a, b = (real(evaluate(node, inner), node) for node in (left, right))
-                    gaps.append(abs(a - b) / max(abs(a), abs(b)))
+                    gaps.append(abs(a - b) / (max(abs(a), abs(b)) or 1))
                     count += 1
                 if gaps[1] > mpmath.mpf(10) ** -6 or gaps[1] > gaps[0] / 2:
                     raise self._false(left, mark, right, a, b, inner)
@@ -678,13 +716,74 @@ class _Checker:
         return True
 
 
+def _alike(node: Node) -> str:
+    """Return a formula as a text that is the same for formulas that differ in brackets and fonts of signs alone."""
+    if node.kind == "group" and len(node.parts) == 1 and node.parts[0].kind != "chain":
+        return _alike(node.parts[0])
+    text = {r"\ln": r"\log", "/": r"\frac", "(": "[", "{": "["}.get(node.text, node.text)
+    if node.kind in ("juxt", "mul") and r"\odot" not in node.marks:
+        kind, marks = "product", ""
+    else:
+        kind, marks = node.kind, ",".join(ALIASES.get(str(mark), str(mark)) for mark in node.marks)
+    inner = [_alike(part) if part else "" for part in (*node.parts, node.sub, node.sup)]
+    return f"{kind} {text} {marks}({';'.join(inner)})"
+
+
+def _branches(nodes: list[Node]) -> dict[tuple[int, bool], Node]:
+    """Return what must hold at one point or another: each case, and a condition in brackets and its opposite."""
+    found: dict[tuple[int, bool], Node] = {}
+    for node in nodes:
+        for part in node.walk():
+            if part.kind == "cases":
+                found |= {(id(case.parts[0]), True): case.parts[0] for case in part.parts}
+            elif part.kind == "group" and len(part.parts) == 1 and part.parts[0].kind == "chain":
+                found |= {(id(part.parts[0]), held): part.parts[0] for held in (True, False)}
+    return found
+
+
+def _rebound(node: Node, bound: frozenset[str]) -> Iterator[tuple[Node, str]]:
+    """Yield the sums whose index has another meaning already where they stand."""
+    own: frozenset[str] = frozenset()
+    if node.kind == "big" and node.sub is not None and node.text in (r"\sum", r"\prod", r"\max", r"\min"):
+        bindings = node.sub.parts if node.sub.kind == "args" else (node.sub,)
+        own = frozenset(name(b.parts[0]) if b.kind == "chain" else name(b) for b in bindings)
+        yield from ((node, letter) for letter in sorted(own & bound))
+    for part in node.parts:
+        yield from _rebound(part, bound | own)
+
+
+def _derivatives(node: Node) -> Iterator[tuple[Differential, Node]]:
+    """Yield the derivatives in a formula, each with what it is of."""
+    for part in node.walk():
+        if part.kind == "frac" and (operator := differential(part)) and operator.body is not None:
+            yield operator, operator.body
+        elif part.kind == "juxt":
+            for at, factor in enumerate(part.parts[:-1], 1):
+                if factor.kind == "frac" and (operator := differential(factor)) and operator.body is None:
+                    yield operator, replace(part, parts=part.parts[at:])
+
+
+def _bases(node: Node, symbols: dict[Any, Symbol]) -> set[str]:
+    """Return the names of what a formula depends on, without their indices."""
+    world = World(symbols, "", 0)
+    found = {name(part) for part in node.walk() if part.kind in ("sym", "sub", "prime")}
+    found |= {name(part.parts[0]) for part in node.walk() if part.kind == "sub"}
+    for symbol in dependencies(node, world):
+        found |= {symbol.base, *(symbol.params or ())}
+        found |= {parameter.partition("^")[0] for parameter in symbol.params or ()}
+        if symbol.body is not None:
+            found |= {name(part) for part in symbol.body.walk() if part.kind in ("sym", "sub", "prime")}
+    return found - set(world.ranges) - {"e", r"\pi"}
+
+
 def _base(node: Node) -> str:
     return name(node.parts[0]) if node.kind == "sub" else name(node)
 
 
 def _around(best: Any, symbol: Symbol, rng: Random) -> Iterator[Any]:
     """Yield values near a value and far from it, in its domain."""
-    for scale in SCALES:
+    wide = symbol.domain in ("real", "positive", "probabilities")
+    for scale in (*WIDE, *SCALES) if wide else SCALES:
         for _ in range(2):
             if symbol.domain == "probabilities":
                 parts = [p * mpmath.exp(scale * domains.uniform(rng, -1, 1)) for p in best]

@@ -19,6 +19,7 @@ FUNCTIONS = ("function", "positive function", "joint")
 Value = Any  # a number of mpmath, an int, or a NumPy array of them
 _INTERVAL = r"([(\[])(.+),(.+)([)\]])"
 _WANTED = f"it must be a set, an interval or one of {', '.join(WORDS)}"
+EDGES = 10  # from this point on, single values of an interval are drawn from near its ends too
 MANY = 7  # of an infinite set of integers, the first so many are drawn
 MOST = 10_000  # members of a set
 
@@ -118,6 +119,8 @@ def _single(domain: str, rng: Random, point: int | None, evaluate: Callable[[Nod
         return (_chance(rng) for _ in itertools.count())
     if bounds := re.fullmatch(_INTERVAL, domain):
         low, high = (evaluate(parse(bound).parts[0].parts[0]) for bound in bounds.group(2, 3))
+        if point is not None and point >= EDGES and point % 2 and high > low > -mpmath.inf:
+            return (_edge(rng, low, high) for _ in itertools.count())
         return (_between(rng, low, high) for _ in itertools.count())
     node = parse(domain).parts[0].parts[0]
     if node.kind == "set":
@@ -144,6 +147,12 @@ def _members(node: Node, evaluate: Callable[[Node], Value]) -> list[Value]:
         raise MathError(f"a set of more than {MOST} members", node.start)
     before = [evaluate(part) for part in parts[: at - 1]]
     return before + [mpmath.mpf(i) for i in range(first, last + 1)]
+
+
+def _edge(rng: Random, low: Value, high: Value) -> Value:
+    """Draw from near the ends of an interval."""
+    near = mpmath.mpf(2) ** -rng.randrange(20, 60)
+    return low + near * min(high - low, 1) if high == mpmath.inf or rng.random() < 0.5 else high - (high - low) * near
 
 
 def _between(rng: Random, low: Value, high: Value) -> Value:

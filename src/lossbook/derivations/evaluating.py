@@ -22,6 +22,8 @@ CONSTANTS: dict[str, Callable[[], Value]] = {
     r"\infty": lambda: mpmath.inf,
 }
 ORDERS = "the orders of remainders"  # the key of a list among a world's values
+RANDOM = "the random variable itself"  # the key, with the symbol's, of what an expectation has given a value
+HELD = "the branches that were taken"  # the key of a set among a world's values
 OTHERWISE = (r"\text{otherwise}", r"\text{else}")
 SUBSCRIPTED = (r"\log", r"\ln", r"\mathbb{E}", r"\operatorname{Var}", r"\nabla")
 UNRAISED = (r"\max", r"\min", r"\mathbb{E}", r"\operatorname{Var}", r"\nabla", r"\operatorname{diag}")
@@ -76,6 +78,8 @@ class World:
 
     def length(self, letter: str) -> int:
         """Return how far an index runs."""
+        if letter not in self.ranges:
+            raise MathError(f"{letter} is no index here", 0)
         runs = str(self.ranges[letter])
         if runs.isdecimal():
             return int(runs)
@@ -443,7 +447,9 @@ def _group(node: Node, env: Env) -> Value:
         raise MathError("a list stands where a number must; is a function not declared?", node.start)
     inner = node.parts[0]
     if inner.kind == "chain":
-        return _mpf(int(truth(inner, env)))
+        holds = truth(inner, env)
+        _note(inner, env, holds)
+        return _mpf(int(holds))
     return evaluate(inner, env)
 
 
@@ -487,6 +493,12 @@ def _abs(node: Node, env: Env) -> Value:
 
 def _norm(node: Node, env: Env, order: str = "2") -> Value:
     value = np.ravel(np.asarray(evaluate(node.parts[0], env), dtype=object))
+    if order == "1":
+        return mpmath.fsum(abs(real(x, node)) for x in value)
+    if order == r"\infty":
+        return max(abs(real(x, node)) for x in value)
+    if order != "2":
+        raise MathError("the norms that are known are 1, 2 and \\infty", node.start)
     return mpmath.sqrt(mpmath.fsum(real(x, node) ** 2 for x in value))
 
 
@@ -510,7 +522,14 @@ def _cases(node: Node, env: Env) -> Value:
         held = [case.parts[0] for case in node.parts if _otherwise(case)]
     if len(held) != 1:
         raise MathError(f"{len(held)} of the cases hold at once; exactly one must", node.start)
+    _note(held[0], env)
     return evaluate(held[0], env)
+
+
+def _note(branch: Node, env: Env, held: bool = True) -> None:
+    """Note which branch of a formula was taken here, where that is asked for."""
+    if HELD in env.world.values:
+        env.world.values[HELD].add((id(branch), held))
 
 
 def _underbrace(node: Node, env: Env) -> Value:
@@ -944,7 +963,10 @@ def _call(node: Node, env: Env) -> Value:
     if text in (r"\max", r"\min"):
         values = [evaluate(part, env) for part in spread(argument.parts)]
         numbers = [real(x, node) for value in values for x in np.ravel(np.asarray(value, dtype=object))]
-        return max(numbers) if text == r"\max" else min(numbers)
+        best = max(numbers) if text == r"\max" else min(numbers)
+        if len(numbers) == len(argument.parts):
+            _note(argument.parts[numbers.index(best)], env)
+        return best
     if text in (r"\mathbb{E}", r"\operatorname{Var}"):
         return _moment(node, env)
     if text == r"\nabla":
@@ -1013,7 +1035,8 @@ def _chances(node: Node, env: Env, by: str = "") -> list[tuple[Value, World]]:
     random = []
     for symbol in dependencies(node, env.world):
         if symbol.kind == "variable" and by in ("", symbol.fields.get("by")):
-            value = variable(symbol, env, node)
+            value = env.world.values.get((RANDOM, symbol.key))  # within another expectation it has a value already
+            value = variable(symbol, env, node) if value is None else value
             entries = np.ravel(np.asarray(value, dtype=object)) if isinstance(value, np.ndarray) else [value]
             if len(entries) and isinstance(entries[0], Chance):
                 random.append((symbol, value, list(entries)))
@@ -1025,6 +1048,7 @@ def _chances(node: Node, env: Env, by: str = "") -> list[tuple[Value, World]]:
         weight, world, at = _mpf(1), env.world, 0
         for symbol, value, entries in random:
             drawn = []
+            world = world.changed((RANDOM, symbol.key), value)
             for chance in entries:
                 weight *= chance.probabilities[choice[at]]
                 drawn.append(chance.atoms[choice[at]])
