@@ -56,6 +56,8 @@ def read_code(text: str) -> Code:
     arguments: list[tuple[str, Node | str]] = []
     for place, argument in enumerate(_split(match[2])):
         keyword = re.match(r"([a-z_]+)\s*=(?!=)", argument)
+        if not keyword and place >= len(names):
+            raise MathError(f"the code is {text!r}; {match[1]} has only {len(names)} parameters", 0)
         parameter = keyword[1] if keyword else names[place]
         if parameter not in names:
             raise MathError(f"the code is {text!r}; {match[1]} has no parameter {parameter!r}", 0)

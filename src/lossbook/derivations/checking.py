@@ -13,7 +13,7 @@ import numpy as np
 from lark import Token
 
 from lossbook.derivations import domains
-from lossbook.derivations.agreeing import close, coded, computed, difference
+from lossbook.derivations.agreeing import close, coded, computed, difference, read_code
 from lossbook.derivations.evaluating import (
     ALIASES,
     COMPARISONS,
@@ -94,6 +94,12 @@ class FalseError(MathError):
 def check_page(page: Page, labels: set[str] | None = None) -> tuple[Table, list[Record]]:
     """Check the displays of a page (all, or those labelled so), and return its symbols and a record of each display."""
     table = Table(page)
+    for row in page.rows:
+        try:
+            if "code" in row.fields:
+                read_code(str(row.fields["code"]))
+        except MathError as error:
+            table.faults.append(f"{page.name}, line {row.line}: symbol {row.symbol}: {error}")
     records = [check_display(table, display) for display in page.displays if labels is None or display.label in labels]
     return table, records
 
@@ -234,11 +240,9 @@ class _Checker:
             else:
                 continue
             worst, count = 0.0, 0
-            for world in self.worlds(conditions):
-                for env in self._envs([node, other], world):
-                    found = computed(side, env)
-                    if found is None:
-                        return
+            pairs = ((env, computed(side, env)) for w in self.worlds(conditions) for env in self._envs([node, other], w))
+            for env, found in pairs:
+                if found is not None:
                     shown = float(real(evaluate(other, env), other))
                     count += 1
                     for where_, (value, relative) in found.items():
@@ -249,6 +253,8 @@ class _Checker:
                                 node.start,
                             )
                         worst = max(worst, difference(value, shown))
+            if not count:  # a derivative by what is no argument of the code
+                continue
             how = (
                 f"the formula was held against lossbook.losses.{side.code}{' and PyTorch' if side.code.public else ''}"
             )

@@ -30,7 +30,7 @@ def modules() -> list[ModuleType]:
 @cache
 def functions() -> dict[str, Callable[..., Any]]:
     """Return the functions of `lossbook.losses`, public or not, by name."""
-    found = {}
+    found: dict[str, Callable[..., Any]] = {}
     for module in modules():
         for name, value in vars(module).items():
             if inspect.isfunction(value) and value.__module__ == module.__name__:
