@@ -12,22 +12,21 @@ from collections.abc import Collection, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import mpmath
 import numpy as np
 
-from lossbook.derivations.checking import DIGITS, SAME, check_display
+from lossbook.derivations.checking import DIGITS, NOTHING, SAME, Record, _Checker, check_display
 from lossbook.derivations.command import paths
 from lossbook.derivations.evaluating import (
     ALIASES,
     Env,
-    UndefinedError,
     World,
     dependencies,
     differential,
     evaluate,
-    free_letters,
     real,
 )
 from lossbook.derivations.pages import Display, Page, read
@@ -479,14 +478,16 @@ class _Editor:
             return
         if head.kind == "prime":
             yield self.edit("derivative", head.parts[0].end, head.end, "")
-        base = head.parts[0] if head.kind in ("prime", "sub") else head
+        base = head.parts[0] if head.kind == "prime" else head
+        if base.kind == "sub" and name(base) not in self.by_base:
+            base = base.parts[0]
         arity = len(group.parts)
         for other in self.names:
             if other != name(base) and any(
                 s.params is not None and len(s.params) == arity for s in self.by_base.get(other, [])
             ):
                 yield self.name_put("exchange", base, other)
-        if head.kind == "sub":
+        if head.kind == "sub" and base is not head:
             for part in head.parts[1:]:
                 yield from self.index(part)
         if any(part.kind == "dots" for part in group.parts):
@@ -691,47 +692,71 @@ class _Same:
     """Says whether a mutant is no mistake: whether it says what the original says, or follows from it.
 
     The two are compared at points far more general than those at which a display is checked: the sizes are others, the
-    variables are drawn from wider domains, and at first every symbol is taken to be free, whatever it stands for.
+    variables are drawn from wider domains, where a formula has branches very near to 0 and 1 and far from them, and at
+    first every symbol is taken to be free, whatever it stands for.
     """
 
-    DOMAINS = ("(0, 1)", "real", "positive")
-    POINTS = 4  # for each of these domains
+    POINTS = 4  # for each domain
+    FINE = 12 * DIGITS  # digits, for numbers very near to 0 and 1
     KEPT = ("function", "positive function", "random", "joint")
 
-    def __init__(self, symbols: dict[Any, Symbol], label: str) -> None:
-        self.symbols, self.label = symbols, label
+    def __init__(self, table: Table, display: Display) -> None:
+        self.display, self.symbols = display, table.at(display.label)
+        self.checker = _Checker(table, display, self.symbols, 1, Record(display))
 
     def reason(self, tree: Node, mutated: Node) -> str:
         """Return why a mutant is no mistake; empty if that could not be shown."""
         changes = self.changes(tree, mutated)
-        if changes is None:
+        if not changes:
             return ""
-        for derived, words in ((False, "whatever its symbols stand for"), (True, "of the page's variables")):
-            with contextlib.suppress(MathError):
-                if all(self.compare(one, two, derived) == "=" for one, two, _ in changes):
-                    return f"the same function, {words}"
-        with contextlib.suppress(MathError):
-            if all(way and self.compare(one, two, True) in ("=", way) for one, two, way in changes):
-                return "a weaker inequality, which follows from the original"
+        if not any(self.varies(node) for one, two, *_ in changes for node in (one, two)) and all(
+            self.compare(one, two, derived=False) == "=" for one, two, *_ in changes
+        ):
+            return "the same function, whatever its symbols stand for"
+        if all(self.compare(one, two, derived=True) == "=" for one, two, *_ in changes):
+            return "the same function of the page's variables"
+        if all(given and self.compare(one, two, given) == "=" for one, two, _, given in changes):
+            return "the same function where the condition holds"
+        if all(way and self.compare(one, two, given) in ("=", way) for one, two, way, given in changes):
+            return "a weaker inequality, which follows from the original"
         return ""
 
-    def changes(self, tree: Node, mutated: Node) -> list[tuple[Node, Node, str]] | None:
-        """Return the sides that differ; with each, the way in which it may move and the relations still follow."""
+    def varies(self, node: Node) -> bool:
+        """Say whether a formula looks at a symbol at other values than its own, so that what it stands for counts."""
+        return any(
+            part.kind == "prime"
+            or (part.kind == "call" and part.text in (r"\nabla", r"\mathbb{E}", r"\operatorname{Var}"))
+            or (part.kind == "big" and part.text not in (r"\sum", r"\prod"))
+            or (part.kind == "frac" and differential(part) is not None)
+            for part in node.walk()
+        )
+
+    def changes(self, tree: Node, mutated: Node) -> list[tuple[Node, Node, str, list[Node]]]:
+        """Return the sides that differ; with each, the way in which it may move, and its conditions."""
         found = []
         for item, other in zip(tree.parts, mutated.parts, strict=True):
             if len(item.parts) != len(other.parts) or list(map(str, item.marks)) != list(map(str, other.marks)):
-                return None
+                return []
+            given = [part for mark, part in zip(item.marks, item.parts[1:], strict=True) if mark.type == "IF"]
             for one, two in zip(item.parts, other.parts, strict=True):
                 if shape(one) == shape(two):
                     continue
-                if one.kind != "chain" or len(one.parts) != len(two.parts):
-                    return None
-                if [str(mark) for mark in one.marks] != [str(mark) for mark in two.marks]:
-                    return None
-                for at, (left, right) in enumerate(zip(one.parts, two.parts, strict=True)):
+                sides = [chain.parts if chain.kind == "chain" else (chain,) for chain in (one, two)]
+                if list(map(str, one.marks)) != list(map(str, two.marks)) or len(sides[0]) != len(sides[1]):
+                    return []
+                for at, (left, right) in enumerate(zip(*sides, strict=True)):
                     if shape(left) != shape(right):
-                        found.append((left, right, self.way(one, at) if len(item.parts) == 1 else ""))
+                        # A condition that changes can't be taken for granted; nor a claim that another follows from.
+                        own = [] if one in given else given
+                        links = len(item.parts) > 1 + len(given) or one in given
+                        found.append((*self.inner(left, right), "" if links else self.way(one, at), own))
         return found
+
+    def inner(self, one: Node, two: Node) -> tuple[Node, Node]:
+        """Return two formulas; of two that say where something is least, what is to be least."""
+        if one.kind == two.kind == "big" and "arg" in one.text == two.text and shape(one.sub) == shape(two.sub):
+            return one.parts[0], two.parts[0]
+        return one, two
 
     def way(self, chain: Node, at: int) -> str:
         """Return `<` or `>` if a side of a chain that becomes less, or more, can only make its relations weaker."""
@@ -743,9 +768,24 @@ class _Same:
                 ways.add(">" if mark in up else "<" if mark in down else "")
         return ways.pop() if len(ways) == 1 else ""
 
-    def worlds(self, derived: bool) -> Iterator[World]:
-        for domain in self.DOMAINS:
-            symbols, sizes = {}, set[int]()
+    def worlds(self, nodes: tuple[Node, ...], derived: bool) -> Iterator[World]:
+        """Yield the points: of each domain some, and if a formula has branches, points near their edges."""
+        slow = any(self.varies(node) for node in nodes)
+        branches = not any(part.text == r"\int" for node in nodes for part in node.walk()) and any(
+            part.kind in ("abs", "cases")
+            or part.text in (r"\max", r"\min", r"\operatorname{sign}")
+            or (part.kind == "group" and any(inner.kind == "chain" and "=" not in inner.marks for inner in part.parts))
+            for node in nodes
+            for part in node.walk()
+        )
+        still = {  # what an extreme is taken over keeps its domain
+            name(part.sub)
+            for node in nodes
+            for part in node.walk()
+            if part.kind == "big" and part.sub is not None and part.sub.kind in ("sym", "sub")
+        }
+        for domain in ("(0, 1)", "real", "positive", *(("near", "far") if branches else ())):
+            symbols, sizes, free = {}, set[int](), []
             for key, symbol in self.symbols.items():
                 own = symbol
                 if symbol.kind == "size":
@@ -754,50 +794,72 @@ class _Same:
                         size += 1
                     sizes.add(size)
                     own = replace(symbol, fields={**symbol.fields, "size": size})
-                elif symbol.kind == "variable" and symbol.params is None and not self.kept(symbol):
-                    own = replace(symbol, domain=domain)
-                elif symbol.kind == "derived" and symbol.params is None and not derived:
+                elif symbol.params is None and (
+                    (symbol.kind == "variable" and symbol.base not in still and not self.kept(symbol))
+                    or (symbol.kind == "derived" and not derived)
+                ):
                     own = replace(symbol, kind="variable", domain=domain, body=None)
+                    free.append(own)
                 symbols[key] = own
-            for point in range(self.POINTS):
-                world = World(symbols, f"{self.label}/{domain}", point)
+            for point in range(self.POINTS // (2 if slow else 1) * (8 if domain in ("near", "far") else 1)):
+                world = World(symbols, f"{self.display.label}/{domain}", point)
                 for symbol in symbols.values():
                     if symbol.kind == "special" and "constant" in symbol.fields:
-                        world.values[symbol.key] = mpmath.mpf(point)
+                        world.values[symbol.key] = mpmath.mpf(0)
+                if domain in ("near", "far"):
+                    for symbol in free:
+                        world.values[symbol.key] = self.extreme(world, symbol, domain)
                 yield world
+
+    def extreme(self, world: World, symbol: Symbol, domain: str) -> Any:
+        """Return values very near to 0 and to 1, or from there to very far away."""
+        rng = Random(f"{world.seed}/{world.point}/{symbol.key}")
+        out = np.empty(tuple(world.length(letter) for letter in symbol.indices), dtype=object)
+        with mpmath.workdps(self.FINE):
+            for index in np.ndindex(*out.shape):
+                size = mpmath.exp(mpmath.mpf(rng.uniform(-300, 0 if domain == "near" else 300)))
+                near = 1 - size if rng.random() < 0.5 else size
+                out[index] = near if domain == "near" else size * rng.choice((-1, 1))
+        return out if out.shape else out[()]
 
     def kept(self, symbol: Symbol) -> bool:
         return symbol.domain in self.KEPT or r"\dots" in symbol.domain or r"\mathcal" in symbol.domain
 
-    def compare(self, one: Node, two: Node, derived: bool) -> str:
-        """Return how the second formula is to the first at every point: `=`, `<`, `>` or neither."""
+    def compare(self, one: Node, two: Node, given: list[Node] | None = None, *, derived: bool = True) -> str:
+        """Return how the second formula is to the first at every point: `=`, `<`, `>`, or nothing if it varies."""
         compared, relations = 0, {"="}
-        with mpmath.workdps(DIGITS):
-            for world in self.worlds(derived):
-                letters = list(dict.fromkeys(free_letters(one, world.ranges) + free_letters(two, world.ranges)))
-                runs = [range(1, world.length(letter) + 1) for letter in letters]
-                for choice in itertools.product(*runs):
-                    env = Env(world, dict(zip(letters, choice, strict=True)))
-                    values = [self.numbers(node, env) for node in (one, two)]
-                    if values[0] is None and values[1] is None:
+        with contextlib.suppress(MathError), mpmath.workdps(DIGITS):
+            for world in self.worlds((one, two), derived):
+                far = world.seed.endswith(("near", "far"))
+                with mpmath.workdps(self.FINE if far else DIGITS):
+                    self.checker.chosen = [part for part in given or () if self.checker._chooses(part)]
+                    met = self.checker._meet(world, given) if given else world
+                    if met is None:
                         continue
-                    if values[0] is None or values[1] is None or len(values[0]) != len(values[1]):
-                        return ""
-                    compared += 1
-                    for x, y in zip(*values, strict=True):
-                        scale = max(abs(x), abs(y), 1)
-                        if abs(x - y) > SAME * scale:
-                            relations.add("<" if y < x else ">")
-        if compared < self.POINTS or len(relations) > 2:
-            return ""
-        return next(iter(relations - {"="}), "=")
+                    for values in self.values(one, two, met):
+                        if values[0] is None or values[1] is None or len(values[0]) != len(values[1]):
+                            return ""
+                        compared += 1
+                        for x, y in zip(*values, strict=True):
+                            if abs(x - y) > SAME * max(abs(x), abs(y)) and abs(x - y) > NOTHING ** (4 if far else 1):
+                                relations.add("<" if y < x else ">")
+            if compared >= self.POINTS and len(relations) <= 2:
+                return next(iter(relations - {"="}), "=")
+        return ""
+
+    def values(self, one: Node, two: Node, world: World) -> Iterator[tuple[Any, Any]]:
+        """Yield the numbers of two formulas for all values of the indices left free, where either has some."""
+        for env in self.checker._envs([one, two], world):
+            left, right = self.numbers(one, env), self.numbers(two, env)
+            if left is not None or right is not None:
+                yield left, right
 
     def numbers(self, node: Node, env: Env) -> list[Any] | None:
         """Return the numbers that a formula comes to; None if it has no value here."""
         try:
             value = evaluate(node, env)
             return [real(x, node) for x in np.ravel(np.asarray(value, dtype=object))]
-        except UndefinedError:
+        except (MathError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
             return None
 
 
@@ -861,24 +923,24 @@ class _Scorer:
         by = self.caught(display, tree, mutant)
         if by:
             return Outcome(display.label, mutant, "caught", by)
-        reason = _Same(self.table.at(display.label), display.label).reason(tree, mutant.tree)
+        reason = _Same(self.table, display).reason(tree, mutant.tree)
         return Outcome(display.label, mutant, "equal" if reason else "survived", reason)
 
     def caught(self, display: Display, tree: Node, mutant: Mutant) -> str:
         """Return what names a mutant: the display itself, or a later one; empty if nothing does."""
-        table = self.table
         own = self.defined(display, tree, mutant.item)
-        if own:
-            table = copy(self.table)
-            table.faults = []
-            others = [s for s in self.table.symbols if s.label != display.label]
-            table.symbols = others + table.defined(display, mutant.tree)
-        part = replace(mutant.tree, parts=(self.around(display, mutant),))
-        if check_display(table, display, part).faults:
-            return display.label
-        for later in self.dependents(display.label, {s.key for s in own}):
-            if check_display(table, later).faults:
-                return later.label
+        if not own:
+            part = replace(mutant.tree, parts=(self.around(display, mutant),))
+            return display.label if check_display(self.table, display, part).faults else ""
+        table = copy(self.table)
+        table.faults = []
+        others = [s for s in self.table.symbols if s.label != display.label]
+        table.symbols = others + table.defined(display, mutant.tree)
+        table.trees = {**self.table.trees, display.label: mutant.tree}
+        later = self.dependents(display.label, {s.key for s in own})
+        for each in sorted((display, *later), key=lambda d: self.seconds[d.label]):  # the fastest first
+            if check_display(table, each).faults:
+                return each.label
         return ""
 
     def around(self, display: Display, mutant: Mutant) -> Node:
@@ -897,15 +959,14 @@ class _Scorer:
         return replace(item, parts=(small,))
 
     def dependents(self, label: str, keys: set[Any]) -> list[Display]:
-        """Return the later displays that say something about what a display defines, the fastest to check first."""
+        """Return the later displays that say something about what a display defines."""
         at = self.table.positions[label]
-        found = [
+        return [
             display
             for display in self.page.displays
             if self.table.positions[display.label] > at
             and any(s.label == label and s.key in keys for s in self.used.get(display.label, ()))
         ]
-        return sorted(found, key=lambda display: self.seconds[display.label])
 
 
 @dataclass(frozen=True)
