@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from lossbook.derivations.evaluating import (
     ORDERS,
     Differential,
     Env,
+    UndefinedError,
     World,
     dependencies,
     differential,
@@ -43,6 +45,8 @@ SAME = mpmath.mpf(10) ** -25  # the largest relative difference of two equal num
 NOTHING = mpmath.mpf(10) ** -35
 NEAR, FAR = 6, 9  # powers of ten at which a limit is looked at
 TRIES = 200  # to find a point at which a condition holds
+GRID = 24  # how many thirds from 0 another solution is looked for
+NEARLY = mpmath.mpf(10) ** -12
 WIDE = (mpmath.mpf(5), mpmath.mpf(1))  # how far off an extreme is compared too, where the domain has no end
 SCALES = tuple(mpmath.mpf(10) ** -n for n in (1, 2, 4, 6, 8, 10))
 
@@ -128,7 +132,7 @@ def check_display(table: Table, display: Display, tree: Node | None = None, poin
                 line, column = display.place(error.position)
                 kind = "" if isinstance(error, FalseError) else "it cannot be checked: "
                 record.faults.append(f"line {line}, column {column}: {kind}{error}")
-            except (ArithmeticError, LookupError, RecursionError, TypeError, ValueError) as error:
+            except Exception as error:  # whatever a display says, it is named
                 line, column = display.place(item.start)
                 what = f"it cannot be worked out ({type(error).__name__}: {error})"
                 record.faults.append(f"line {line}, column {column}: {what}")
@@ -714,12 +718,51 @@ class _Checker:
                         worst = max(worst, gap)
                     pairs = zip(*self._both(a, b, Env(world, bound)), strict=True)
                     other_fails |= any(self._gap(x, sign, y) is None for x, y in pairs)
+            if world.point < 2 and not letters and (other := self._another(left, right, world, solved)) is not None:
+                raise FalseError(
+                    f"{self._text(left)} {mark} {self._text(right)} is false: {mpmath.nstr(other, 10)} solves it too at "
+                    f"{where(Env(world), [left, right])}",
+                    left.start,
+                )
         if not other_fails:
             raise FalseError(
                 f"{self._text(left)} {mark} {self._text(right)}: the left side holds for other values too", left.start
             )
         self._add(left, mark, right, count, worst, "the value solves the equation; other values do not")
         return True
+
+    def _another(self, left: Node, right: Node, world: World, solved: World) -> Any:
+        """Return another value of the single number on the right's left that solves the left side; None if none shows."""
+        node = right.parts[0]
+        own = [s for s in self.by_base.get(name(node), []) if s.kind == "variable" and s.params is None]
+        if len(own) != 1 or own[0].indices or any(str(mark) != "=" for mark in left.marks):
+            return None
+        if own[0].domain.replace(" ", "") not in ("real", "non-zero", "positive", "(0,1)"):
+            return None
+        symbol, (above, below) = own[0], left.parts[-2:]
+        found = solved.values[symbol.key]
+        back = unbounded(symbol)[1]
+
+        def miss(t: Any) -> Any:
+            return self._difference(above, below, Env(world.changed(symbol.key, back([t], found))))
+
+        before: tuple[Any, Any] | None = None
+        for step in range(-GRID, GRID + 1):
+            t = mpmath.mpf(step) / 3 + mpmath.mpf(1) / 7  # so that no round number is met by chance
+            try:
+                here = t, miss(t)
+            except UndefinedError:
+                before = None
+                continue
+            if before and before[1] * here[1] < 0:
+                with contextlib.suppress(ValueError, ZeroDivisionError):
+                    zero = mpmath.findroot(miss, (before[0], here[0]), solver="illinois", maxsteps=200)
+                    value = back([zero], found)
+                    size = max(abs(before[1]), abs(here[1]))
+                    if abs(value - found) > NEARLY * max(abs(found), 1) and abs(miss(zero)) < NEARLY * size:
+                        return value
+            before = here
+        return None
 
 
 def _alike(node: Node) -> str:
