@@ -52,7 +52,14 @@ def check(domain: str) -> None:
         raise MathError(f"{domain!r} is not a domain; {_WANTED}", 0)
 
 
-def draw(domain: str, shape: tuple[int, ...], rng: Random, point: int, evaluate: Callable[[Node], Value]) -> Value:
+def draw(
+    domain: str,
+    shape: tuple[int, ...],
+    rng: Random,
+    point: int,
+    evaluate: Callable[[Node], Value],
+    sign: int = 0,
+) -> Value:
     r"""Return one value, or an array of `shape`, drawn from a domain.
 
     Args:
@@ -62,6 +69,7 @@ def draw(domain: str, shape: tuple[int, ...], rng: Random, point: int, evaluate:
         rng: What it is drawn with.
         point: The number of the point: single values of a finite set take turns.
         evaluate: Gives the value of a bound.
+        sign: What a single number of either sign is to have, 1 or -1; 0 if that is left to chance.
 
     Raises:
         MathError: The domain is none of these.
@@ -73,7 +81,8 @@ def draw(domain: str, shape: tuple[int, ...], rng: Random, point: int, evaluate:
         return np.array(rows, dtype=object).reshape(shape)
     one = _single(domain, rng, point if not shape else None, evaluate)
     if not shape:
-        return next(one)
+        value = next(one)
+        return abs(value) * sign if sign and domain in ("real", "non-zero") else value
     values = np.empty(shape, dtype=object)
     for index in np.ndindex(*shape):
         values[index] = next(one)

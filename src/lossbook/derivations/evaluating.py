@@ -714,9 +714,15 @@ def variable(symbol: Symbol, env: Env, node: Node) -> Value:
     if symbol.key not in values:
         shape = tuple(env.world.length(letter) for letter in symbol.indices)
         rng = Random(f"{env.world.seed}/{env.world.point}/{symbol.key}")
-        outside = Env(env.world)
+        outside, point = Env(env.world), env.world.point
+        first = Random(f"{env.world.seed}/{point // 2}/{symbol.key}").choice((1, -1))  # of two points; then the other
         values[symbol.key] = domains.draw(
-            symbol.domain, shape, rng, env.world.point, lambda part: real(evaluate(part, outside), part)
+            symbol.domain,
+            shape,
+            rng,
+            point,
+            lambda part: real(evaluate(part, outside), part),
+            first if point % 2 else -first,
         )
     return values[symbol.key]
 
