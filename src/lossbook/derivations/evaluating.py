@@ -98,10 +98,12 @@ class Env:
     params: dict[str, Value] = field(default_factory=dict)
     depth: int = 0
     inside: frozenset[Any] = frozenset()  # the definitions, without parameters, that are being evaluated
+    ends: frozenset[str] = frozenset()  # the indices bound by a sum that says itself what they run through
 
-    def bind(self, letter: str, value: int) -> Env:
-        """Return the same environment with one index bound."""
-        return replace(self, bound={**self.bound, letter: value})
+    def bind(self, letter: str, value: int, *, says: bool = False) -> Env:
+        """Return the same environment with one index bound; `says` if what binds it says what it runs through."""
+        ends = self.ends | {letter} if says else self.ends
+        return replace(self, bound={**self.bound, letter: value}, ends=ends)
 
 
 def evaluate(node: Node, env: Env) -> Value:
@@ -611,6 +613,7 @@ def _sub(node: Node, env: Env) -> Value:
         letters = tuple(name(i) for i in indices)
         candidates = [s for s in candidates if s.indices[: len(letters)] == letters] or candidates
     if len(candidates) == 1:
+        _fits(candidates[0], indices, env)
         return _array(candidates[0], tuple(_index(i, env) for i in indices), node, env)
     if len(candidates) > 1:
         raise MathError(f"{exact} could be {' or '.join(_shown(s) for s in candidates)}", node.start)
@@ -633,11 +636,24 @@ def _range_of(node: Node, env: Env) -> str | None:
         for symbol in env.world.by_base.get(node.text, []):
             if symbol.kind == "size":
                 return symbol.base
+    if node.kind == "add":
+        letters = free_letters(node, env.world.ranges)
+        return str(env.world.ranges[letters[0]]) if len(letters) == 1 else None
     base = node.parts[0].text if node.kind == "sub" else node.text
     for symbol in env.world.by_base.get(base, []):
         if symbol.domain.endswith(r"\}") and r"\dots" in symbol.domain:
             return symbol.domain[:-2].rpartition(",")[2].strip()
     return None
+
+
+def _fits(symbol: Symbol, indices: Sequence[Node], env: Env) -> None:
+    """Refuse an index that runs through something else than the symbol's own does: p_n, where p is one of classes."""
+    for given, letter in zip(indices, symbol.indices, strict=False):
+        if given.kind == "sym" and given.text in env.world.ranges and given.text not in env.ends:
+            runs, own = env.world.ranges[given.text], env.world.ranges[letter]
+            if str(runs) != str(own):
+                what = f"the index {given.text} runs to {runs}, but that of {_shown(symbol)} runs to {own}"
+                raise MathError(what, given.start)
 
 
 def _index(node: Node, env: Env) -> int:
@@ -1076,6 +1092,8 @@ def _big(node: Node, env: Env) -> Value:
     body, text = node.parts[0], node.text
     if text == r"\int":
         return _integral(node, env)
+    if "arg" in text:
+        raise MathError(f"{text} has no value of its own: it may only stand beside an equality sign", node.start)
     if node.sub is None:
         raise MathError(f"{text} has no index under it", node.start)
     starts = node.sub.kind == "chain" and node.sub.marks[0] == "="
@@ -1122,10 +1140,10 @@ def _runs(node: Node, env: Env) -> Iterator[Env]:
             low, high = _index(sub.parts[1], env), _index(node.sup, env)
             if high - low > TERMS:
                 raise MathError(f"a sum of more than {TERMS} terms", node.start)
-            yield from (env.bind(letter, i) for i in range(low, high + 1))
+            yield from (env.bind(letter, i, says=True) for i in range(low, high + 1))
             return
         if relation == r"\in":
-            yield from (env.bind(letter, int(i)) for i in _set_members(sub.parts[1], env))
+            yield from (env.bind(letter, int(i), says=True) for i in _set_members(sub.parts[1], env))
             return
         everything = range(1, env.world.length(letter) + 1)
         yield from (inner for inner in (env.bind(letter, i) for i in everything) if truth(sub, inner))
