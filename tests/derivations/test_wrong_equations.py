@@ -1,4 +1,4 @@
-"""The equations that lectures and blogs get wrong: each wrong one is named, and its right forms hold as anyone writes."""
+"""The equations that lectures get wrong: each wrong one is named, and right ones hold in anyone's notation."""
 
 import re
 from collections.abc import Callable
@@ -230,7 +230,7 @@ FAMILIES: dict[str, tuple[list[str], list[str]]] = {
     ),
     "linear model": (
         [
-            r"\frac{\partial}{\partial w_i} \sum_{n=1}^{N} (t_n - X_n^{\top} w)^2 = -2 \sum_{n=1}^{N} (t_n - X_n^{\top} w) X_{ni}",
+            r"\frac{\partial}{\partial w_i} \sum_n (t_n - X_n^{\top} w)^2 = -2 \sum_n (t_n - X_n^{\top} w) X_{ni}",
             r"w^{\top} v = \sum_{i=1}^{D} w_i v_i",
             r"\mathbf{w}^\top \boldsymbol{v} = \langle w, v \rangle",
             r"\lvert w^T v \rvert \le \|w\| \, \|v\|",
@@ -239,8 +239,8 @@ FAMILIES: dict[str, tuple[list[str], list[str]]] = {
             r"\sum_i (w \odot v)_i = w^\top v",
         ],
         [
-            r"\frac{\partial}{\partial w_i} \sum_{n=1}^{N} (t_n - X_n^{\top} w)^2 = 2 \sum_{n=1}^{N} (t_n - X_n^{\top} w) X_{ni}",
-            r"\frac{\partial}{\partial w_i} \sum_{n=1}^{N} (t_n - X_n^{\top} w)^2 = -2 \sum_{n=1}^{N} (t_n - X_n^{\top} w)",
+            r"\frac{\partial}{\partial w_i} \sum_n (t_n - X_n^{\top} w)^2 = 2 \sum_n (t_n - X_n^{\top} w) X_{ni}",
+            r"\frac{\partial}{\partial w_i} \sum_n (t_n - X_n^{\top} w)^2 = -2 \sum_n (t_n - X_n^{\top} w)",
             r"\frac{\partial}{\partial w_i} \lambda \|w\|^2 = \lambda w_i",
             r"\frac{\partial}{\partial w_i} \lambda \|w\| = 2 \lambda w_i",
             r"\|w\| = w^\top w",

@@ -41,6 +41,7 @@ from lossbook.derivations.symbols import Symbol, Table, is_place, pattern
 
 DIGITS = 50  # of the working precision
 POINTS = 6
+EVALUATED = "both sides were evaluated"
 SAME = mpmath.mpf(10) ** -25  # the largest relative difference of two equal numbers: half of the digits
 NOTHING = mpmath.mpf(10) ** -35
 NEAR, FAR = 6, 9  # powers of ten at which a limit is looked at
@@ -244,8 +245,9 @@ class _Checker:
             else:
                 continue
             worst, count = 0.0, 0
-            pairs = ((env, computed(side, env)) for w in self.worlds(conditions) for env in self._envs([node, other], w))
-            for env, found in pairs:
+            nodes = [node, other]
+            for env in (env for world in self.worlds(conditions) for env in self._envs(nodes, world)):
+                found = computed(side, env)
                 if found is not None:
                     shown = float(real(evaluate(other, env), other))
                     count += 1
@@ -352,7 +354,7 @@ class _Checker:
             if branch not in held:
                 never = f"{self._text(node)} was {'never' if branch[1] else 'always'} what holds"
                 raise MathError(f"{never} at the points that were drawn, so not all of this was checked", node.start)
-        self._add(left, mark, right, count, worst, "both sides were evaluated")
+        self._add(left, mark, right, count, worst, EVALUATED)
 
     def _both(self, left: Node, right: Node, env: Env) -> tuple[list[Any], list[Any]]:
         """Return the numbers of both sides; a number stands for an array of it where the other side is one."""
@@ -720,8 +722,8 @@ class _Checker:
                     other_fails |= any(self._gap(x, sign, y) is None for x, y in pairs)
             if world.point < 2 and not letters and (other := self._another(left, right, world, solved)) is not None:
                 raise FalseError(
-                    f"{self._text(left)} {mark} {self._text(right)} is false: {mpmath.nstr(other, 10)} solves it too at "
-                    f"{where(Env(world), [left, right])}",
+                    f"{self._text(left)} {mark} {self._text(right)} is false: {mpmath.nstr(other, 10)} solves it too "
+                    f"at {where(Env(world), [left, right])}",
                     left.start,
                 )
         if not other_fails:
@@ -731,8 +733,8 @@ class _Checker:
         self._add(left, mark, right, count, worst, "the value solves the equation; other values do not")
         return True
 
-    def _another(self, left: Node, right: Node, world: World, solved: World) -> Any:
-        """Return another value of the single number on the right's left that solves the left side; None if none shows."""
+        """Return another value of the number that the right side gives, if it solves the left side too; else None."""
+        """Return another value of the number that the right side gives, which solves the left side; None if none shows."""
         node = right.parts[0]
         own = [s for s in self.by_base.get(name(node), []) if s.kind == "variable" and s.params is None]
         if len(own) != 1 or own[0].indices or any(str(mark) != "=" for mark in left.marks):
@@ -769,7 +771,7 @@ def _alike(node: Node) -> str:
     """Return a formula as a text that is the same for formulas that differ in brackets and fonts of signs alone."""
     if node.kind == "group" and len(node.parts) == 1 and node.parts[0].kind != "chain":
         return _alike(node.parts[0])
-    text = {r"\ln": r"\log", "/": r"\frac", "(": "[", "{": "["}.get(node.text, node.text)
+    text = {r"\ln": r"\log", "/": "", "(": "[", "{": "["}.get(node.text, node.text)
     if node.kind in ("juxt", "mul") and r"\odot" not in node.marks:
         kind, marks = "product", ""
     else:

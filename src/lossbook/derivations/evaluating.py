@@ -343,7 +343,7 @@ def _frac(node: Node, env: Env) -> Value:
 
 
 def _tight(above: Node, below: Node) -> bool:
-    r"""Say whether no one reads a slash otherwise: in x^2 / 2 y all of 2 y is below; in 1/2 x and 1/N \sum it may not."""
+    r"""Say whether no one reads a slash otherwise: in x^2 / 2 y all of 2 y is below; not so in 1/2 x and 1/N \sum."""
     bases = [part.parts[0] if part.kind == "pow" else part for part in below.parts]
     return above.kind != "num" and all(base.kind in ("num", "sym", "sub") for base in bases)
 
@@ -1293,8 +1293,7 @@ def place(target: Node, env: Env) -> tuple[Value, Callable[[Value], Env]] | None
     for symbol in env.world.by_base.get(whole, []):
         if symbol.kind in ("variable", "size") and symbol.params is None and not symbol.indices:
             value = _value(symbol, (), target, env)
-            key = symbol.key
-            return value, lambda x: replace(env, world=env.world.changed(key, x))
+            return value, lambda x, key=symbol.key: replace(env, world=env.world.changed(key, x))
     if target.kind != "sub":
         return None
     base, *given = target.parts

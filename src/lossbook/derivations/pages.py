@@ -147,7 +147,8 @@ def _symbols(page: Page, content: str, line: int) -> None:
         keys = [key for key, _ in root.value] if isinstance(root, yaml.MappingNode) else []
         for key in keys:
             if key.value in _twice([str(other.value) for other in keys]):
-                raise _RowError(f"{key.value} is declared twice; give it a list of meanings", key.start_mark.line + line)
+                at = line + key.start_mark.line
+                raise _RowError(f"{key.value} is declared twice; give it a list of meanings", at)
         page.parts += table_rows(yaml.safe_load(content), line, content)
     except yaml.MarkedYAMLError as error:
         at = line + error.problem_mark.line if error.problem_mark else line

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -108,9 +109,7 @@ def _norms(tokens: list[Token]) -> list[Token]:
             here = places.pop() if len(places) > 1 or token.type == "$END" else []
             if len(here) % 2 == 0:
                 found |= {place: ("LNORM", "RNORM")[turn % 2] for turn, place in enumerate(here)}
-    return [
-        Token.new_borrow_pos(found[at], token, token) if at in found else token for at, token in enumerate(tokens)
-    ]
+    return [Token.new_borrow_pos(found[at], token, token) if at in found else token for at, token in enumerate(tokens)]
 
 
 @cache
@@ -276,7 +275,7 @@ class _Builder:
     def _factor(self, kind: str, children: list[Any], start: int, end: int) -> Node:
         node = self.build(children[0])
         scripts = [c if isinstance(c, Token) else c.data for c in children[1:]]
-        for before, after in zip(scripts, scripts[1:], strict=False):
+        for before, after in itertools.pairwise(scripts):
             if before == after:
                 raise MathError("two subscripts or two exponents of one sign", start)
         if scripts == ["sup", "sub"]:  # x^2_n is x_n^2
@@ -332,7 +331,7 @@ class _Builder:
     def _fracdd(self, kind: str, children: list[Any], start: int, end: int) -> Node:
         digits = [(m.group(), start + m.start()) for m in re.finditer(r"\d", str(children[0]))]
         above, below = (Node("num", (), d, at, at + 1) for d, at in digits)
-        return Node("frac", (above, below), r"\frac", start, end)
+        return Node("frac", (above, below), "", start, end)
 
 
 _SILENT = {

@@ -1,0 +1,156 @@
+"""Every construct of the grammar is read as what it is, and what is no mathematics is refused where it goes wrong."""
+
+import pytest
+
+from lossbook.derivations.parsing import MathError, Node, name, parse
+
+
+def only(latex: str) -> Node:
+    tree = parse(latex)
+    assert len(tree.parts) == 1
+    return tree.parts[0].parts[0]
+
+
+@pytest.mark.parametrize(
+    ("latex", "kind"),
+    [
+        ("1", "num"),
+        ("0.5", "num"),
+        ("x", "sym"),
+        (r"\varepsilon", "sym"),
+        (r"\mathrm{BCE}", "sym"),
+        (r"\text{odds}", "sym"),
+        (r"\hat y", "sym"),
+        ("x_n", "sub"),
+        ("x_{n,k}", "sub"),
+        ("x^2", "pow"),
+        (r"x^{\top}", "transpose"),
+        ("f'", "prime"),
+        ("n!", "fact"),
+        ("a b", "juxt"),
+        (r"a \cdot b", "mul"),
+        ("a / b", "frac"),
+        (r"\frac{a}{b}", "frac"),
+        (r"\dfrac12", "frac"),
+        ("a - b", "add"),
+        ("-a", "neg"),
+        ("(a)", "group"),
+        ("[a]", "group"),
+        ("{a}", "group"),
+        (r"\{ a, b \}", "set"),
+        (r"\#\{ y_n < c \}", "count"),
+        ("|a|", "abs"),
+        (r"\lvert a \rvert", "abs"),
+        (r"\vert a \vert", "abs"),
+        (r"\lVert a \rVert", "norm"),
+        (r"\|a\|", "norm"),
+        (r"\langle a, b \rangle", "inner"),
+        (r"\binom{n}{k}", "binom"),
+        (r"\sqrt{x}", "sqrt"),
+        (r"\log x", "call"),
+        (r"\max(a, b)", "call"),
+        (r"\max\{a, b\}", "call"),
+        (r"\sum_{n=1}^{N} x_n", "big"),
+        (r"\prod_n x_n", "big"),
+        (r"\int_0^1 x \, dx", "big"),
+        (r"\operatorname*{arg\,min}_c f", "big"),
+        (r"\arg\max_c f", "big"),
+        (r"\underbrace{a}_{\text{word}}", "underbrace"),
+        (r"\begin{cases} a & x > 0 \\ b & \text{otherwise} \end{cases}", "cases"),
+        (r"\begin{cases} a, & \text{if } x > 0, \\ b, & \text{otherwise}. \end{cases}", "cases"),
+        ("a = b", "chain"),
+    ],
+)
+def test_each_construct_has_its_kind(latex: str, kind: str) -> None:
+    assert only(latex).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (r"\hat y", r"\hat{y}"),
+        (r"\widehat{y}", r"\hat{y}"),
+        ("t_0", "t_{0}"),
+        (r"\mathbf w", r"\mathbf{w}"),
+        (r"\operatorname{E}[x]", r"\mathbb E[x]"),
+        ("x_n^2", "x^2_n"),
+        (r"\frac{1}{2}", r"\tfrac12"),
+        (r"\left( a \right)", "(a)"),
+        (r"\sum\nolimits_n x_n", r"\sum_n x_n"),
+        (r"\|a\|", r"\lVert a \rVert"),
+    ],
+)
+def test_one_thing_written_in_two_ways_is_read_as_one(one: str, other: str) -> None:
+    assert name(only(one)) == name(only(other))
+
+
+def test_what_a_display_is_made_of() -> None:
+    tree = parse(r"a = b < c, \quad x > 0 \Longrightarrow y > 0 \\ p = q \quad \text{if} \quad n = m .")
+    assert [len(item.parts) for item in tree.parts] == [1, 2, 2]
+    assert [str(mark) for mark in tree.parts[0].parts[0].marks] == ["=", "<"]
+    assert [mark.type for mark in tree.parts[2].marks] == ["IF"]
+
+
+@pytest.mark.parametrize(
+    ("latex", "items"),
+    [
+        (r"a &= b \\ &= c", 1),
+        (r"a &= b , \\ c &= d .", 2),
+        (r"a &= b \\ + c", 1),
+        (r"a = f(b, c), d = e", 2),
+        (r"\begin{aligned} a &= b \\[4pt] c &= d \end{aligned}", 2),
+    ],
+)
+def test_rows_go_on_or_end(latex: str, items: int) -> None:
+    assert len(parse(latex).parts) == items
+
+
+def test_a_bar_ends_what_a_bar_in_the_same_brackets_began() -> None:
+    inner = only("|a + (|b|)|")
+    assert inner.kind == "abs"
+    assert [part.kind for part in inner.walk()].count("abs") == 2
+
+
+def test_two_bars_separate_where_they_stand_alone() -> None:
+    call = only(r"D(q \,\|\, p)")
+    assert [str(mark) for mark in call.parts[1].marks] == [r"\|"]
+    assert [part.kind for part in only(r"f(\|a\|, b)").walk()].count("norm") == 1
+
+
+def test_every_node_knows_its_place() -> None:
+    latex = r"a = \frac{b + c}{d_n} \log x"
+    for node in parse(latex).walk():
+        if node.kind == "sym":
+            assert latex[node.start : node.end] == node.text
+
+
+@pytest.mark.parametrize(
+    ("latex", "position", "said"),
+    [
+        (r"a = \foo{b", 10, "ends too early"),
+        ("a = (b", 6, "ends too early"),
+        ("a = b)", 5, "')' cannot stand here"),
+        ("a = é", 4, "'é' cannot stand here"),
+        ("= a", 0, "nothing stands before '='"),
+        ("a . b", 2, "a full stop before the end"),
+        ("x^10", 2, "LaTeX takes only the 1"),
+        (r"\exp (x)^2", 0, "can be read in two ways"),
+        ("x_n_m", 0, "two subscripts"),
+        ("x^a^b", 0, "two subscripts or two exponents"),
+        (r"\sum_n_m x", 6, "two subscripts"),
+        (r"\langle a \rangle", 0, "two vectors"),
+        ("", 0, "ends too early"),
+        (r"a \sim b", None, ""),
+        ("a := b", 2, "':' cannot stand here"),
+        (r"\sqrt[3]{x}", 5, "cannot stand here"),
+        ("(" * 3000 + "a" + ")" * 3000, 0, "nested too deeply"),
+    ],
+)
+def test_what_is_no_mathematics_is_refused_with_its_place(latex: str, position: int | None, said: str) -> None:
+    if position is None:  # no relation that is known: a symbol, which no page declares
+        assert name(only(latex)) == r"a\simb"
+        return
+    with pytest.raises(MathError) as caught:
+        parse(latex)
+    assert said in str(caught.value)
+    assert caught.value.position == position
