@@ -41,6 +41,8 @@ from lossbook.derivations.symbols import Symbol, Table, is_place, pattern
 
 DIGITS = 50  # of the working precision
 POINTS = 6
+MORE = 4  # times as many where a formula has branches: only some of the points are where two of them differ
+BRANCHING = (r"\max", r"\min", r"\operatorname{sign}", r"\operatorname{round}")
 EVALUATED = "both sides were evaluated"
 SAME = mpmath.mpf(10) ** -25  # the largest relative difference of two equal numbers: half of the digits
 NOTHING = mpmath.mpf(10) ** -35
@@ -124,6 +126,8 @@ def check_display(table: Table, display: Display, tree: Node | None = None, poin
         record.faults.append(f"it cannot be read: {table.unread[display.label]}")
         return record
     symbols = table.at(display.label)
+    if any(part.kind in ("abs", "cases") or (part.kind == "call" and part.text in BRANCHING) for part in tree.walk()):
+        points *= MORE
     checker = _Checker(table, display, symbols, points, record)
     with mpmath.workdps(DIGITS):
         for item in tree.parts:
@@ -264,7 +268,7 @@ class _Checker:
             how = (
                 f"the formula was held against lossbook.losses.{side.code}{' and PyTorch' if side.code.public else ''}"
             )
-            step = Step(self._text(node), "=", self._text(other), count, worst, how, str(side.code), bool(side.by))
+            step = Step(self._text(node), "=", self._text(other), count, worst, how, str(side.code), bool(side.by or side.code.by))
             self.record.steps.append(step)
 
     def _defines(self, chain: Node) -> bool:
@@ -733,8 +737,8 @@ class _Checker:
         self._add(left, mark, right, count, worst, "the value solves the equation; other values do not")
         return True
 
+    def _another(self, left: Node, right: Node, world: World, solved: World) -> Any:
         """Return another value of the number that the right side gives, if it solves the left side too; else None."""
-        """Return another value of the number that the right side gives, which solves the left side; None if none shows."""
         node = right.parts[0]
         own = [s for s in self.by_base.get(name(node), []) if s.kind == "variable" and s.params is None]
         if len(own) != 1 or own[0].indices or any(str(mark) != "=" for mark in left.marks):

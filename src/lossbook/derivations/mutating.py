@@ -8,20 +8,27 @@ import itertools
 import re
 import sys
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from copy import copy
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 import mpmath
 import numpy as np
+import yaml
 
+from lossbook.derivations import docstrings
 from lossbook.derivations.checking import DIGITS, NOTHING, SAME, Record, _Checker, check_display
-from lossbook.derivations.command import paths
+from lossbook.derivations.command import DOCSTRINGS, paths
 from lossbook.derivations.evaluating import (
     ALIASES,
+    ORDERS,
     Env,
     World,
     dependencies,
@@ -31,7 +38,7 @@ from lossbook.derivations.evaluating import (
 )
 from lossbook.derivations.pages import Display, Page, read
 from lossbook.derivations.parsing import MathError, Node, name, parse
-from lossbook.derivations.symbols import Symbol, Table, pattern
+from lossbook.derivations.symbols import Symbol, Table
 
 KINDS = {
     "sign": "a sign flipped",
@@ -51,6 +58,7 @@ KINDS = {
     "derivative": "a derivative dropped, or taken by another variable",
     "case": "the values of two cases exchanged",
 }
+REASONS = Path(__file__).with_name("survivors.yaml")
 _GAP = re.compile(r"(?:\s|\\[,;:! ]|\\q?quad(?![A-Za-z])|~)*$")
 _TURNED = {"<": ">", ">": "<", r"\lt": ">", r"\gt": "<"}
 _TURNED |= {r"\le": r"\ge", r"\ge": r"\le", r"\leq": r"\ge", r"\geq": r"\le"}
@@ -98,12 +106,19 @@ class Mutant:
     item: int
 
 
-def shape(node: Node | None) -> Any:
-    """Return what a tree says, wherever it stands: two displays of one shape are one display."""
+def shape(node: Node | None, called: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """Return what a tree says, wherever it stands: two displays of one shape are one display.
+
+    Args:
+        node: The tree.
+        called: Names that some symbols are called by instead of their own.
+    """
     if node is None:
         return None
     marks = tuple(str(mark) for mark in node.marks)
-    return node.kind, node.text, marks, tuple(map(shape, node.parts)), shape(node.sub), shape(node.sup)
+    parts = tuple(shape(part, called) for part in node.parts)
+    text = called.get(node.text, node.text)
+    return node.kind, text, marks, parts, shape(node.sub, called), shape(node.sup, called)
 
 
 def mutants(display: Display, tree: Node, table: Table) -> list[Mutant]:
@@ -160,7 +175,7 @@ class _Editor:
 
     def __init__(self, display: Display, tree: Node, table: Table) -> None:
         self.text, self.tree, self.table = display.text, tree, table
-        self.defines = display.role in ("definition", "assumption")
+        self.bodies = {id(s.body) for s in table.symbols if s.label == display.label}
         self.bare = {(node.start, node.end) for node in self.unbraced()}
         world = World(table.at(display.label), "", 0)
         self.by_base, self.ranges = world.by_base, world.ranges
@@ -233,8 +248,7 @@ class _Editor:
                 assert mark.start_pos is not None
                 assert mark.end_pos is not None
                 yield self.edit(kind, mark.start_pos, mark.end_pos, turned[str(mark)] + " ")
-        first = chain.parts[0]
-        defined = self.defines and chain.marks[0] == "=" and pattern(first, self.table.letters) is not None
+        defined = any(id(part) in self.bodies for part in chain.parts)
         for part in chain.parts[1 if defined else 0 :]:
             yield from self.side(part)
 
@@ -696,7 +710,8 @@ class _Same:
     first every symbol is taken to be free, whatever it stands for.
     """
 
-    POINTS = 4  # for each domain
+    POINTS = 4  # for each domain; one where each takes long
+    EDGES = 32  # near to the edges of branches, and far from them
     FINE = 12 * DIGITS  # digits, for numbers very near to 0 and 1
     KEPT = ("function", "positive function", "random", "joint")
 
@@ -709,6 +724,8 @@ class _Same:
         changes = self.changes(tree, mutated)
         if not changes:
             return ""
+        if self.renamed(tree, mutated):
+            return "the same, with another letter for an index"
         if not any(self.varies(node) for one, two, *_ in changes for node in (one, two)) and all(
             self.compare(one, two, derived=False) == "=" for one, two, *_ in changes
         ):
@@ -720,6 +737,17 @@ class _Same:
         if all(way and self.compare(one, two, given) in ("=", way) for one, two, way, given in changes):
             return "a weaker inequality, which follows from the original"
         return ""
+
+    def renamed(self, tree: Node, mutated: Node) -> bool:
+        """Say whether one letter of an index became another of its range, wherever it stood."""
+        ranges = {s.base: str(s.fields["runs"]) for s in self.symbols.values() if s.kind == "index"}
+        items = next(pair for pair in zip(tree.parts, mutated.parts, strict=True) if shape(pair[0]) != shape(pair[1]))
+        used = [{part.text for part in item.walk() if part.kind == "sym" and part.text in ranges} for item in items]
+        return any(
+            ranges[old] == ranges[new] and new not in used[0] and shape(items[0], {old: new}) == shape(items[1])
+            for old in used[0]
+            for new in used[1] - used[0]
+        )
 
     def varies(self, node: Node) -> bool:
         """Say whether a formula looks at a symbol at other values than its own, so that what it stands for counts."""
@@ -771,7 +799,8 @@ class _Same:
     def worlds(self, nodes: tuple[Node, ...], derived: bool) -> Iterator[World]:
         """Yield the points: of each domain some, and if a formula has branches, points near their edges."""
         slow = any(self.varies(node) for node in nodes)
-        branches = not any(part.text == r"\int" for node in nodes for part in node.walk()) and any(
+        points = 1 if slow else self.POINTS
+        branches = not slow and any(
             part.kind in ("abs", "cases")
             or part.text in (r"\max", r"\min", r"\operatorname{sign}")
             or (part.kind == "group" and any(inner.kind == "chain" and "=" not in inner.marks for inner in part.parts))
@@ -784,7 +813,8 @@ class _Same:
             for part in node.walk()
             if part.kind == "big" and part.sub is not None and part.sub.kind in ("sym", "sub")
         }
-        for domain in ("(0, 1)", "real", "positive", *(("near", "far") if branches else ())):
+        domains = ("(0, 1)", "real", "positive")
+        for domain in (*domains, *(("near", "far") if branches else ())):
             symbols, sizes, free = {}, set[int](), []
             for key, symbol in self.symbols.items():
                 own = symbol
@@ -801,7 +831,7 @@ class _Same:
                     own = replace(symbol, kind="variable", domain=domain, body=None)
                     free.append(own)
                 symbols[key] = own
-            for point in range(self.POINTS // (2 if slow else 1) * (8 if domain in ("near", "far") else 1)):
+            for point in range(points if domain in domains else self.EDGES):
                 world = World(symbols, f"{self.display.label}/{domain}", point)
                 for symbol in symbols.values():
                     if symbol.kind == "special" and "constant" in symbol.fields:
@@ -843,7 +873,7 @@ class _Same:
                         for x, y in zip(*values, strict=True):
                             if abs(x - y) > SAME * max(abs(x), abs(y)) and abs(x - y) > NOTHING ** (4 if far else 1):
                                 relations.add("<" if y < x else ">")
-            if compared >= self.POINTS and len(relations) <= 2:
+            if compared >= 3 and len(relations) <= 2:
                 return next(iter(relations - {"="}), "=")
         return ""
 
@@ -857,8 +887,10 @@ class _Same:
     def numbers(self, node: Node, env: Env) -> list[Any] | None:
         """Return the numbers that a formula comes to; None if it has no value here."""
         try:
-            value = evaluate(node, env)
-            return [real(x, node) for x in np.ravel(np.asarray(value, dtype=object))]
+            orders: list[Any] = []  # a remainder counts as 0; what bounds it must be the same
+            world = env.world.changed(ORDERS, orders)
+            value = evaluate(node, replace(env, world=world))
+            return [*(real(x, node) for x in np.ravel(np.asarray(value, dtype=object))), *sorted(orders)]
         except (MathError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
             return None
 
@@ -871,16 +903,30 @@ class Outcome:
     """What became of one mutant.
 
     Attributes:
-        label: The display's label.
+        display: The display.
         mutant: The mutant.
         verdict: `caught`, `equal` (it is no mistake: it says what the original says, or less) or `survived`.
         reason: The display that named it, or why it is no mistake.
     """
 
-    label: str
+    display: Display
     mutant: Mutant
     verdict: str
     reason: str
+
+    @property
+    def row(self) -> str:
+        """The row of the display that has the change, as it reads with it."""
+        item = self.mutant.tree.parts[self.mutant.item]
+        row = self.mutant.text[item.start : item.end]
+        return " ".join(re.sub(r"\\\\(\[[^\]]*\])?", " ", row).replace("&", " ").split())
+
+    @property
+    def change(self) -> str:
+        """The change in words."""
+        old = self.display.text[self.mutant.start : self.mutant.end]
+        old, new = (" ".join(text.split()) for text in (old, self.mutant.replacement))
+        return f"{old or 'nothing'} -> {new or 'nothing'}"
 
 
 class _Scorer:
@@ -915,16 +961,15 @@ class _Scorer:
 
     def defined(self, display: Display, tree: Node, item: int) -> list[Symbol]:
         """Return what an item of a display defines."""
-        if display.role not in ("definition", "assumption"):
-            return []
-        return self.table.defined(display, replace(tree, parts=tree.parts[item : item + 1]))
+        sides = {id(part) for part in tree.parts[item].parts[0].parts}
+        return [s for s in self.table.symbols if s.label == display.label and id(s.body) in sides]
 
     def outcome(self, display: Display, tree: Node, mutant: Mutant) -> Outcome:
         by = self.caught(display, tree, mutant)
         if by:
-            return Outcome(display.label, mutant, "caught", by)
+            return Outcome(display, mutant, "caught", by)
         reason = _Same(self.table, display).reason(tree, mutant.tree)
-        return Outcome(display.label, mutant, "equal" if reason else "survived", reason)
+        return Outcome(display, mutant, "equal" if reason else "survived", reason)
 
     def caught(self, display: Display, tree: Node, mutant: Mutant) -> str:
         """Return what names a mutant: the display itself, or a later one; empty if nothing does."""
@@ -935,7 +980,10 @@ class _Scorer:
         table = copy(self.table)
         table.faults = []
         others = [s for s in self.table.symbols if s.label != display.label]
-        table.symbols = others + table.defined(display, mutant.tree)
+        try:
+            table.symbols = others + table.defined(display, mutant.tree)
+        except MathError:
+            return display.label
         table.trees = {**self.table.trees, display.label: mutant.tree}
         later = self.dependents(display.label, {s.key for s in own})
         for each in sorted((display, *later), key=lambda d: self.seconds[d.label]):  # the fastest first
@@ -944,19 +992,22 @@ class _Scorer:
         return ""
 
     def around(self, display: Display, mutant: Mutant) -> Node:
-        """Return the mutated item; of a chain without conditions, the relations that the mutated part stands in."""
+        """Return the mutated item; of a chain that nothing follows from, the relations that the changed part is in."""
         item = mutant.tree.parts[mutant.item]
         before = self.table.trees[display.label].parts[mutant.item]
-        if display.role or len(item.parts) > 1 or item.parts[0].kind != "chain":
-            return item
         chain, old = item.parts[0], before.parts[0]
-        if old.kind != "chain" or list(map(str, old.marks)) != list(map(str, chain.marks)):
+        kinds = [mark.type for mark in item.marks]
+        if display.role or set(kinds) - {"IF"} or kinds != [mark.type for mark in before.marks]:
+            return item
+        if chain.kind != "chain" or list(map(str, old.marks)) != list(map(str, chain.marks)):
+            return item
+        if any(shape(one) != shape(two) for one, two in zip(before.parts[1:], item.parts[1:], strict=True)):
             return item
         pairs = zip(old.parts, chain.parts, strict=True)
         changed = [at for at, (one, two) in enumerate(pairs) if shape(one) != shape(two)]
         first, last = max(changed[0] - 1, 0), changed[-1] + 1
         small = replace(chain, parts=chain.parts[first : last + 1], marks=chain.marks[first:last])
-        return replace(item, parts=(small,))
+        return replace(item, parts=(small, *item.parts[1:]))
 
     def dependents(self, label: str, keys: set[Any]) -> list[Display]:
         """Return the later displays that say something about what a display defines."""
@@ -985,31 +1036,112 @@ class Score:
     failing: list[str]
     seconds: float
 
-    def count(self, verdict: str, kind: str = "") -> int:
-        """Return how many mutants had an outcome, of one kind if that is told."""
-        return sum(o.verdict == verdict and kind in ("", o.mutant.kind) for o in self.outcomes)
-
-    @property
-    def share(self) -> float:
-        """The share of the mistakes that were caught."""
-        caught, survived = self.count("caught"), self.count("survived")
-        return caught / (caught + survived) if caught + survived else 1.0
-
     @property
     def survivors(self) -> list[Outcome]:
         """The mutants that nothing named and that were not shown to be no mistakes."""
         return [outcome for outcome in self.outcomes if outcome.verdict == "survived"]
 
 
-def score(page: Page, labels: Collection[str] = ()) -> Score:
-    """Try every mutant of a page's displays (of all, or of those labelled so)."""
+def score(path: Path, labels: Collection[str] = ()) -> Score:
+    """Try every mutant of a page's displays (of all, or of those labelled so), or of the docstrings' formulas."""
     start = time.perf_counter()
-    scorer = _Scorer(page)
-    outcomes = list(scorer.outcomes(labels))
-    return Score(page.name, outcomes, scorer.failing, time.perf_counter() - start)
+    scorers = [_Scorer(page) for page in (docstrings.pages() if path.name == DOCSTRINGS else [read(path)])]
+    outcomes = [outcome for scorer in scorers for outcome in scorer.outcomes(labels)]
+    failing = [label or "a display without a label" for scorer in scorers for label in scorer.failing]
+    return Score(path.stem, outcomes, failing, time.perf_counter() - start)
 
 
-# the command
+def score_all(found: Sequence[Path], workers: int = 2) -> list[Score]:
+    """Score pages side by side, and return what was found in the same order."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(score, found))
+
+
+# what is told
+
+
+@dataclass(frozen=True)
+class Line:
+    """How many mistakes were caught on a page, of a kind, or in all.
+
+    Attributes:
+        name: The page, or the kind in words.
+        caught: How many mistakes the checker named.
+        survived: How many it did not name.
+        equal: How many more changes were shown to be no mistakes.
+    """
+
+    name: str
+    caught: int
+    survived: int
+    equal: int
+
+    @property
+    def mistakes(self) -> int:
+        """How many changes were not shown to be no mistakes."""
+        return self.caught + self.survived
+
+    @property
+    def share(self) -> float:
+        """The share of the mistakes that were caught."""
+        return self.caught / self.mistakes if self.mistakes else 1.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.caught} of {self.mistakes} mistakes caught ({100 * self.share:.2f} %), "
+            f"{self.equal} more changes are no mistakes"
+        )
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A change that the checker did not name: where it is, what the row reads with it, and why that is true too."""
+
+    page: str
+    label: str
+    kind: str
+    row: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What there is to tell of the mutants: each page, each kind, all of them, and the survivors."""
+
+    pages: list[Line]
+    kinds: list[Line]
+    whole: Line
+    survivors: list[Survivor]
+
+
+def line(name: str, outcomes: Collection[Outcome]) -> Line:
+    """Count outcomes."""
+    verdicts = Counter(outcome.verdict for outcome in outcomes)
+    return Line(name, verdicts["caught"], verdicts["survived"], verdicts["equal"])
+
+
+def tally(scores: Sequence[Score]) -> Tally:
+    """Return what there is to tell of the mutants of some pages."""
+    every = [outcome for score in scores for outcome in score.outcomes]
+    kinds = [line(words, [o for o in every if o.mutant.kind == kind]) for kind, words in KINDS.items()]
+    why = reasons()
+    survivors = [
+        Survivor(score.page, o.display.label, o.mutant.kind, o.row, why.get((score.page, o.display.label, o.row), ""))
+        for score in scores
+        for o in score.survivors
+    ]
+    return Tally([line(score.page, score.outcomes) for score in scores], kinds, line("all", every), survivors)
+
+
+def reasons() -> dict[tuple[str, str, str], str]:
+    """Return why each survivor is true too, by its page, its label and its row, as `survivors.yaml` has it."""
+    table = yaml.safe_load(REASONS.read_text(encoding="utf-8")) or {}
+    return {
+        (page, label, " ".join(entry["row"].split())): entry["why"]
+        for page, labels in table.items()
+        for label, entries in labels.items()
+        for entry in entries
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -1020,35 +1152,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("pages", nargs="*", metavar="PAGE", help="a page, such as 03-bce; all unless given")
     parser.add_argument("--label", action="append", default=[], help="only this display; may be repeated")
-    parser.add_argument("--equal", action="store_true", help="also list the mutants that are no mistakes")
+    parser.add_argument("--equal", action="store_true", help="also list the changes that are no mistakes")
     options = parser.parse_args(arguments)
+    why = reasons()
     for path in paths(Path.cwd(), options.pages):
-        page = read(path)
-        if not page.displays:
+        found = score(path, options.label)
+        if not found.outcomes and not found.failing:
             continue
-        found = score(page, options.label)
         for outcome in found.outcomes:
             if outcome.verdict == "survived" or (options.equal and outcome.verdict == "equal"):
-                display = next(d for d in page.displays if d.label == outcome.label)
-                print(f"  {outcome.label}: {shown(display, outcome.mutant)}")
-                if outcome.reason:
-                    print(f"      {outcome.reason}")
+                print(f"  {outcome.display.label} [{outcome.mutant.kind}] {outcome.change}:  {outcome.row}")
+                reason = outcome.reason or why.get((found.page, outcome.display.label, outcome.row))
+                print(f"      {reason or 'NOT CAUGHT, and survivors.yaml does not say why'}")
         for label in found.failing:
-            print(f"  {label or 'a display without a label'} does not hold as it stands, so it has no mutants")
-        caught, survived = found.count("caught"), found.count("survived")
-        print(
-            f"{page.name}: {caught} of {caught + survived} mistakes caught ({100 * found.share:.2f} %), "
-            f"{found.count('equal')} more mutants are no mistakes, {found.seconds:.0f} s"
-        )
+            print(f"  {label} does not hold as it stands, so it has no mutants")
+        print(f"{line(found.page, found.outcomes)}, {found.seconds:.0f} s")
     return 0
-
-
-def shown(display: Display, mutant: Mutant) -> str:
-    """Show a mutant in one line: its kind, the change, and the row of the display that it is in."""
-    item = mutant.tree.parts[mutant.item]
-    old, new = (" ".join(t.split()) for t in (display.text[mutant.start : mutant.end], mutant.replacement))
-    row = " ".join(mutant.text[item.start : item.end].replace("&", " ").replace(r"\\", " ").split())
-    return f"[{mutant.kind}] {old or 'nothing'} -> {new or 'nothing'}:  {row}"
 
 
 if __name__ == "__main__":
