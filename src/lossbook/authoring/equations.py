@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from lossbook.derivations.checking import DIGITS, Record, Step
+from lossbook.derivations.checking import DIGITS, EVALUATED, Record, Step
 from lossbook.derivations.command import verify
 from lossbook.derivations.pages import Row, table_rows
 
@@ -133,7 +133,7 @@ def mark(app: Sphinx, doctree: nodes.document) -> None:
 
 def _mark(record: Record) -> nodes.Element:
     box = nodes.container(classes=["checked"])
-    box += nodes.raw("", f"<details><summary>{_summary(record)}</summary>", format="html")
+    box += nodes.raw("", f'<details class="checked"><summary>✓ {_summary(record)}</summary>', format="html")
     items = nodes.bullet_list()
     for line in _lines(record):
         items += nodes.list_item("", nodes.paragraph("", "", *line))
@@ -162,16 +162,15 @@ def _lines(record: Record) -> Iterator[list[nodes.Node]]:
 
 def describe(step: Step) -> str:
     """Say what was checked of a relation, at how many points, how precisely, and how far the sides are apart."""
-    points = f"{step.points} points"
-    worst = power(step.worst)
+    count = f"{step.points} points" if step.points != 1 else "1 point"
     if step.code:
-        what = "gradient" if step.derivative else "value"
-        return f"{step.how} ({what}), at {points}, in floating point; largest relative difference {worst}."
-    if step.relation == "=" and step.how == "both sides were evaluated":
-        return f"{step.how} at {points}, to {DIGITS} digits; largest relative difference {worst}."
-    if step.how == "both sides were evaluated":
-        return f"{step.how} at {points}, to {DIGITS} digits; smallest relative gap {worst}."
-    return f"{step.how}; {points}, {DIGITS} digits, {worst}."
+        what = "the gradient" if step.derivative else "the value"
+        apart = f"they differ by at most {power(step.worst)} of their size"
+        return f"{what}: {step.how}, at {count} in floating point; {apart}."
+    if step.how != EVALUATED:
+        return f"{step.how} ({count}, {DIGITS} digits)."
+    apart = "they differ by at most" if step.relation == "=" else "they are apart by at least"
+    return f"{step.how} at {count} to {DIGITS} digits: {apart} {power(step.worst)} of their size."
 
 
 def power(number: float) -> str:

@@ -33,6 +33,7 @@ class Code:
 
     function: str
     arguments: tuple[tuple[str, Node | str], ...]  # the parameter's name and its value
+    by: tuple[Node, ...] = ()  # the argument by which its gradient is meant, if it is
 
     def __str__(self) -> str:
         return self.function
@@ -46,10 +47,17 @@ class Code:
 def read_code(text: str) -> Code:
     r"""Read the field `code` of a symbol, such as `cross_entropy(z, y, label_smoothing=\varepsilon)`.
 
+    `grad(mse_loss(\hat{y}, y), \hat{y})` means the gradient of a call by one of its arguments.
+
     Raises:
         MathError: It is no call of a public loss.
     """
     match = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", text, re.S)
+    if match and match[1] == "grad" and len(parts := _split(match[2])) == 2:
+        code = replace(read_code(parts[0]), by=(parse(parts[1]).parts[0].parts[0],))
+        if _argument(code.by[0], code) is None:
+            raise MathError(f"the code is {text!r}; it must be a gradient by one of the call's arguments", 0)
+        return code
     if not match or match[1] not in functions():
         raise MathError(f"the code is {text!r}; it must be a call of a function of lossbook.losses", 0)
     names = list(inspect.signature(functions()[match[1]]).parameters)
@@ -148,7 +156,8 @@ def computed(side: Coded, env: Env) -> dict[str, tuple[float, float]] | None:
         given = [evaluate(argument, env) for argument in side.arguments]
         env = replace(env, params={**env.params, **parameters(side.symbol, given, side.arguments[0])})
     tensors = {parameter: _tensor(side.code, parameter, value, env) for parameter, value in side.code.arguments}
-    targets = [_argument(variable, side.code) for variable in side.by]
+    by = (*side.code.by, *side.by)
+    targets = [_argument(variable, side.code) for variable in by]
     if any(target is None for target in targets):
         return None
     found = {}
@@ -160,8 +169,8 @@ def computed(side: Coded, env: Env) -> dict[str, tuple[float, float]] | None:
             key: value.clone().requires_grad_() if isinstance(value, torch.Tensor) and key in targets else value
             for key, value in tensors.items()
         }
-        result = _pick(function(**own), side.indices, env) if not side.by else function(**own).sum()
-        for order, (variable, target) in enumerate(zip(side.by, targets, strict=True), 1):
+        result = _pick(function(**own), side.indices, env) if not by else function(**own).sum()
+        for order, (variable, target) in enumerate(zip(by, targets, strict=True), 1):
             leaf, more = own[str(target)], order < len(targets)
             (slope,) = torch.autograd.grad(result, leaf, create_graph=more, materialize_grads=True)
             result = _pick(slope, variable.parts[1:] if variable.kind == "sub" else _inner(variable), env)

@@ -128,6 +128,9 @@ def _single(domain: str, rng: Random, point: int | None, evaluate: Callable[[Nod
         return (_chance(rng) for _ in itertools.count())
     if bounds := re.fullmatch(_INTERVAL, domain):
         low, high = (evaluate(parse(bound).parts[0].parts[0]) for bound in bounds.group(2, 3))
+        ends = [end for end, sign in zip((low, high), bounds.group(1, 4), strict=True) if sign in "[]"]
+        if ends and point is not None and point % 3:
+            return (ends[(point % 3 - 1) % len(ends)] for _ in itertools.count())
         if point is not None and point >= EDGES and point % 2 and high > low > -mpmath.inf:
             return (_edge(rng, low, high) for _ in itertools.count())
         return (_between(rng, low, high) for _ in itertools.count())

@@ -214,6 +214,8 @@ def _each(function: Callable[[Value], Value], value: Value, node: Node) -> Value
 
 
 def _log(x: Value, node: Node) -> Value:
+    if x == 0:
+        return -mpmath.inf
     if not x > 0:
         raise UndefinedError("the logarithm of a number that is not positive", node.start)
     return mpmath.log(x)
