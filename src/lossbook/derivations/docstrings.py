@@ -44,11 +44,16 @@ def pages() -> list[Page]:
     tables = yaml.safe_load(path.read_text(encoding="utf-8"))
     made = []
     for name, function in functions().items():
-        formulas = _MATH.findall(inspect.getdoc(function) or "")
-        if not formulas and name not in losses.__all__:
+        text = inspect.getdoc(function) or ""
+        formulas = _MATH.findall(text)
+        missed = text.count(".. math::") - len(formulas)
+        if not formulas and not missed and name not in losses.__all__:
             continue
         page = Page(f"{NAME}:{name}", Path(inspect.getfile(function)))
-        if not formulas:
+        if missed:
+            what = "a formula that is not read: it must stand four columns in, below an empty line"
+            page.faults.append(f"{page.name}: {what}")
+        elif not formulas:
             page.faults.append(f"{page.name}: the docstring of a public loss must give its formula")
         first = inspect.getsourcelines(function)[1]
         for number, text in enumerate(formulas):
