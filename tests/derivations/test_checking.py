@@ -213,3 +213,12 @@ def test_every_index_is_checked_for_all_its_values(faults: Callable[..., list[st
     assert faults(symbols, r"y_n \, [n < 3] = y_n - y_n \, [n = 3]") == []
     (fault,) = faults(symbols, r"y_n = y_n \, [n < 3]")
     assert "n = 3" in fault
+
+
+def test_each_argument_of_a_maximum_must_be_the_greatest_somewhere(faults: Callable[..., list[str]]) -> None:
+    symbols = {"s": {"in": "positive"}, "p": {"in": "(0, 1)"}}
+    assert faults(symbols, r"\max(s, 1) + \min(s, 1) = s + 1") == []
+    (fault,) = faults(symbols, r"\max(s, -1) = s")
+    assert "-1 was never what holds" in fault
+    (fault,) = faults(symbols, r"\max(p, 10^{-9}) = p")  # drawn near the ends too
+    assert "is false" in fault

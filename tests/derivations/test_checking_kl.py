@@ -88,7 +88,7 @@ def test_what_is_true_holds(faults: Callable[[str], str], formula: str) -> None:
     ("formula", "fault"),
     [
         (r"\sum_{k \in S} 1 = K", "is false"),
-        (r"\sum_{k} q_k \log q_k < 0", "the logarithm of a number that is not positive"),
+        (r"\sum_{k} q_k \log q_k < 0", "the left side is nan"),
         (r"\mathbb{E}_q [ (x - \mu)^2 ] = s^2", "is false"),
         (r"\mathbb{E}_r [ x ] = m", "r is not declared"),  # x is not drawn by r
         (r"x = m", "the random variable x stands outside an expectation"),

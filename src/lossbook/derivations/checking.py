@@ -268,7 +268,16 @@ class _Checker:
             how = (
                 f"the formula was held against lossbook.losses.{side.code}{' and PyTorch' if side.code.public else ''}"
             )
-            step = Step(self._text(node), "=", self._text(other), count, worst, how, str(side.code), bool(side.by or side.code.by))
+            step = Step(
+                self._text(node),
+                "=",
+                self._text(other),
+                count,
+                worst,
+                how,
+                str(side.code),
+                bool(side.by or side.code.by),
+            )
             self.record.steps.append(step)
 
     def _defines(self, chain: Node) -> bool:
@@ -785,12 +794,15 @@ def _alike(node: Node) -> str:
 
 
 def _branches(nodes: list[Node]) -> dict[tuple[int, bool], Node]:
-    """Return what must hold at one point or another: each case, and a condition in brackets and its opposite."""
+    """Return what must hold at some point: cases, arguments of a maximum, a condition and its opposite."""
     found: dict[tuple[int, bool], Node] = {}
     for node in nodes:
         for part in node.walk():
             if part.kind == "cases":
                 found |= {(id(case.parts[0]), True): case.parts[0] for case in part.parts}
+            elif part.kind == "call" and part.text in (r"\max", r"\min") and len(part.parts[0].parts) > 1:
+                if not any(inner.kind == "dots" for inner in part.parts[0].parts):
+                    found |= {(id(inner), True): inner for inner in part.parts[0].parts}
             elif part.kind == "group" and len(part.parts) == 1 and part.parts[0].kind == "chain":
                 found |= {(id(part.parts[0]), held): part.parts[0] for held in (True, False)}
     return found
