@@ -111,7 +111,13 @@ def check_page(page: Page, labels: set[str] | None = None) -> tuple[Table, list[
     return table, records
 
 
-def check_display(table: Table, display: Display, tree: Node | None = None, points: int = POINTS) -> Record:
+def check_display(
+    table: Table,
+    display: Display,
+    tree: Node | None = None,
+    points: int = POINTS,
+    known: dict[Any, Any] | None = None,
+) -> Record:
     """Check one display of a page.
 
     Args:
@@ -119,6 +125,8 @@ def check_display(table: Table, display: Display, tree: Node | None = None, poin
         display: The display.
         tree: What it says, if not what the page says.
         points: At how many points each relation is evaluated.
+        known: Values of sides at points, kept from one check to the next: only where the symbols and the conditions
+            stay what they are.
     """
     record = Record(display)
     tree = tree or table.trees.get(display.label)
@@ -129,6 +137,7 @@ def check_display(table: Table, display: Display, tree: Node | None = None, poin
     if any(part.kind in ("abs", "cases") or (part.kind == "call" and part.text in BRANCHING) for part in tree.walk()):
         points *= MORE
     checker = _Checker(table, display, symbols, points, record)
+    checker.known = known
     with mpmath.workdps(DIGITS):
         for item in tree.parts:
             try:
@@ -150,6 +159,7 @@ class _Checker:
     def __init__(self, table: Table, display: Display, symbols: dict[Any, Symbol], points: int, record: Record) -> None:
         self.table, self.display, self.symbols, self.points, self.record = table, display, symbols, points, record
         self.by_base = World(symbols, "", 0).by_base
+        self.known: dict[Any, Any] | None = None
         self.chosen: list[Node] = []  # the conditions that choose among the values of an index: k ≠ y
 
     # points
@@ -369,9 +379,17 @@ class _Checker:
                 raise MathError(f"{never} at the points that were drawn, so not all of this was checked", node.start)
         self._add(left, mark, right, count, worst, EVALUATED)
 
+    def _side(self, node: Node, env: Env) -> Any:
+        if self.known is None:
+            return evaluate(node, env)
+        key = id(node), env.world.seed, env.world.point, tuple(sorted(env.bound.items()))
+        if key not in self.known:
+            self.known[key] = node, evaluate(node, env)  # the node too, so that no other has its number
+        return self.known[key][1]
+
     def _both(self, left: Node, right: Node, env: Env) -> tuple[list[Any], list[Any]]:
         """Return the numbers of both sides; a number stands for an array of it where the other side is one."""
-        sides = [evaluate(node, env) for node in (left, right)]
+        sides = [self._side(node, env) for node in (left, right)]
         shapes = [np.shape(side) if isinstance(side, np.ndarray) else () for side in sides]
         flat = [
             [real(x, node) for x in np.ravel(np.asarray(side, dtype=object))]

@@ -711,6 +711,7 @@ class _Same:
     """
 
     POINTS = 4  # for each domain; one where each takes long
+    SOME = 6  # values of the indices left free, where each point takes long
     EDGES = 32  # near to the edges of branches, and far from them
     FINE = 12 * DIGITS  # digits, for numbers very near to 0 and 1
     KEPT = ("function", "positive function", "random", "joint")
@@ -752,7 +753,7 @@ class _Same:
     def varies(self, node: Node) -> bool:
         """Say whether a formula looks at a symbol at other values than its own, so that what it stands for counts."""
         return any(
-            part.kind == "prime"
+            (part.kind == "prime" and name(part) not in self.checker.by_base)
             or (part.kind == "call" and part.text in (r"\nabla", r"\mathbb{E}", r"\operatorname{Var}"))
             or (part.kind == "big" and part.text not in (r"\sum", r"\prod"))
             or (part.kind == "frac" and differential(part) is not None)
@@ -873,13 +874,16 @@ class _Same:
                         for x, y in zip(*values, strict=True):
                             if abs(x - y) > SAME * max(abs(x), abs(y)) and abs(x - y) > NOTHING ** (4 if far else 1):
                                 relations.add("<" if y < x else ">")
-            if compared >= 3 and len(relations) <= 2:
+            if compared >= 2 and len(relations) <= 2:
                 return next(iter(relations - {"="}), "=")
         return ""
 
     def values(self, one: Node, two: Node, world: World) -> Iterator[tuple[Any, Any]]:
         """Yield the numbers of two formulas for all values of the indices left free, where either has some."""
-        for env in self.checker._envs([one, two], world):
+        envs = list(self.checker._envs([one, two], world))
+        if any(self.varies(node) for node in (one, two)):
+            envs = Random(world.seed).sample(envs, min(self.SOME, len(envs)))
+        for env in envs:
             left, right = self.numbers(one, env), self.numbers(two, env)
             if left is not None or right is not None:
                 yield left, right
@@ -937,6 +941,7 @@ class _Scorer:
         self.used: dict[str, list[Symbol]] = {}  # by each display that holds as it stands
         self.seconds: dict[str, float] = {}
         self.failing: list[str] = []
+        self.known: dict[Any, dict[Any, Any]] = {}  # the values of the sides that a mutant leaves as they were
         for display in page.displays:
             start = time.perf_counter()
             tree = self.table.trees.get(display.label)
@@ -976,7 +981,10 @@ class _Scorer:
         own = self.defined(display, tree, mutant.item)
         if not own:
             part = replace(mutant.tree, parts=(self.around(display, mutant),))
-            return display.label if check_display(self.table, display, part).faults else ""
+            known = (
+                self.known.setdefault((display.label, mutant.item), {}) if self.same_conditions(tree, mutant) else None
+            )
+            return display.label if check_display(self.table, display, part, known=known).faults else ""
         table = copy(self.table)
         table.faults = []
         others = [s for s in self.table.symbols if s.label != display.label]
@@ -1003,11 +1011,16 @@ class _Scorer:
             return item
         if any(shape(one) != shape(two) for one, two in zip(before.parts[1:], item.parts[1:], strict=True)):
             return item
-        pairs = zip(old.parts, chain.parts, strict=True)
-        changed = [at for at, (one, two) in enumerate(pairs) if shape(one) != shape(two)]
+        sides = [one if shape(one) == shape(two) else two for one, two in zip(old.parts, chain.parts, strict=True)]
+        changed = [at for at, side in enumerate(sides) if side is not old.parts[at]]
         first, last = max(changed[0] - 1, 0), changed[-1] + 1
-        small = replace(chain, parts=chain.parts[first : last + 1], marks=chain.marks[first:last])
+        small = replace(chain, parts=tuple(sides[first : last + 1]), marks=chain.marks[first:last])
         return replace(item, parts=(small, *item.parts[1:]))
+
+    def same_conditions(self, tree: Node, mutant: Mutant) -> bool:
+        """Say whether only the relations of an item changed, so that what was left as it was has the same values."""
+        old, new = tree.parts[mutant.item], mutant.tree.parts[mutant.item]
+        return list(map(shape, old.parts[1:])) == list(map(shape, new.parts[1:]))
 
     def dependents(self, label: str, keys: set[Any]) -> list[Display]:
         """Return the later displays that say something about what a display defines."""
