@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -148,6 +148,13 @@ def parse(text: str) -> Node:
 
 def name(node: Node) -> str:
     r"""Return how a symbol is written, always in one way: `\hat y` and `\hat{y}` are one, `t_0` and `t_{0}` too."""
+    written = node.__dict__.get("_name")  # it is asked for at every evaluation
+    if written is None:
+        written = node.__dict__["_name"] = _name(node)
+    return str(written)
+
+
+def _name(node: Node) -> str:
     if node.kind == "group":
         return "(" + "".join(name(p) + m for p, m in zip(node.parts, (*node.marks, ""), strict=True)) + ")"
     if node.kind == "sub":
@@ -174,6 +181,9 @@ def _symbol(text: str) -> str:
     return SAME.get(text, text)
 
 
+_SIZE = re.compile(r"\\(?:[bB]igg?[lrm]?|left)\s*\Z")
+
+
 class _Builder:
     """Turns lark's tree into nodes."""
 
@@ -185,7 +195,14 @@ class _Builder:
             return self._leaf(item)
         kind, meta = str(item.data), item.meta
         start, end = getattr(meta, "start_pos", 0), getattr(meta, "end_pos", 0)
-        return getattr(self, f"_{kind}", self._plain)(kind, item.children, start, end)
+        return self._whole(getattr(self, f"_{kind}", self._plain)(kind, item.children, start, end))
+
+    def _whole(self, node: Node) -> Node:
+        r"""Return a node that holds all its text: the \bigl before its bracket, and its parts."""
+        start = min((node.start, *(part.start for part in node.parts)))
+        if node.kind in ("group", "set", "abs", "norm") and (size := _SIZE.search(self.source, 0, node.start)):
+            start = size.start()
+        return node if start == node.start else replace(node, start=start)
 
     def _leaf(self, token: Token) -> Node:
         kind = {"DIGITS": "num", "NUMBER": "num", "DOTS": "dots", "TOP": "top"}.get(token.type, "sym")
@@ -228,7 +245,7 @@ class _Builder:
         parts = [self.build(c) for c in children if not isinstance(c, Token)]
         node = parts[0]
         for part in parts[1:]:
-            node = Node("frac", (node, part), "/", start, part.end)
+            node = Node("frac", (node, part), "/", node.start, part.end)
         return node
 
     def _juxt(self, kind: str, children: list[Any], start: int, end: int) -> Node:
@@ -283,10 +300,10 @@ class _Builder:
         for child in children[1:]:
             if isinstance(child, Token):
                 kind = "prime" if child.type == "PRIME" else "fact"
-                node = Node(kind, (node,), str(child), start, child.end_pos or end)
+                node = Node(kind, (node,), str(child), node.start, child.end_pos or end)
                 continue
             inner = self.build(child.children[0])
-            stop = child.meta.end_pos
+            start, stop = node.start, max(node.end, child.meta.end_pos)
             if child.data == "sub":
                 indices = inner.parts if inner.kind == "args" else (inner,)
                 node = Node("sub", (node, *indices), "", start, stop)
