@@ -12,9 +12,10 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from lossbook.derivations.checking import DIGITS, EVALUATED, Record, Step
+from lossbook.derivations.checking import Record
 from lossbook.derivations.command import verify
 from lossbook.derivations.pages import Row, table_rows
+from lossbook.derivations.wording import describe
 
 logger = logging.getLogger(__name__)
 
@@ -158,30 +159,6 @@ def _lines(record: Record) -> Iterator[list[nodes.Node]]:
     for step in record.steps:
         formula = f"{step.left} {step.relation} {step.right}"
         yield [nodes.math("", formula), nodes.Text(": " + describe(step))]
-
-
-def describe(step: Step) -> str:
-    """Say what was checked of a relation, at how many points, how precisely, and how far the sides are apart."""
-    count = f"{step.points} points" if step.points != 1 else "1 point"
-    if step.code:
-        what = "the gradient" if step.derivative else "the value"
-        apart = f"they differ by at most {power(step.worst)} of their size"
-        return f"{what}: {step.how}, at {count} in floating point; {apart}."
-    if step.how != EVALUATED:
-        return f"{step.how} ({count}, {DIGITS} digits)."
-    apart = "they differ by at most" if step.relation == "=" else "they are apart by at least"
-    return f"{step.how} at {count} to {DIGITS} digits: {apart} {power(step.worst)} of their size."
-
-
-def power(number: float) -> str:
-    """Write a small number as a power of ten: 3·10⁻⁵¹."""
-    if number == 0:
-        return "0"
-    if number >= 0.001:
-        return f"{number:.2g}"
-    digits, exponent = f"{number:.0e}".split("e")
-    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-    return f"{digits}·10{raised}"
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

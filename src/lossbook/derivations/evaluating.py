@@ -659,6 +659,8 @@ def _fits(symbol: Symbol, indices: Sequence[Node], env: Env) -> None:
 
 
 def _index(node: Node, env: Env) -> int:
+    if node.kind == "sym" and node.text in env.bound:
+        return env.bound[node.text]
     value = real(evaluate(node, env), node)
     if not abs(value) < 2**62:
         raise UndefinedError("an index that is too large", node.start)

@@ -1,0 +1,79 @@
+"""What the book's page on its equations shows: every display with what was checked of it, and the mutants' score."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from lossbook.derivations.checking import Record
+from lossbook.derivations.command import Report
+from lossbook.derivations.docstrings import NAME
+from lossbook.derivations.mutating import KINDS, Line, Survivor, Tally
+from lossbook.derivations.wording import power
+
+DATA = Path("data") / "derivations" / "mutants.json"
+
+
+def save(tally: Tally, path: Path) -> None:
+    """Write what became of the mutants."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(asdict(tally), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def load(path: Path) -> Tally:
+    """Read what `save` wrote."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    pages, kinds = ([Line(**line) for line in data[name]] for name in ("pages", "kinds"))
+    return Tally(pages, kinds, Line(**data["whole"]), [Survivor(**survivor) for survivor in data["survivors"]])
+
+
+def display_rows(report: Report) -> str:
+    """Return a table in Markdown: each display of a page, its relations, the points and how far apart its sides were."""
+    lines = [
+        "| equation | label | relations | points | largest difference | held against code |",
+        "|---|---|--:|--:|--:|---|",
+    ]
+    for record in report.records:
+        label = record.display.label
+        own = [step for step in record.steps if not step.code]
+        equal = [step.worst for step in own if step.relation == "="]
+        cells = [
+            f"`{label}`" if record.display.page.startswith(NAME) else f"{{eq}}`{label}`",
+            "" if record.display.page.startswith(NAME) else f"`{label}`",
+            str(len(own)) if own else role(record),
+            str(sum(step.points for step in record.steps)),
+            power(max(equal)) if equal else "",
+            ", ".join(dict.fromkeys(_code(step.code, step.derivative) for step in record.steps if step.code)),
+        ]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def role(record: Record) -> str:
+    """Say in a word what a display without a checked relation of its own is."""
+    return "assumption" if record.display.role == "assumption" else "definition"
+
+
+def _code(name: str, derivative: bool) -> str:
+    return f"gradient of `{name}`" if derivative else f"`{name}`"
+
+
+def score_rows(lines: Sequence[Line], what: str) -> str:
+    """Return a table in Markdown: how many mistakes were made and caught, on each page or of each kind."""
+    rows = [f"| {what} | mistakes | caught | share | not caught | no mistakes |", "|---|--:|--:|--:|--:|--:|"]
+    for line in lines:
+        share = f"{100 * line.share:.2f} %" if line.mistakes else ""
+        rows.append(f"| {line.name} | {line.mistakes} | {line.caught} | {share} | {line.survived} | {line.equal} |")
+    return "\n".join(rows)
+
+
+def survivor_rows(survivors: Sequence[Survivor]) -> str:
+    """Return a table in Markdown: each change that was not caught, and why what it says is true."""
+    rows = ["| equation | change | as it then reads | why it is true |", "|---|---|---|---|"]
+    for survivor in survivors:
+        where = f"`{survivor.label}`" if survivor.page.startswith(NAME) else f"{{eq}}`{survivor.label}`"
+        formula = survivor.row.rstrip(" .,").replace(r"\|", r"\Vert ").replace("|", r"\vert ")
+        rows.append(f"| {where} | {KINDS.get(survivor.kind, survivor.kind)} | ${formula}$ | {survivor.why} |")
+    return "\n".join(rows)
