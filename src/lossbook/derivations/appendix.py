@@ -10,7 +10,7 @@ from pathlib import Path
 from lossbook.derivations.checking import Record
 from lossbook.derivations.command import Report
 from lossbook.derivations.docstrings import NAME
-from lossbook.derivations.mutating import KINDS, Line, Survivor, Tally
+from lossbook.derivations.mutating import Line, Survivor, Tally
 from lossbook.derivations.wording import power
 
 DATA = Path("data") / "derivations" / "mutants.json"
@@ -30,22 +30,19 @@ def load(path: Path) -> Tally:
 
 
 def display_rows(report: Report) -> str:
-    """Return a table in Markdown: each display of a page, its relations, the points and how far apart its sides were."""
-    lines = [
-        "| equation | label | relations | points | largest difference | held against code |",
-        "|---|---|--:|--:|--:|---|",
-    ]
+    """Return a table in Markdown: each display of a page, its relations, its points, how far its sides were apart."""
+    lines = ["| equation | relations | points | apart | held against | label |", "|---|--:|--:|--:|---|---|"]
     for record in report.records:
-        label = record.display.label
+        label, of_page = record.display.label, not record.display.page.startswith(NAME)
         own = [step for step in record.steps if not step.code]
         equal = [step.worst for step in own if step.relation == "="]
         cells = [
-            f"`{label}`" if record.display.page.startswith(NAME) else f"{{eq}}`{label}`",
-            "" if record.display.page.startswith(NAME) else f"`{label}`",
+            f"{{eq}}`{label}`" if of_page else "docstring",
             str(len(own)) if own else role(record),
             str(sum(step.points for step in record.steps)),
             power(max(equal)) if equal else "",
             ", ".join(dict.fromkeys(_code(step.code, step.derivative) for step in record.steps if step.code)),
+            f"`{label}`",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
@@ -64,16 +61,17 @@ def score_rows(lines: Sequence[Line], what: str) -> str:
     """Return a table in Markdown: how many mistakes were made and caught, on each page or of each kind."""
     rows = [f"| {what} | mistakes | caught | share | not caught | no mistakes |", "|---|--:|--:|--:|--:|--:|"]
     for line in lines:
-        share = f"{100 * line.share:.2f} %" if line.mistakes else ""
-        rows.append(f"| {line.name} | {line.mistakes} | {line.caught} | {share} | {line.survived} | {line.equal} |")
+        if line.mistakes or line.equal:
+            share = f"{100 * line.share:.2f}\N{NO-BREAK SPACE}%"
+            rows.append(f"| {line.name} | {line.mistakes} | {line.caught} | {share} | {line.survived} | {line.equal} |")
     return "\n".join(rows)
 
 
 def survivor_rows(survivors: Sequence[Survivor]) -> str:
-    """Return a table in Markdown: each change that was not caught, and why what it says is true."""
-    rows = ["| equation | change | as it then reads | why it is true |", "|---|---|---|---|"]
+    """Return a table in Markdown: each change that was not caught, as the row then reads, and why it is true."""
+    rows = ["| equation | with the change it reads | which is true as well |", "|---|---|---|"]
     for survivor in survivors:
         where = f"`{survivor.label}`" if survivor.page.startswith(NAME) else f"{{eq}}`{survivor.label}`"
         formula = survivor.row.rstrip(" .,").replace(r"\|", r"\Vert ").replace("|", r"\vert ")
-        rows.append(f"| {where} | {KINDS.get(survivor.kind, survivor.kind)} | ${formula}$ | {survivor.why} |")
+        rows.append(f"| {where} | ${formula}$ | {survivor.why} |")
     return "\n".join(rows)

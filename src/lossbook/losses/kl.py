@@ -27,7 +27,8 @@ def kl_div(
     .. math::
 
         \ell_k = q_k \, (\log q_k - \log p_k), \qquad
-        D_{\mathrm{KL}}(q \,\|\, p) = \sum_{k=1}^{K} \ell_k
+        D_{\mathrm{KL}}(q \,\|\, p) = \sum_{k=1}^{K} \ell_k, \qquad
+        \frac{\partial \ell_k}{\partial \log p_k} = -q_k
 
     A target of 0 costs nothing: :math:`0 \log 0 = 0`.
 
