@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -31,6 +32,11 @@ class Chance:
         self.atoms, self.probabilities = atoms, probabilities
 
 
+@cache
+def _formula(text: str) -> Node:
+    return parse(text).parts[0].parts[0]
+
+
 def uniform(rng: Random, low: float, high: float) -> Value:
     """Draw a number with few bits, so that it is the same in every precision."""
     return mpmath.mpf(rng.randrange(1, 2**20)) / 2**20 * (mpmath.mpf(high) - low) + low
@@ -45,7 +51,7 @@ def check(domain: str) -> None:
     if domain in WORDS:
         return
     bounds = re.fullmatch(_INTERVAL, domain)
-    nodes = [parse(text).parts[0].parts[0] for text in (bounds.group(2, 3) if bounds else (domain,))]
+    nodes = [_formula(text) for text in (bounds.group(2, 3) if bounds else (domain,))]
     (node, *_) = nodes
     normal = node.kind == "juxt" and node.parts[0].text == r"\mathcal{N}" and len(node.parts[1].parts) == 2
     if not bounds and node.kind != "set" and not normal:
@@ -111,7 +117,7 @@ def members(domain: str, evaluate: Callable[[Node], Value]) -> list[Value]:
     Raises:
         MathError: It is none.
     """
-    node = parse(domain).parts[0].parts[0] if domain and domain not in WORDS else None
+    node = _formula(domain) if domain and domain not in WORDS else None
     if node is None or node.kind != "set":
         raise MathError(f"the domain {domain!r} is no set of values", 0)
     return _members(node, evaluate)
@@ -127,14 +133,14 @@ def _single(domain: str, rng: Random, point: int | None, evaluate: Callable[[Nod
     if domain == "random":
         return (_chance(rng) for _ in itertools.count())
     if bounds := re.fullmatch(_INTERVAL, domain):
-        low, high = (evaluate(parse(bound).parts[0].parts[0]) for bound in bounds.group(2, 3))
+        low, high = (evaluate(_formula(bound)) for bound in bounds.group(2, 3))
         ends = [end for end, sign in zip((low, high), bounds.group(1, 4), strict=True) if sign in "[]"]
         if ends and point is not None and point % 3:
             return (ends[(point % 3 - 1) % len(ends)] for _ in itertools.count())
         if point is not None and point >= EDGES and point % 2 and high > low > -mpmath.inf:
             return (_edge(rng, low, high) for _ in itertools.count())
         return (_between(rng, low, high) for _ in itertools.count())
-    node = parse(domain).parts[0].parts[0]
+    node = _formula(domain)
     if node.kind == "set":
         values = _members(node, evaluate)
         if point is not None:
