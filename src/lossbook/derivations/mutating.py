@@ -1143,7 +1143,8 @@ def tally(scores: Sequence[Score]) -> Tally:
         for score in scores
         for o in score.survivors
     ]
-    return Tally([line(score.page, score.outcomes) for score in scores], kinds, line("all", every), survivors)
+    pages = [line(score.page, score.outcomes) for score in scores if score.outcomes]
+    return Tally(pages, kinds, line("all", every), survivors)
 
 
 def reasons() -> dict[tuple[str, str, str], str]:
