@@ -291,9 +291,23 @@ def test_of_a_page_s_mutants_nearly_all_are_caught_and_each_other_one_is_explain
     listed = {(label, row) for page_name, label, row in reasons() if page_name == name}
     survived = {(outcome.display.label, outcome.row) for outcome in found.survivors}
     assert survived == listed
+    recorded = {one.name: one for one in appendix.load(ROOT / appendix.DATA).pages}
+    assert line(found.page, found.outcomes) == recorded[name], "run: python -m lossbook.derivations.mutating --record"
 
 
 def test_each_reason_is_a_sentence_about_a_display_of_the_book():
     for (name, _, _), why in reasons().items():
         assert name in NAMES
         assert why.endswith(".")
+
+
+def test_what_the_book_shows_adds_up():
+    shown = appendix.load(ROOT / appendix.DATA)
+    assert {one.name for one in shown.pages if one.mistakes} == set(NAMES)
+    for lines in (shown.pages, shown.kinds):
+        for count in ("caught", "survived", "equal"):
+            assert sum(getattr(one, count) for one in lines) == getattr(shown.whole, count)
+    assert shown.whole.share >= LEAST
+    told = {(one.page, one.label, one.row): one.why for one in shown.survivors}
+    assert told == reasons()
+    assert len(shown.survivors) == shown.whole.survived

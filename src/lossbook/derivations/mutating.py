@@ -1167,20 +1167,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("pages", nargs="*", metavar="PAGE", help="a page, such as 03-bce; all unless given")
     parser.add_argument("--label", action="append", default=[], help="only this display; may be repeated")
     parser.add_argument("--equal", action="store_true", help="also list the changes that are no mistakes")
+    parser.add_argument("--record", action="store_true", help="try all pages, and write what the book shows")
     options = parser.parse_args(arguments)
+    if options.record:
+        from lossbook.derivations import appendix
+
+        found = tally(score_all(paths(Path.cwd())))
+        appendix.save(found, appendix.DATA)
+        print(found.whole)
+        return 0
     why = reasons()
     for path in paths(Path.cwd(), options.pages):
-        found = score(path, options.label)
-        if not found.outcomes and not found.failing:
+        scored = score(path, options.label)
+        if not scored.outcomes and not scored.failing:
             continue
-        for outcome in found.outcomes:
+        for outcome in scored.outcomes:
             if outcome.verdict == "survived" or (options.equal and outcome.verdict == "equal"):
                 print(f"  {outcome.display.label} [{outcome.mutant.kind}] {outcome.change}:  {outcome.row}")
-                reason = outcome.reason or why.get((found.page, outcome.display.label, outcome.row))
+                reason = outcome.reason or why.get((scored.page, outcome.display.label, outcome.row))
                 print(f"      {reason or 'NOT CAUGHT, and survivors.yaml does not say why'}")
-        for label in found.failing:
+        for label in scored.failing:
             print(f"  {label} does not hold as it stands, so it has no mutants")
-        print(f"{line(found.page, found.outcomes)}, {found.seconds:.0f} s")
+        print(f"{line(scored.page, scored.outcomes)}, {scored.seconds:.0f} s")
     return 0
 
 
