@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.derivations import mutating
+from lossbook.derivations import appendix, mutating
 from lossbook.derivations.checking import check_display
 from lossbook.derivations.command import DOCSTRINGS, paths
 from lossbook.derivations.mutating import KINDS, Score, line, mutants, reasons, score, shape, tally
