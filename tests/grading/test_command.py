@@ -336,8 +336,18 @@ def said_on(ours):
 
 @pytest.fixture(scope="module")
 def interrupted(thirty, tmp_path_factory):
-    """Grade with seed 7: on a terminal until Ctrl-C, then until kill -9 three times, then to the end."""
-    out = tmp_path_factory.mktemp("interrupted") / "out"
+    """Grade with seed 7: on a terminal until Ctrl-C, then until kill -9 three times, then to the end.
+
+    On a loaded machine the command may be done before the interrupt comes; then all begins anew.
+    """
+    for _ in range(4):
+        seen = interrupt(thirty, tmp_path_factory.mktemp("interrupted") / "out")
+        if seen["after"] < 30 and all(code == -signal.SIGKILL for code, *_ in seen["kills"]):
+            break
+    return seen
+
+
+def interrupt(thirty, out):
     process, ours = on_a_terminal(command(thirty, out, "--seed", "7"))
     shown, sent, end = "", False, time.monotonic() + 60
     while process.poll() is None and time.monotonic() < end:

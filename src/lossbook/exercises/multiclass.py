@@ -241,8 +241,8 @@ HINTS: dict[str, tuple[str, ...]] = {
     ),
     "cross_entropy_weighted": (
         "`w` has one weight a *class*. `w[y]` has one weight a *sample*.",
-        r"Three different sums could stand below: $N$, $\sum_k w_k$ and $\sum_n w_{y_n}$. If weights of 5 for every "
-        "class change your result, it is not the third.",
+        r"Three different sums could stand below: $N$, $\sum_k w_k$ and $\sum_n w_{y_n}$. If one and the same weight "
+        "for every class changes your result, it is not the third.",
     ),
     "cross_entropy_python_sum": (
         "Begin as in exercise 3, and stop before the mean: a tensor of shape $(N,)$, one loss a sample.",
