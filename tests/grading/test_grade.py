@@ -4,6 +4,7 @@ import asyncio
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -112,3 +113,28 @@ def test_without_walls_a_worker_starts_too(options):
             return worker.torch
 
     assert asyncio.run(start())
+
+
+@pytest.mark.parametrize("heard", [True, False], ids=["told", "not yet told"])
+def test_a_worker_that_is_gone_keeps_nobody_waiting(heard):
+    async def lose_and_revive():
+        async with Worker(NONE) as worker:
+            os.kill(worker.process.pid, signal.SIGKILL)
+            worker.process.wait()
+            if heard:
+                await asyncio.sleep(0.1)
+                with pytest.raises(WorkerError, match="the worker is gone"):
+                    async with worker.job(time.monotonic() + 20):
+                        pass
+            await worker.revive()
+            return await worker.run({0: "1"}, [])
+
+    assert asyncio.run(asyncio.wait_for(lose_and_revive(), 30)).state == ""
+
+
+def test_the_worker_does_not_hear_a_terminal_s_interrupt():
+    async def session():
+        async with Worker(NONE) as worker:
+            return os.getsid(worker.process.pid)
+
+    assert asyncio.run(session()) != os.getsid(0)

@@ -139,7 +139,8 @@ class Channel:
     async def _in_time(self, what: Any, until: float) -> Any:
         left = min(until, self.deadline) - time.monotonic()
         try:
-            return await asyncio.wait_for(what, max(left, 0.001))
+            async with asyncio.timeout(max(left, 0.001)):  # before 3.12, wait_for can lose a cancellation
+                return await what
         except TimeoutError:
             raise EndedError(TIMED_OUT, "it took too long") from None
         except OSError:
@@ -187,6 +188,7 @@ class Worker:
                     stdout=subprocess.DEVNULL,
                     stderr=file,
                     cwd=folder,
+                    start_new_session=True,  # Ctrl-C is for the grader, which then ends the worker itself
                     env=None if self.mode == NAMESPACES else {**os.environ, **isolation.ENVIRONMENT},
                 )
             finally:
@@ -197,7 +199,8 @@ class Worker:
         self.ready: asyncio.Future[str] = loop.create_future()
         loop.add_reader(ours, self.heard)
         try:
-            self.torch = await asyncio.wait_for(self.ready, START)
+            async with asyncio.timeout(START):
+                self.torch = await self.ready
         except (TimeoutError, WorkerError):
             said = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-1:] or ["it did not answer"]
             raise IsolationError(f"the worker could not be started: {said[0]}") from None
@@ -216,13 +219,21 @@ class Worker:
         async with self.reviving:
             if self.process.poll() is None and not self.gone:
                 return
-            self.process.kill()
-            self.process.wait()
-            self.control.close()
+            self.lose()
+            self.hang_up()
             await self.start()
 
-    def stop(self) -> None:
-        """End the worker and all that it started."""
+    def lose(self) -> None:
+        """Tell all who wait for the worker that it is gone."""
+        self.gone = True
+        gone = WorkerError("the worker is gone")
+        futures: list[asyncio.Future[Any]] = [self.ready, *self.ends.values()]
+        for pending in futures:
+            if not pending.done():
+                pending.set_exception(gone)
+
+    def hang_up(self) -> None:
+        """End the process and close the line to it."""
         if hasattr(self, "control"):
             with contextlib.suppress(Exception):
                 asyncio.get_running_loop().remove_reader(self.control)
@@ -230,6 +241,10 @@ class Worker:
         if hasattr(self, "process"):
             self.process.kill()
             self.process.wait()
+
+    def stop(self) -> None:
+        """End the worker and all that it started."""
+        self.hang_up()
         self.folder.cleanup()
 
     def heard(self) -> None:
@@ -242,12 +257,7 @@ class Worker:
             data = b""
         if not data:
             asyncio.get_running_loop().remove_reader(self.control)
-            self.gone = True
-            gone = WorkerError("the worker is gone")
-            futures: list[asyncio.Future[Any]] = [self.ready, *self.ends.values()]
-            for pending in futures:
-                if not pending.done():
-                    pending.set_exception(gone)
+            self.lose()
             return
         what, *rest = json.loads(data)
         if what == "ready" and not self.ready.done():
@@ -287,19 +297,20 @@ class Worker:
             raise EndedError(*cause(error, code)) from None
         finally:
             ours.close()
-            if not end.done():
+            if not end.done() and not self.gone:  # of a worker that is gone no end is heard
                 with contextlib.suppress(OSError):
                     self.control.send(json.dumps(["kill", number]).encode())
                 with contextlib.suppress(WorkerError):
                     await end
-            elif not end.cancelled():
+            elif end.done() and not end.cancelled():
                 end.exception()
             del self.ends[number]
 
     async def _ended(self, end: asyncio.Future[int]) -> bool:
         """Wait a moment for a process that has hung up to end by itself."""
         try:
-            await asyncio.wait_for(asyncio.shield(end), 0.5)
+            async with asyncio.timeout(0.5):
+                await asyncio.shield(end)
         except TimeoutError:
             return False
         return True
