@@ -17,7 +17,7 @@ import yaml
 from lossbook import losses
 from lossbook.derivations.pages import Display, Page, table_rows
 
-MODULES = ("recipe", "mse", "bce", "multiclass", "nll", "kl")
+MODULES = ("recipe", "mse", "bce", "multiclass", "nll", "kl", "summation")
 NAME = "docstring"  # of the pages that this module makes: docstring:mse_loss
 _MATH = re.compile(r"^\.\. math::\n\n((?: {4}.*\n?|\n)+)", re.M)
 

@@ -20,6 +20,13 @@ from lossbook.losses.mse import (
 from lossbook.losses.multiclass import cross_entropy
 from lossbook.losses.nll import nll_loss, poisson_nll_loss
 
+# No losses, so not among PyTorch's names below: chapter 7's sums.
+from lossbook.losses.summation import compensated_sum as compensated_sum
+from lossbook.losses.summation import pairwise_sum as pairwise_sum
+from lossbook.losses.summation import sequential_sum as sequential_sum
+from lossbook.losses.summation import sum_error_bound as sum_error_bound
+from lossbook.losses.summation import unit_roundoff as unit_roundoff
+
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
