@@ -86,6 +86,8 @@ CASES: list[tuple[str, Callable[[Any], Any]]] = [
     (r"\frac{x}{s} t", lambda v: v.x / v.s * v.t),
     (r"\tfrac12 x", lambda v: v.x / 2),
     (r"\sqrt{s} + |x| + \lvert t \rvert", lambda v: math.sqrt(v.s) + abs(v.x) + abs(v.t)),
+    (r"\lceil 2.1 \rceil + \bigl\lceil \log_2 8 \bigr\rceil + \lceil -0.5 \rceil", lambda v: 6),
+    (r"\lceil \log_2 1025 \rceil", lambda v: 11),
     (r"5! + \binom{7}{3}", lambda v: 155),
     (r"\log s + \ln s", lambda v: 2 * math.log(v.s)),
     (r"\log_2 s", lambda v: math.log2(v.s)),

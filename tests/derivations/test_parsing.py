@@ -42,6 +42,7 @@ def only(latex: str) -> Node:
         ("|a|", "abs"),
         (r"\lvert a \rvert", "abs"),
         (r"\vert a \vert", "abs"),
+        (r"\lceil a \rceil", "ceil"),
         (r"\lVert a \rVert", "norm"),
         (r"\|a\|", "norm"),
         (r"\langle a, b \rangle", "inner"),

@@ -134,7 +134,10 @@ def check_display(
         record.faults.append(f"it cannot be read: {table.unread[display.label]}")
         return record
     symbols = table.at(display.label)
-    if any(part.kind in ("abs", "cases") or (part.kind == "call" and part.text in BRANCHING) for part in tree.walk()):
+    if any(
+        part.kind in ("abs", "cases", "ceil") or (part.kind == "call" and part.text in BRANCHING)
+        for part in tree.walk()
+    ):
         points *= MORE
     checker = _Checker(table, display, symbols, points, record)
     checker.known = known

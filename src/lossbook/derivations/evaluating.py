@@ -40,6 +40,7 @@ STEPS = 500_000  # at one point: many times what the longest display of the book
 TERMS = 10_000  # of one sum
 ORDER = 6  # of a derivative
 BITS = 10**12  # of the exponent of a number: none is raised beyond 2 to that power
+WHOLE = mpmath.mpf(10) ** -40  # how far from a whole number, relatively, what should be one may be
 INTEGRAL = 30  # digits that integrals are taken with
 _mpf = mpmath.mpf
 
@@ -493,6 +494,16 @@ def _between(a: Node, b: Node, number: int) -> Node:
 
 def _abs(node: Node, env: Env) -> Value:
     return _each(abs, evaluate(node.parts[0], env), node)
+
+
+def _ceil(node: Node, env: Env) -> Value:
+    """Round up; what is a whole number but for the last digits of the working precision stays: ⌈log₂ 8⌉ is 3."""
+
+    def up(x: Value) -> Value:
+        near = mpmath.nint(x) if mpmath.isfinite(x) else x
+        return near if x == near or abs(x - near) <= WHOLE * max(1, abs(x)) else mpmath.ceil(x)
+
+    return _each(up, evaluate(node.parts[0], env), node)
 
 
 def _norm(node: Node, env: Env, order: str = "2") -> Value:
@@ -1510,6 +1521,7 @@ _HANDLERS: dict[str, Callable[[Node, Env], Value]] = {
     "group": _group,
     "set": _set,
     "abs": _abs,
+    "ceil": _ceil,
     "norm": _norm,
     "sqrt": _root,
     "binom": _binom,

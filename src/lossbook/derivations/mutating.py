@@ -621,7 +621,7 @@ class _Editor:
         yield self.edit("function", node.start, node.end, f"({self.source(node.parts[0])})")
         yield from self.value(node.parts[0])
 
-    _norm = _sqrt = _abs
+    _norm = _sqrt = _ceil = _abs
 
     def _underbrace(self, node: Node, alone: bool) -> Iterator[Edit]:
         yield from self.value(node.parts[0])
@@ -802,7 +802,7 @@ class _Same:
         slow = any(self.varies(node) for node in nodes)
         points = 1 if slow else self.POINTS
         branches = not slow and any(
-            part.kind in ("abs", "cases")
+            part.kind in ("abs", "cases", "ceil")
             or part.text in (r"\max", r"\min", r"\operatorname{sign}")
             or (part.kind == "group" and any(inner.kind == "chain" and "=" not in inner.marks for inner in part.parts))
             for node in nodes

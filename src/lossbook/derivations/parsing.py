@@ -14,8 +14,8 @@ from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 from lark.lark import PostLex
 
-OPENING = {"LPAR", "LSQB", "LBRACE", "LSET", "LANGLE"}
-CLOSING = {"RPAR", "RSQB", "RBRACE", "RSET", "RANGLE"}
+OPENING = {"LPAR", "LSQB", "LBRACE", "LSET", "LANGLE", "LCEIL"}
+CLOSING = {"RPAR", "RSQB", "RBRACE", "RSET", "RANGLE", "RCEIL"}
 # What different authors write for one thing.
 SAME = {
     r"\operatorname{E}": r"\mathbb{E}",
@@ -200,7 +200,7 @@ class _Builder:
     def _whole(self, node: Node) -> Node:
         r"""Return a node that holds all its text: the \bigl before its bracket, and its parts."""
         start = min((node.start, *(part.start for part in node.parts)))
-        if node.kind in ("group", "set", "abs", "norm") and (size := _SIZE.search(self.source, 0, node.start)):
+        if node.kind in ("group", "set", "abs", "norm", "ceil") and (size := _SIZE.search(self.source, 0, node.start)):
             start = size.start()
         return node if start == node.start else replace(node, start=start)
 
@@ -353,6 +353,6 @@ class _Builder:
 
 _SILENT = {
     *("LPAR", "RPAR", "LSQB", "RSQB", "LBRACE", "RBRACE", "LSET", "RSET", "LBAR", "RBAR", "LNORM", "RNORM", "COUNT"),
-    *("LVERT", "RVERT", "LANGLE", "RANGLE", "IF"),
+    *("LVERT", "RVERT", "LANGLE", "RANGLE", "LCEIL", "RCEIL", "IF"),
     *("FRAC", "BINOM", "SQRT", "UNDERBRACE", "BEGINCASES", "ENDCASES", "CASESEP"),
 }
