@@ -1,6 +1,24 @@
-"""The measuring protocol: warm up, wait for the device, repeat, take the median."""
+"""The measuring protocol: warm up, wait for the device, repeat until the times agree, compare with what is possible."""
 
-from lossbook.timing.measure import Measurement, devices, machine, measure
+from lossbook.timing.circumstances import devices, machine
+from lossbook.timing.drawing import roofline
+from lossbook.timing.measure import measure
+from lossbook.timing.result import Measurement
+from lossbook.timing.speed import Bound, Machine, machine_speed
 from lossbook.timing.sums import SumRace, race_sums
+from lossbook.timing.work import Work, work_of
 
-__all__ = ["Measurement", "SumRace", "devices", "machine", "measure", "race_sums"]
+__all__ = [
+    "Bound",
+    "Machine",
+    "Measurement",
+    "SumRace",
+    "Work",
+    "devices",
+    "machine",
+    "machine_speed",
+    "measure",
+    "race_sums",
+    "roofline",
+    "work_of",
+]

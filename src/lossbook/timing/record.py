@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import platform
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from lossbook.timing.circumstances import circumstances
 from lossbook.timing.sums import SIZES, race_sums
 
 RECORDED_SIZES = (*SIZES, 1_000_000)
@@ -38,22 +35,9 @@ def log_probabilities(n: int) -> tuple[Tensor]:
     return (torch.log(torch.rand(n, generator=generator) * 0.9 + 0.05),)
 
 
-def driver() -> str | None:
-    """Return the version of the NVIDIA driver, or None where ``nvidia-smi`` does not say."""
-    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    try:
-        return subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split()[0]
-    except (OSError, subprocess.SubprocessError, IndexError):
-        return None
-
-
-def processor() -> str:
-    """Return the processor's name as the system gives it."""
-    try:
-        found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
-    except OSError:
-        found = None
-    return found.group(1) if found else platform.processor() or platform.machine()
+def shortest_time(n: int, bandwidth: float) -> float:
+    """Return the seconds that reading n float32 numbers takes at a bandwidth in bytes a second."""
+    return 4 * n / bandwidth
 
 
 def recording(command: str, sizes: Sequence[int] = RECORDED_SIZES) -> dict[str, Any]:
@@ -64,20 +48,9 @@ def recording(command: str, sizes: Sequence[int] = RECORDED_SIZES) -> dict[str, 
         sizes: The numbers of samples N.
 
     """
-    gpu = torch.cuda.is_available()
-    race = race_sums(python_sum, torch_sum, log_probabilities, 1.0, sizes)
+    race = race_sums(python_sum, torch_sum, log_probabilities, shortest_time, sizes)
     return {
-        "device": torch.cuda.get_device_name() if gpu else processor(),
-        "processor": processor(),
-        "threads": torch.get_num_threads(),
-        "driver": driver() if gpu else None,
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "cuda": torch.version.cuda if gpu else None,
-            "numpy": np.__version__,
-        },
-        "date": datetime.now(UTC).date().isoformat(),
+        **circumstances("cuda" if torch.cuda.is_available() else "cpu"),
         "command": command,
         "rows": [asdict(row) for row in race.rows],
     }

@@ -1,0 +1,132 @@
+"""Two clocks: PyTorch's benchmark timer for the CPU, pairs of device events for a GPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.utils import benchmark
+
+from lossbook.timing.circumstances import last_level_cache, wait_for
+
+# A CUDA event is recorded to about half a microsecond (CUDA Runtime API, cudaEventElapsedTime).
+EVENT_GRAIN = 0.5e-6
+
+
+class Clock(Protocol):
+    """What measures blocks of calls on one device."""
+
+    grain: float
+
+    def blocks(self, calls: int, count: int) -> list[float]:
+        """Return the seconds of one call, in each of ``count`` blocks of ``calls`` calls."""
+        ...
+
+
+class _Timer(benchmark.Timer):
+    """PyTorch's timer, with a block that is timed and not warmed up again.
+
+    ``Timer.timeit`` calls twice more before each block: three times the cost for a block of one slow call.
+    """
+
+    def block(self, calls: int) -> float:
+        """Return the seconds of one call in a block of ``calls``."""
+        return self._timeit(calls) / calls
+
+
+class HostClock:
+    """Reads the processor's clock before and after a block, by ``torch.utils.benchmark``.
+
+    Args:
+        function: What to time.
+        args: Its arguments.
+        before: What to do before each block, outside the time; None for nothing.
+
+    """
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], before: Callable[[], Any] | None) -> None:
+        self.grain = host_grain()
+        self._timer = _Timer(
+            stmt="function(*args)",
+            setup="before()" if before else "pass",
+            globals={"function": function, "args": args, "before": before},
+            num_threads=torch.get_num_threads(),
+        )
+
+    def blocks(self, calls: int, count: int) -> list[float]:
+        """Return the seconds of one call, in each of ``count`` blocks."""
+        return [self._timer.block(calls) for _ in range(count)]
+
+
+class EventClock:
+    """Records an event in the GPU's queue before and after a block, and reads both when the GPU is done.
+
+    The blocks are queued one behind the other, so that the GPU does not idle between them.
+
+    Args:
+        function: What to time.
+        args: Its arguments.
+        before: What to queue before each block, outside the time; None for nothing.
+        device: The GPU.
+
+    """
+
+    grain = EVENT_GRAIN
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        before: Callable[[], Any] | None,
+        device: torch.device,
+    ) -> None:
+        self._function, self._args, self._before, self._device = function, args, before, device
+
+    def blocks(self, calls: int, count: int) -> list[float]:
+        """Return the seconds of one call, in each of ``count`` blocks."""
+        function, args = self._function, self._args
+        starts = [torch.cuda.Event(enable_timing=True) for _ in range(count)]  # type: ignore[no-untyped-call]
+        ends = [torch.cuda.Event(enable_timing=True) for _ in range(count)]  # type: ignore[no-untyped-call]
+        stream = torch.cuda.current_stream(self._device)
+        wait_for(self._device)
+        for start, end in zip(starts, ends, strict=True):
+            if self._before:
+                self._before()
+            start.record(stream)
+            for _ in range(calls):
+                function(*args)
+            end.record(stream)
+        wait_for(self._device)
+        return [
+            max(start.elapsed_time(end), 1e-6) / 1e3 / calls for start, end in zip(starts, ends, strict=True)
+        ]  # elapsed_time is in milliseconds
+
+
+def host_grain() -> float:
+    """Return the shortest time that the processor's clock tells apart, reading it included."""
+    shortest = float("inf")
+    for _ in range(50):
+        start = now = time.perf_counter()
+        while now == start:
+            now = time.perf_counter()
+        shortest = min(shortest, now - start)
+    return shortest
+
+
+def flusher(device: torch.device) -> Callable[[], Tensor]:
+    """Return a function that drives everything out of the caches: it writes twice what the largest of them holds."""
+    buffer = torch.empty(2 * last_level_cache(device), dtype=torch.int8, device=device)
+    return buffer.zero_
+
+
+def clock_for(
+    function: Callable[..., Any], args: tuple[Any, ...], device: torch.device, *, cold: bool
+) -> HostClock | EventClock:
+    """Return the clock of a device, for warm caches or for cold ones."""
+    before = flusher(device) if cold else None
+    if device.type == "cuda":
+        return EventClock(function, args, before, device)
+    return HostClock(function, args, before)
