@@ -50,6 +50,27 @@ def _parser() -> argparse.ArgumentParser:
     record = commands.add_parser("record", help="time Python's sum against torch.sum here, and keep the result as data")
     record.add_argument("--out", type=Path, default=Path("data/timings"), metavar="DIR", help="default: %(default)s")
     record.set_defaults(run=_record, extra="book")
+    bench = commands.add_parser(
+        "bench",
+        help="measure every loss in every implementation: time and memory",
+        description="Measure losses in every implementation, on every device, forward and backward: time and peak "
+        "memory. Each case is saved as soon as it is measured; the same command goes on where it was stopped. Exit "
+        "code 0: done; 1: a case failed; 2: the command was wrong, or nothing could be measured.",
+    )
+    bench.add_argument("losses", nargs="*", metavar="LOSS", help="such as mse_loss; all unless given")
+    bench.add_argument("--implementation", nargs="+", default=[], metavar="NAME", help="such as compiled; default: all")
+    bench.add_argument("--device", nargs="+", default=[], metavar="DEVICE", help="cpu, cuda; default: what is there")
+    bench.add_argument("--size", nargs="+", default=[], metavar="SIZE", help="such as 1000000 or 4096x1000")
+    bench.add_argument("--dtype", nargs="+", default=[], metavar="DTYPE", help="such as bfloat16; default: float32")
+    bench.add_argument(
+        "--out", type=Path, default=Path("_build/bench"), metavar="FILE", help="or a folder; default: %(default)s"
+    )
+    bench.add_argument("--draw", type=Path, metavar="DIR", help="draw what was measured, into this folder")
+    bench.add_argument("--again", action="store_true", help="begin the file anew")
+    bench.add_argument("--quick", action="store_true", help="one size of each loss, and less time for each")
+    bench.add_argument("--limits", action="store_true", help="measure the figures that the course sets itself")
+    bench.set_defaults(run=_bench, extra="bench")
+
     grade = commands.add_parser(
         "grade",
         help="grade a folder or a zip archive of submitted notebooks",
@@ -137,6 +158,12 @@ def _record(arguments: argparse.Namespace) -> int:
         return 2
     print(record(arguments.out, "lossbook record"))
     return 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from lossbook.bench import command
+
+    return command.main(arguments, complain=_complain)
 
 
 def _grade(arguments: argparse.Namespace) -> int:

@@ -1,0 +1,277 @@
+"""The figures that the course sets itself: each a ratio of medians that were measured by turns in one run."""
+
+from __future__ import annotations
+
+import statistics
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lossbook.bench import memory
+from lossbook.bench.implementations import CantRunError, applies, implementation
+from lossbook.bench.plan import BOTH, FORWARD, LOSSES, PASSES, Inputs, Size, make_inputs, shown
+from lossbook.bench.running import passing
+from lossbook.timing.measure import measure
+
+AT_MOST, AT_LEAST = "≤", "≥"
+ROUNDS = 5
+NO_GPU = "not measured here: no CUDA device"
+
+CPU_SIZES: dict[str, Size] = {"elements": (1_000_000,), "classes": (4096, 1000)}
+GPU_SIZE: Size = (8192, 131_072)
+SUM_SIZE = 1 << 28
+BYTES_A_ROW = 64  # what a kernel may keep for each row: its maximum, its sum, its loss, its target, and room to spare
+
+Call = tuple[Callable[..., Any], Inputs]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure, and whether it is reached.
+
+    Args:
+        name: What is compared with what.
+        device: Where.
+        relation: ``"≤"`` or ``"≥"``: on which side of the limit the value must be.
+        limit: The limit.
+        value: The measured value; None where it could not be measured.
+        reason: Why it could not.
+        numbers: The medians, interquartile ranges and repeats of the contestants, in seconds, and what was too noisy.
+
+    """
+
+    name: str
+    device: str
+    relation: str
+    limit: float
+    value: float | None = None
+    reason: str | None = None
+    numbers: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the limit is kept; None where it was not measured."""
+        if self.value is None:
+            return None
+        return self.value <= self.limit if self.relation == AT_MOST else self.value >= self.limit
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the figure as words and numbers, for JSON."""
+        return {**asdict(self), "passed": self.passed}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Figure:
+        """Return the figure that ``as_dict`` made."""
+        return cls(**{key: value for key, value in data.items() if key != "passed"})
+
+
+@dataclass(frozen=True)
+class Task:
+    """Figures that are measured together.
+
+    Args:
+        name: What is measured.
+        wanted: The figures, not measured yet, in order.
+        run: Measures them: returns the value of each, or the reason why it has none, with the numbers beside it.
+
+    """
+
+    name: str
+    wanted: tuple[Figure, ...]
+    run: Callable[[float], list[tuple[float | str, dict[str, Any]]]]
+
+    def figures(self, budget: float) -> list[Figure]:
+        """Measure, for about so many seconds a contestant. What stands in the way becomes the figures' reason."""
+        if self.wanted[0].device == "cuda" and not torch.cuda.is_available():
+            return self._without(NO_GPU)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found = self.run(budget)
+        except CantRunError as error:
+            return self._without(f"not measured here: {error}")
+        except Exception as error:
+            first = (str(error).splitlines() or [""])[0][:300]
+            too_little = memory.is_too_little(error)
+            return self._without(f"{'not measured here: too little memory' if too_little else 'failed'}: {first}")
+        finally:
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+        return [
+            Figure(
+                each.name,
+                each.device,
+                each.relation,
+                each.limit,
+                value if isinstance(value, float) else None,
+                value if isinstance(value, str) else None,
+                numbers,
+            )
+            for each, (value, numbers) in zip(self.wanted, found, strict=True)
+        ]
+
+    def _without(self, reason: str) -> list[Figure]:
+        return [Figure(each.name, each.device, each.relation, each.limit, reason=reason) for each in self.wanted]
+
+
+def contest(contestants: Mapping[str, Call], device: str, budget: float, rounds: int = ROUNDS) -> dict[str, Any]:
+    """Time several calls by turns, so that a machine that slows down slows all of them.
+
+    Args:
+        contestants: By name, what is called and its arguments.
+        device: Where they compute.
+        budget: Seconds for each contestant, all rounds together.
+        rounds: How often each has its turn.
+
+    Returns:
+        ``seconds``, the median of each, ``iqr`` and ``repeats``, and ``noisy``, the names whose spread is too large.
+
+    """
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for call, args in contestants.values():
+        call(*args)
+    for _ in range(rounds):
+        for name, (call, args) in contestants.items():
+            timed = measure(call, *args, device=device, budget=budget / rounds, least=3, work=False)
+            times[name] += timed.times
+    told: dict[str, Any] = {"seconds": {}, "iqr": {}, "repeats": {}, "noisy": []}
+    for name, mine in times.items():
+        low, middle, high = statistics.quantiles(mine, n=4, method="inclusive")
+        told["seconds"][name], told["iqr"][name], told["repeats"][name] = middle, high - low, len(mine)
+        if high - low > 0.05 * middle:
+            told["noisy"].append(name)
+    return told
+
+
+def _ratio(told: Mapping[str, Any], over: str, under: str) -> tuple[float, dict[str, Any]]:
+    seconds = told["seconds"]
+    return seconds[over] / seconds[under], {key: _only(value, (over, under)) for key, value in told.items()}
+
+
+def _only(value: Any, names: Sequence[str]) -> Any:
+    return [n for n in value if n in names] if isinstance(value, list) else {n: value[n] for n in names}
+
+
+def _agree(calls: Mapping[str, Call]) -> None:
+    """Refuse to time contestants that do not compute the same loss."""
+    values = {name: _first(call(*args)) for name, (call, args) in calls.items()}
+    expected = values["pytorch"]
+    for name, value in values.items():
+        if abs(value - expected) > 0.02 * abs(expected):
+            raise ArithmeticError(f"{name} returns {value}, and PyTorch's own {expected}")
+
+
+def _first(result: Any) -> float:
+    return float(result[0] if isinstance(result, tuple) else result)
+
+
+def _against_pytorch(name: str, size: Size, passes: str, budget: float) -> list[tuple[float | str, dict[str, Any]]]:
+    loss = LOSSES[name]
+    inputs = make_inputs(loss, size, "float32", "cpu")
+    calls: dict[str, Call] = {
+        each: passing(implementation(name, each, "cpu"), inputs, loss, passes) for each in ("pytorch", "reference")
+    }
+    eager = None
+    try:
+        calls["compiled"] = passing(implementation(name, "compiled", "cpu"), inputs, loss, passes)
+    except CantRunError as error:
+        eager = f"not measured here: {error}"
+    _agree(calls)
+    told = contest(calls, "cpu", budget)
+    return [
+        (eager, {}) if eager else _ratio(told, "compiled", "pytorch"),
+        _ratio(told, "reference", "pytorch"),
+    ]
+
+
+def _on_the_cpu(name: str, passes: str) -> Task:
+    size = CPU_SIZES[LOSSES[name].kind]
+    where = f"{name}, {shown(size)}, float32, {passes}"
+    wanted = (
+        Figure(f"{where}: compiled reference / PyTorch's", "cpu", AT_MOST, 1.0),
+        Figure(f"{where}: eager reference / PyTorch's", "cpu", AT_MOST, 4.0),
+    )
+    return Task(where, wanted, partial(_against_pytorch, name, size, passes))
+
+
+def _copying(source: Tensor, target: Tensor) -> Call:
+    return lambda x, y: y.copy_(x), (source, target)
+
+
+def _fused_cross_entropy(
+    size: Size, device: str, dtype: str, budget: float
+) -> list[tuple[float | str, dict[str, Any]]]:
+    """Time the fused kernel, a copy of as many bytes, and the others, by turns; and ask for its memory."""
+    loss = LOSSES["cross_entropy"]
+    inputs = make_inputs(loss, size, dtype, device)
+    logits = inputs[0]
+    calls = {"fused": passing(implementation(loss.name, "fused", device), inputs, loss, BOTH)}
+    calls["pytorch"] = passing(implementation(loss.name, "pytorch", device), inputs, loss, BOTH)
+    calls["pytorch compiled"] = passing(implementation(loss.name, "pytorch compiled", device), inputs, loss, BOTH)
+    no_liger = "not measured here: Liger Kernel is not installed"
+    if applies(loss.name, "liger"):
+        try:  # it writes its gradient over the logits: it gets its own
+            own = (logits.clone(), *inputs[1:])
+            calls["liger"] = passing(implementation(loss.name, "liger", device), own, loss, BOTH)
+        except CantRunError as error:
+            no_liger = f"not measured here: {error}"
+    _agree(calls)
+    fused, args = calls["fused"]
+    held = memory.peak(lambda: fused(*args), device)
+    gradient = logits.numel() * logits.element_size()
+    calls["copy"] = _copying(logits, torch.empty_like(logits))
+    told = contest(calls, device, budget)
+    return [
+        _ratio(told, "copy", "fused"),
+        (max(held - gradient, 0) / size[0], {"memory": held, "gradient": gradient, "rows": size[0]}),
+        _ratio(told, "fused", "pytorch"),
+        _ratio(told, "fused", "pytorch compiled"),
+        _ratio(told, "fused", "liger") if "liger" in calls else (no_liger, {}),
+    ]
+
+
+def _sum(n: int, device: str, budget: float) -> list[tuple[float | str, dict[str, Any]]]:
+    """Time ``torch.sum`` and a copy that moves as many bytes: half of the numbers read, and written once."""
+    x = torch.ones(n, device=device)
+    calls: dict[str, Call] = {"torch.sum": (torch.sum, (x,)), "copy": _copying(x[: n // 2], x[n // 2 :])}
+    return [_ratio(contest(calls, device, budget), "torch.sum", "copy")]
+
+
+def _on_the_gpu() -> list[Task]:
+    where = f"cross_entropy, {shown(GPU_SIZE)}, bfloat16, {BOTH}"
+    figures = (
+        Figure(f"{where}: share of the copy bandwidth", "cuda", AT_LEAST, 0.9),
+        Figure(f"{where}: bytes a row beyond logits and gradient", "cuda", AT_MOST, float(BYTES_A_ROW)),
+        Figure(f"{where}: fused / PyTorch's", "cuda", AT_MOST, 1.0),
+        Figure(f"{where}: fused / PyTorch's compiled", "cuda", AT_MOST, 1.0),
+        Figure(f"{where}: fused / Liger Kernel's", "cuda", AT_MOST, 1.0),
+    )
+    total = f"torch.sum, {SUM_SIZE}, float32, {FORWARD}"
+    bound = (Figure(f"{total}: time / time of a copy that moves as many bytes", "cuda", AT_MOST, 1.1),)
+    return [
+        Task(where, figures, partial(_fused_cross_entropy, GPU_SIZE, "cuda", "bfloat16")),
+        Task(total, bound, partial(_sum, SUM_SIZE, "cuda")),
+    ]
+
+
+def tasks() -> list[Task]:
+    """Return all figures, in the groups in which they are measured."""
+    compared = [name for name, loss in LOSSES.items() if loss.kind in CPU_SIZES]
+    return [_on_the_cpu(name, passes) for name in compared for passes in PASSES] + _on_the_gpu()
+
+
+def cells(figures: Sequence[Figure]) -> list[list[str]]:
+    """Return a table of figures as lists of words, its heading first."""
+    lines = [["figure", "device", "value", "limit", "reached"]]
+    for each in figures:
+        value = "–" if each.value is None else f"{each.value:.3g}"
+        if each.numbers.get("noisy"):
+            value = f"~{value}"
+        reached = {True: "yes", False: "no", None: each.reason or "–"}[each.passed]
+        lines.append([each.name, each.device, value, f"{each.relation} {each.limit:g}", reached])
+    return lines

@@ -1,0 +1,133 @@
+"""Recordings as pictures: a line for each loss, a mark for each implementation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lossbook.bench.plan import IMPLEMENTATIONS, LOSSES, PASSES, shown
+from lossbook.bench.running import MEASURED, Row
+from lossbook.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, figure
+
+MARKS = dict(
+    zip(
+        IMPLEMENTATIONS,
+        (
+            (VERMILION, "x"),
+            (ORANGE, "s"),
+            (BLUE, "o"),
+            (GREEN, "*"),
+            (GREY, "D"),
+            (PURPLE, "^"),
+            (SKY, "v"),
+        ),
+        strict=True,
+    )
+)
+NAMES = {"definition": "by definition", "pytorch": "PyTorch's", "pytorch compiled": "PyTorch's, compiled"}
+
+
+def groups(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
+    """Return what is drawn together: for each device and dtype, the largest measured size of each loss."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    largest: dict[tuple[str, str, str], tuple[int, ...]] = {}
+    measured = [row for row in rows if row.status == MEASURED]
+    for row in measured:
+        key = (row.case.device, row.case.dtype, row.case.loss)
+        largest[key] = max(largest.get(key, ()), row.case.size)
+    for row in measured:
+        if largest[row.case.device, row.case.dtype, row.case.loss] == row.case.size:
+            found.setdefault((row.case.device, row.case.dtype), []).append(row)
+    return found
+
+
+def draw_times(rows: Sequence[Row]) -> Figure:
+    """Draw the time of one call of each loss, and the bound, forward and with gradients.
+
+    Args:
+        rows: Measured cases of one device and dtype, one size for each loss.
+
+    """
+    return _draw(rows, lambda row: row.seconds * 1e3, "milliseconds", bounds=True)
+
+
+def draw_memory(rows: Sequence[Row]) -> Figure:
+    """Draw the peak memory of each loss beyond its arguments.
+
+    Args:
+        rows: Measured cases of one device and dtype, one size for each loss.
+
+    """
+    return _draw(rows, lambda row: max(row.numbers["memory"], 1) / 1e6, "peak memory, MB", bounds=False)
+
+
+def _draw(rows: Sequence[Row], value: Callable[[Row], float], unit: str, *, bounds: bool) -> Figure:
+    names = [name for name in LOSSES if any(row.case.loss == name for row in rows)]
+    lines = {name: len(names) - 1 - n for n, name in enumerate(names)}
+    drawn, panels = figure(len(PASSES), height=1.5 + 0.33 * len(names), width=8.4)
+    for axes, passes in zip(panels, PASSES, strict=True):
+        mine = [row for row in rows if row.case.passes == passes]
+        for row in mine:
+            _mark(axes, row, value(row), lines[row.case.loss])
+            if bounds and row.numbers["bound"] is not None:
+                here = lines[row.case.loss]
+                axes.plot(
+                    [row.numbers["bound"] * 1e3] * 2,
+                    [here - 0.36, here + 0.36],
+                    color="black",
+                    linewidth=1.6,
+                    linestyle="-",
+                )
+        axes.set(xscale="log", xlabel=unit, title=passes, yticks=range(len(names)), ylim=(-0.6, len(names) - 0.4))
+        axes.grid(axis="x", which="major")
+        axes.set_yticklabels([])
+    panels[0].set_yticklabels([_named(name, rows) for name in reversed(names)], fontsize=9)
+    drawn.legend(handles=_handles(rows, bounds), loc="outside lower center", ncols=6, fontsize=9, handletextpad=0.3)
+    return drawn
+
+
+def _mark(axes: Axes, row: Row, at: float, line: float) -> None:
+    colour, marker = MARKS[row.case.implementation]
+    noisy = row.numbers["noisy"]
+    face = colour if marker == "x" or not noisy else "white"
+    axes.plot([at], [line], color=colour, marker=marker, markersize=7, markerfacecolor=face, linestyle="none")
+
+
+def _handles(rows: Sequence[Row], bounds: bool) -> list[Line2D]:
+    present = {row.case.implementation for row in rows}
+    handles = [
+        Line2D([], [], color=colour, marker=marker, markersize=7, linestyle="none", label=NAMES.get(name, name))
+        for name, (colour, marker) in MARKS.items()
+        if name in present
+    ]
+    if bounds:
+        handles.append(Line2D([], [], color="black", marker="|", markersize=11, linestyle="none", label="bound"))
+    return handles
+
+
+def _named(name: str, rows: Sequence[Row]) -> str:
+    size = next(row.case.size for row in rows if row.case.loss == name)
+    return f"{name.replace('binary_cross_entropy_with_logits', 'bce_with_logits')}\n{shown(size).replace('x', ' × ')}"
+
+
+def draw_all(rows: Sequence[Row], folder: Path) -> list[Path]:
+    """Draw every device and dtype, times and memory, as PNG; return the files.
+
+    Args:
+        rows: What became of the cases.
+        folder: Where the pictures go; made if it is missing.
+
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    files = []
+    for (device, dtype), mine in groups(rows).items():
+        for what, draw in (("times", draw_times), ("memory", draw_memory)):
+            path = folder / re.sub(r"\W+", "-", f"{device}-{dtype}-{what}.png").replace("-png", ".png")
+            draw(mine).savefig(path, dpi=150)
+            files.append(path)
+    return files
