@@ -18,7 +18,7 @@ NAMES = (
     "kl_directions",
     "kl_python_sum",
     "kl_torch_sum",
-    "predict_kl_ratio",
+    "predict_kl_seconds",
     "kl_bytes",
     "predict_kl_compiled",
 )
@@ -104,7 +104,7 @@ WRONG = {
     "kl_bytes: every step reads two": lambda n, fused: 4 * n * (2 if fused else 12),
     "kl_bytes: always fused": lambda n, fused: 8 * n,
     "kl_bytes: one argument": lambda n, fused: 4 * n * (1 if fused else 9),
-    "predict_kl_ratio: no time at all": lambda: 0,
+    "predict_kl_seconds: no time at all": lambda n, bandwidth: 0,
     "predict_kl_compiled: a word": lambda: "faster",
 }
 

@@ -19,7 +19,7 @@ NAMES = (
     "huber",
     "mse_python_sum",
     "mse_torch_sum",
-    "predict_mse_ratio",
+    "predict_mse_seconds",
     "mse_scaling_slope",
     "predict_mse_bend",
 )
@@ -98,7 +98,7 @@ WRONG = {
     "the slopes between neighbours": ("mse_scaling_slope", lambda n, t: (t.log().diff() / n.log().diff()).mean()),
     "two kinds of logarithm": ("mse_scaling_slope", lambda n, t: np.polyfit(n.log(), t.log10(), 1)[0]),
     "the correlation": ("mse_scaling_slope", lambda n, t: torch.corrcoef(torch.stack([n.log(), t.log()]))[0, 1]),
-    "nothing predicted": ("predict_mse_ratio", lambda: None),
+    "nothing predicted": ("predict_mse_seconds", lambda n, bandwidth: None),
     "a prediction of nothing": ("predict_mse_bend", lambda: 0),
 }
 
@@ -334,7 +334,7 @@ RIGHT = {
         "mse_scaling_slope",
         lambda n, t: np.cov(n.log10(), t.log10())[0, 1] / np.var(n.log10().numpy(), ddof=1),
     ),
-    "half a time": ("predict_mse_ratio", lambda: 0.5),
+    "two numbers of four bytes": ("predict_mse_seconds", lambda n, bandwidth: 2 * 4 * n / bandwidth),
     "a power of ten": ("predict_mse_bend", lambda: 10**4),
 }
 

@@ -21,7 +21,7 @@ NAMES = (
     "poisson_nll",
     "nll_python_sum",
     "nll_torch_sum",
-    "predict_nll_ratio",
+    "predict_nll_seconds",
     "nll_apart",
     "predict_nll_operations",
 )
@@ -85,7 +85,7 @@ WRONG = {
     "no log": ("nll_apart", lambda z, y: -picked(z.softmax(1), y).mean()),
     "the gap clamped": ("nll_apart", lambda z, y: -picked(z.clamp(-80, 80).log_softmax(1), y).mean()),
     "the loss of each sample": ("nll_apart", lambda z, y: -picked(z.log_softmax(1), y)),
-    "a prediction of nothing": ("predict_nll_ratio", lambda: 0),
+    "a prediction of nothing": ("predict_nll_seconds", lambda n, bandwidth: 0),
     "a prediction in words": ("predict_nll_operations", lambda: "two"),
 }
 WRONG |= {
@@ -312,7 +312,7 @@ RIGHT = {
         "nll_torch_sum",
         lambda log_p, y: -torch.einsum("nn->", log_p[:, y]) / len(y),
     ),
-    "a whole number": ("predict_nll_ratio", lambda: 800),
+    "a tensor for a time": ("predict_nll_seconds", lambda n, bandwidth: torch.tensor(24.0 * n) / bandwidth),
     "half an operation": ("predict_nll_operations", lambda: 1.5),
 }
 

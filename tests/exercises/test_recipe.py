@@ -82,8 +82,8 @@ WRONG = {
     ).mean(),
     "recipe_torch_sum: the density": lambda m, y: torch.sum(torch.exp(-terms(m, y))) / len(y),
     "recipe_torch_sum: all pairs": lambda m, y: terms(m[:, None], y).mean(),
-    "predict_recipe_ratio: nothing": lambda: 0,
-    "predict_recipe_ratio: words": lambda: "a lot",
+    "predict_recipe_seconds: nothing": lambda n, bandwidth: 0,
+    "predict_recipe_seconds: words": lambda n, bandwidth: "not long",
     "tosses_until_zero: no number": lambda p, dtype: None,
     "tosses_until_zero: one too many": lambda p, dtype: counted(p, dtype) + 1,
     "tosses_until_zero: the factor in float64": lambda p, dtype: factor_unrounded(p, dtype),
@@ -256,7 +256,7 @@ RIGHT = {
     "recipe_torch_sum: torch.pi": lambda m, y: (
         torch.sum((m - y).square() / 2 + torch.tensor(2 * torch.pi).sqrt().log()) / y.shape[0]
     ),
-    "predict_recipe_ratio: any positive number": lambda: 12.5,
+    "predict_recipe_seconds: the result counted": lambda n, bandwidth: (8 * n + 4) / bandwidth,
     "tosses_until_zero: a tensor": lambda p, dtype: torch.tensor(counted(p, dtype)),
     "tosses_until_zero: a float": lambda p, dtype: float(counted(p, dtype)),
     "tosses_until_zero: in place": product_in_place,

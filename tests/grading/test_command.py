@@ -47,7 +47,7 @@ def answered(bodies, noise=""):
     return json.dumps(notebook)
 
 
-RIGHT = {"sigmoid": "return 1 / (1 + torch.exp(-z))", "predict_bce_ratio": "return 100"}
+RIGHT = {"sigmoid": "return 1 / (1 + torch.exp(-z))", "predict_bce_seconds": "return 8 * n / bandwidth"}
 NOISE = f"""
 import os, sys
 for say in (print, sys.stderr.write, sys.__stdout__.write):

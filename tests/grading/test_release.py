@@ -42,7 +42,7 @@ def test_every_lesson_is_there(released):
         "bce_pos_weight",
         "bce_python_sum",
         "bce_torch_sum",
-        "predict_bce_ratio",
+        "predict_bce_seconds",
         "pairwise_sum",
     )
 

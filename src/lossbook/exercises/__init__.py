@@ -13,7 +13,7 @@ from lossbook.exercises.core import Case, Exercise
 
 __all__ = ["Case", "Exercise", "Report", "check", "exercise", "exercises", "ready"]
 
-SHARED = {"core", "trial", "showing", "judging", "checking", "misconceptions"}
+SHARED = {"bounds", "core", "trial", "showing", "judging", "checking", "misconceptions"}
 
 
 @cache

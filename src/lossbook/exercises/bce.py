@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, tensor
 
-from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, prediction, uniform
+from lossbook.exercises.bounds import Array, Traffic, bound_exercise
+from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, uniform
 from lossbook.exercises.misconceptions.bce import MISCONCEPTIONS
 from lossbook.losses import binary_cross_entropy, binary_cross_entropy_with_logits
 
@@ -248,7 +249,11 @@ EXERCISES = (
         work=SPEED,
         hints=("It is the function above with one name changed: the sum is PyTorch's, and there is no loop.",),
     ),
-    prediction("bce.predict_bce_ratio"),
+    bound_exercise(
+        "bce.predict_bce_seconds",
+        Traffic(Array("p"), Array("y")),
+        misconceptions=MISCONCEPTIONS["predict_bce_seconds"],
+    ),
     Exercise(
         "bce.pairwise_sum",
         2,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from lossbook.exercises.bounds import Array, Traffic, bound_exercise
 from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, prediction, uniform
 from lossbook.exercises.misconceptions.kl import MISCONCEPTIONS
 from lossbook.losses import cross_entropy, kl_div
@@ -337,7 +338,11 @@ EXERCISES = (
             "`torch.sum` of a whole tensor gives one of shape ().",
         ),
     ),
-    prediction("kl.predict_kl_ratio"),
+    bound_exercise(
+        "kl.predict_kl_seconds",
+        Traffic(Array("log_p"), Array("q")),
+        misconceptions=MISCONCEPTIONS["predict_kl_seconds"],
+    ),
     Exercise(
         "kl.kl_bytes",
         1,

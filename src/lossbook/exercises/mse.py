@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from lossbook.exercises.bounds import Array, Traffic, bound_exercise
 from lossbook.exercises.core import Case, Curve, Exercise, Work, normal, prediction, uniform
 from lossbook.exercises.misconceptions.mse import MISCONCEPTIONS
 from lossbook.losses import gaussian_nll_loss, huber_loss, mse_loss
@@ -335,7 +336,11 @@ EXERCISES = (
             "Subtract and square whole tensors as well, and divide the total by the number of elements.",
         ),
     ),
-    prediction("mse.predict_mse_ratio"),
+    bound_exercise(
+        "mse.predict_mse_seconds",
+        Traffic(Array("y_hat"), Array("y")),
+        misconceptions=MISCONCEPTIONS["predict_mse_seconds"],
+    ),
     prediction("mse.predict_mse_bend"),
     Exercise(
         "mse.mse_scaling_slope",

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
+from lossbook.exercises.bounds import Array, Traffic, bound_exercise
 from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, prediction, uniform
 from lossbook.exercises.misconceptions.multiclass import MISCONCEPTIONS
 from lossbook.losses import cross_entropy, multiclass, nll_loss
@@ -331,7 +332,11 @@ EXERCISES = (
         work=Work(summed, vectorised=True, sizes=SIZES),
         curve=LOSS_CURVE,
     ),
-    prediction("multiclass.predict_cross_entropy_ratio"),
+    bound_exercise(
+        "multiclass.predict_cross_entropy_seconds",
+        Traffic(Array("z", columns=4), Array("y", width=8)),
+        misconceptions=MISCONCEPTIONS["predict_cross_entropy_seconds"],
+    ),
     asked(
         "one_hot_bytes",
         1,

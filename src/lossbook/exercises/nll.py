@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
+from lossbook.exercises.bounds import Array, Traffic, bound_exercise
 from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, prediction, uniform
 from lossbook.exercises.misconceptions.nll import MISCONCEPTIONS
 from lossbook.losses import cross_entropy, nll_loss, poisson_nll_loss
@@ -320,7 +321,11 @@ EXERCISES = (
         work=Work(many, vectorised=True),
         hints=("Only the adding up differs from the function before: `torch.sum` takes the whole tensor at once.",),
     ),
-    prediction("nll.predict_nll_ratio"),
+    bound_exercise(
+        "nll.predict_nll_seconds",
+        Traffic(Array("log_p", columns=4), Array("y", width=8)),
+        misconceptions=MISCONCEPTIONS["predict_nll_seconds"],
+    ),
     Exercise(
         "nll.nll_apart",
         2,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, prediction, uniform
+from lossbook.exercises.bounds import Array, Traffic, bound_exercise
+from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, uniform
 from lossbook.exercises.misconceptions.recipe import MISCONCEPTIONS
 from lossbook.losses.recipe import best_constant_cross_entropy, best_constant_mse
 
@@ -315,7 +316,11 @@ EXERCISES = (
         work=Work(pairs, vectorised=True),
         hints=TORCH_HINTS,
     ),
-    prediction("recipe.predict_recipe_ratio"),
+    bound_exercise(
+        "recipe.predict_recipe_seconds",
+        Traffic(Array("mu"), Array("y")),
+        misconceptions=MISCONCEPTIONS["predict_recipe_seconds"],
+    ),
     Exercise(
         "recipe.tosses_until_zero",
         2,

@@ -1,8 +1,8 @@
-"""The race of every lesson: one loss reduced with Python's ``sum`` and with ``torch.sum``, over growing N."""
+"""The race of every lesson: a loss reduced with Python's ``sum`` and with ``torch.sum``, against the device's bound."""
 
 from __future__ import annotations
 
-import sys
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,16 @@ from typing import Any
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lossbook.figures import BLUE, VERMILION, figure
+from lossbook.figures import BLUE, GREY, VERMILION, figure
 from lossbook.timing.measure import devices, machine, measure
+from lossbook.timing.speed import machine_speed
+from lossbook.timing.work import Work
 
 SIZES = (100, 1_000, 10_000, 100_000)
 NAMES = ("Python's sum", "torch.sum")
+BUDGET = 0.2  # seconds for one contestant at one size, where two calls do not take longer
+SCALAR = 8  # bytes of the result, which a prediction may count: float64 at most
+BINDS = {"launch": "the launch cost binds", "memory": "the bandwidth binds", "compute": "the arithmetic binds"}
 
 
 @dataclass(frozen=True)
@@ -29,25 +34,79 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Limit:
+    """What one device allows at one size.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        n: The number of samples N.
+        bytes: What must be moved: every input read once, and the scalar written.
+        bandwidth: Bytes a second that the device moves, measured on so many bytes.
+        launch: Seconds that the smallest call takes, measured.
+        seconds: The bound: no call can be faster by much.
+        by: Which of the two is larger: ``launch`` or ``memory``.
+        predicted: Seconds that the student's function states for this size and bandwidth.
+
+    """
+
+    device: str
+    n: int
+    bytes: int
+    bandwidth: float
+    launch: float
+    seconds: float
+    by: str
+    predicted: float
+
+
+def times(ratio: float) -> str:
+    """Return a ratio as text: two decimals below 10, none above."""
+    return f"{ratio:,.2f}" if ratio < 10 else f"{ratio:,.0f}"
+
+
+@dataclass(frozen=True)
 class SumRace:
     """What the race measured. Its text is a table; ``draw()`` gives the two pictures.
 
     Args:
-        rows: One row for each contestant, size and device; empty where no prediction was made.
-        prediction: How many times slower the student expects Python's sum to be at the largest N.
+        rows: One row for each contestant, size and device; empty where the race was not run.
+        limits: One for each size and device: the bound and the prediction.
         message: What to do first, where the race was not run.
 
     """
 
     rows: tuple[Row, ...]
-    prediction: float | None
+    limits: tuple[Limit, ...] = ()
     message: str = ""
+
+    def at_largest(self, device: str) -> dict[str, float]:
+        """Return the seconds of both contestants at the largest N on a device, by name."""
+        largest = max(row.n for row in self.rows if row.device == device)
+        return {row.name: row.seconds for row in self.rows if (row.device, row.n) == (device, largest)}
 
     def ratio(self, device: str) -> float:
         """Return how many times longer Python's sum took than torch.sum, at the largest N on a device."""
-        largest = max(row.n for row in self.rows if row.device == device)
-        seconds = {row.name: row.seconds for row in self.rows if (row.device, row.n) == (device, largest)}
+        seconds = self.at_largest(device)
         return seconds[NAMES[0]] / seconds[NAMES[1]]
+
+    def limit(self, device: str) -> Limit:
+        """Return what a device allows at the largest N."""
+        return max((limit for limit in self.limits if limit.device == device), key=lambda limit: limit.n)
+
+    def _against_the_bound(self, device: str) -> list[str]:
+        limit, seconds = self.limit(device), self.at_largest(device)
+        ladder = {"your prediction": limit.predicted, "the bound": limit.seconds}
+        ladder |= {name: seconds[name] for name in reversed(NAMES)}
+        binding = [item.n for item in self.limits if (item.device, item.by) == (device, "launch")]
+        return [
+            "",
+            f"{device}, N = {limit.n:,}: {limit.bytes:,} bytes at {limit.bandwidth / 1e9:.1f} GB a second, and "
+            f"{limit.launch * 1e6:.1f} µs for the launch",
+            f"{'':<24}{'seconds':>12}{'times the bound':>18}",
+            *(f"{name:<24}{value:>12.6f}{times(value / limit.seconds):>18}" for name, value in ladder.items()),
+            f"Here {BINDS[limit.by]}" + (f"; up to N = {max(binding):,} the launch cost does." if binding else "."),
+            f"Python's sum took {self.ratio(device):,.0f} times as long as torch.sum.",
+        ]
 
     def __repr__(self) -> str:
         if not self.rows:
@@ -60,8 +119,7 @@ class SumRace:
             f"{row.device:<7}{row.n:>10,}  {row.name:<14}{row.seconds:>12.6f}{row.error:>17.1e}" for row in self.rows
         ]
         for device in dict.fromkeys(row.device for row in self.rows):
-            lines.append(f"{device}: Python's sum took {self.ratio(device):,.0f} times as long at the largest N.")
-        lines.append(f"You predicted {self.prediction:,.0f} times.")
+            lines += self._against_the_bound(device)
         return "\n".join(lines)
 
     def draw(self) -> Figure | None:
@@ -70,65 +128,91 @@ class SumRace:
             return None
         drawn, (left, right) = figure(2, height=3.6, width=8.4)
         for device in dict.fromkeys(row.device for row in self.rows):
+            line = "-" if device == "cpu" else "--"
             for name, colour, marker in zip(NAMES, (VERMILION, BLUE), ("o", "s"), strict=True):
                 mine = [row for row in self.rows if (row.device, row.name) == (device, name)]
-                style: dict[str, Any] = {
-                    "color": colour,
-                    "marker": marker,
-                    "linestyle": "-" if device == "cpu" else "--",
-                }
+                style: dict[str, Any] = {"color": colour, "marker": marker, "linestyle": line}
                 sizes = [row.n for row in mine]
                 left.plot(sizes, [row.seconds for row in mine], label=f"{name}, {device.upper()}", **style)
                 right.plot(sizes, [max(row.error, 1e-9) for row in mine], **style)
+            bound = sorted((limit.n, limit.seconds) for limit in self.limits if limit.device == device)
+            left.plot(*zip(*bound, strict=True), color=GREY, linestyle=line, label=f"bound, {device.upper()}")
         for axes, title in ((left, "Time of one call (s)"), (right, "Relative error against float64")):
             axes.set(xscale="log", yscale="log", xlabel="N", title=title)
         left.legend()
         return drawn
 
 
-def predicted(prediction: Callable[[], float] | float) -> float | None:
-    """Return the student's prediction, or None where there is none yet or it is no positive number."""
+def called(function: Callable[..., Any]) -> str:
+    """Return a function's name, as it is called in a message."""
+    return str(getattr(function, "__name__", "your prediction"))
+
+
+def what_is_missing(prediction: Callable[[int, float], float], n: int, size: int) -> str | None:
+    """Say what keeps a prediction from being the bound of moving ``size`` bytes; None where it is that."""
+    name = called(prediction)
     try:
-        value = prediction() if callable(prediction) else prediction
+        moved = [prediction(n, bandwidth) * bandwidth for bandwidth in (1e9, 1e12)]
+        right = all(size * 0.999 <= float(amount) <= (size + SCALAR) * 1.001 for amount in moved)
     except NotImplementedError:
-        return None
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return float(value) if is_number and 0 < value <= sys.float_info.max else None
+        return f"Write {name} first; then the race is run."
+    except Exception:  # whatever is wrong with it, its check says it better
+        right = False
+    return None if right else f"{name} is not the bound yet: check it first; then the race is run."
 
 
 def race_sums(
     python_sum: Callable[..., Any],
     torch_sum: Callable[..., Any],
     make_inputs: Callable[[int], Sequence[Tensor]],
-    prediction: Callable[[], float] | float,
+    prediction: Callable[[int, float], float],
     sizes: Sequence[int] = SIZES,
 ) -> SumRace:
-    """Time one loss reduced in two ways, on the CPU and on the GPU where there is one.
+    """Time one loss reduced in two ways, on the CPU and on the GPU where there is one, and compare with the bound.
+
+    The bound is the launch cost and the time that the inputs' bytes take, each read once, at the bandwidth measured on
+    the device. Results on the way are no part of it: they could stay in registers.
 
     Args:
         python_sum: The loss, reduced with Python's built-in ``sum``.
         torch_sum: The same loss, reduced with ``torch.sum``.
         make_inputs: Given N, the loss's arguments: tensors on the CPU, the first of float32.
-        prediction: How many times longer Python's sum will take at the largest N: a number, or a function returning it.
-            Nothing is measured before there is one: the result then says what to do first.
+        prediction: Given N and a bandwidth in bytes a second, the shortest time in seconds that moving the inputs can
+            take. Nothing is measured before it is right: the result then says what to do first.
         sizes: The numbers of samples N.
 
+    Raises:
+        TypeError: The prediction is no function.
+        ValueError: There is no size, or one is less than 1.
+
     """
-    guess = predicted(prediction)
-    if guess is None:
-        return SumRace((), None, "Write down your prediction first, a positive number; then the race is run.")
+    if not callable(prediction):
+        raise TypeError(f"prediction is {prediction!r}; it must be a function of n and bandwidth")
+    if not sizes or min(sizes) < 1:
+        raise ValueError(f"sizes is {tuple(sizes)}; it must hold numbers of samples, each at least 1")
+    moved = {n: sum(item.numel() * item.element_size() for item in make_inputs(n)) for n in sizes}
+    missing = what_is_missing(prediction, max(sizes), moved[max(sizes)])
+    if missing:
+        return SumRace((), message=missing)
     for loss in (python_sum, torch_sum):
         try:
-            loss(*make_inputs(sizes[0]))
+            scalar = loss(*make_inputs(sizes[0]))
         except NotImplementedError:
-            return SumRace((), guess, f"Write {loss.__name__} first; then the race is run.")
-    rows = []
+            return SumRace((), message=f"Write {called(loss)} first; then the race is run.")
+    rows, limits = [], []
     for device in devices():
+        speed = machine_speed(device)
         for n in sizes:
             inputs = make_inputs(n)
+            size = moved[n] + scalar.element_size()
+            bound = speed.bound(Work(bytes=size, moved=size, operations=0, dispatches=1))
+            bandwidth = size / bound.memory
+            stated = float(prediction(n, bandwidth))
+            limits.append(Limit(device.type, n, size, bandwidth, bound.launch, bound.seconds, bound.by, stated))
             exact = float(torch_sum(*(item.double() if item.is_floating_point() else item for item in inputs)))
             there = [item.to(device) for item in inputs]
             for name, loss in zip(NAMES, (python_sum, torch_sum), strict=True):
-                timed = measure(loss, *there, device=device)
-                rows.append(Row(device.type, n, name, timed.median, abs(float(timed.value) - exact) / abs(exact)))
-    return SumRace(tuple(rows), guess)
+                timed = measure(loss, *there, device=device, warmup=1, budget=BUDGET, least=2, work=False)
+                error = abs(float(timed.value) - exact) / abs(exact) if exact else math.nan
+                rows.append(Row(device.type, n, name, timed.median, error))
+    return SumRace(tuple(rows), tuple(limits))

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, exp, log
 from torch.nn.functional import logsigmoid, softplus
 
+from lossbook.exercises.bounds import operation_by_operation
 from lossbook.exercises.core import Misconception as Wrong
 
 
@@ -274,6 +275,7 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "A mean is divided already: either take the mean, or the sum and divide once.",
         ),
     ),
+    "predict_bce_seconds": (operation_by_operation(80),),
     "pairwise_sum": (
         Wrong(
             "one running total",

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossbook.exercises.bounds import operation_by_operation
 from lossbook.exercises.core import Misconception
 
 BITS = "The result is to the base 2. Nats come from the natural logarithm."
@@ -388,4 +389,5 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
     "kl_python_sum": PYTHON_SUM,
     "kl_torch_sum": TORCH_SUM,
     "kl_bytes": BYTES,
+    "predict_kl_seconds": (operation_by_operation(36),),
 }

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossbook.exercises.bounds import operation_by_operation
 from lossbook.exercises.core import Misconception
 from lossbook.losses import gaussian_nll_loss, huber_loss, smooth_l1_loss
 
@@ -316,6 +317,7 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
         "Python's sum for torch.sum",
         "The number is right; here one call is to add up all elements: `torch.sum`, or a tensor's own `.sum()`.",
     ),
+    "predict_mse_seconds": (operation_by_operation(24),),
     "mse_scaling_slope": (
         Misconception(
             "no logarithm",

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossbook.exercises.bounds import for_each_sample
 from lossbook.exercises.core import Misconception
 
 
@@ -341,6 +342,13 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
             "The number is right. Here one call of PyTorch is to add up all samples, with no step of Python for each.",
         ),
         *both_ways(torch.sum),
+    ),
+    "predict_cross_entropy_seconds": (
+        for_each_sample(
+            12,
+            "one logit of each row, and its index",
+            "The right class's logit is looked up. And what does the log-sum-exp look at?",
+        ),
     ),
     "one_hot_bytes": (
         Misconception(

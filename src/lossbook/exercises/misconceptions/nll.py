@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lossbook.exercises.bounds import for_each_sample
 from lossbook.exercises.core import Misconception
 
 MINUS = "The logarithm of a probability is negative or 0. What sign should a loss have?"
@@ -390,4 +391,12 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
     "nll_python_sum": NLL_PYTHON_SUM,
     "nll_torch_sum": NLL_TORCH_SUM,
     "nll_apart": NLL_APART,
+    "predict_nll_seconds": (
+        for_each_sample(
+            12,
+            "the picked numbers and their indices alone",
+            "Memory is handed out in lines, of 64 bytes on most processors. Picking one number of a line brings its "
+            "neighbours along: how much of the table can be left out?",
+        ),
+    ),
 }

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lossbook.exercises.bounds import operation_by_operation
 from lossbook.exercises.core import Misconception
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
@@ -338,4 +339,5 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
     "recipe_python_sum": (FAST, *gaussian(one_at_a_time)),
     "recipe_torch_sum": (SLOW, *gaussian(torch.sum)),
     "tosses_until_zero": ZERO,
+    "predict_recipe_seconds": (operation_by_operation(40),),
 }
