@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
-from lossbook.figures import BLUE, VERMILION, figure
+from lossbook.figures import BLUE, COLOURS, GREY, SKY, VERMILION, figure
 from lossbook.timing.speed import Machine
+from lossbook.timing.texts import bytes_text, quartiles, three_digits
 from lossbook.timing.work import Work
+
+MARKERS = "osD^vP*X"
 
 if TYPE_CHECKING:
     from lossbook.timing.result import Measurement
@@ -17,8 +22,6 @@ if TYPE_CHECKING:
 
 def draw_times(measured: Measurement) -> Figure:
     """Draw every repeat as a dot, the median, the interquartile range as a band, and the bound."""
-    from lossbook.timing.result import quartiles
-
     unit, size = next((u, s) for u, s in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 0.0)) if measured.median >= s)
     size = size or 1e-9
     drawn, (axes,) = figure(height=3.4)
@@ -50,5 +53,93 @@ def roofline(machine: Machine, points: Mapping[str, tuple[Work, float]]) -> Figu
         machine: What the device can do.
         points: For each name, the work of a call and the seconds that it took.
 
+    Returns:
+        The figure. A call that computes nothing has no place on logarithmic axes, and is left out.
+
+    Raises:
+        ValueError: There is no call to draw, or a time is not positive.
+
     """
-    raise NotImplementedError
+    for name, (_, seconds) in points.items():
+        if not seconds > 0:
+            raise ValueError(f"points[{name!r}] took {seconds} seconds; it must be more than 0")
+    shown = {name: (w.intensity, w.operations / s) for name, (w, s) in points.items() if w.operations and w.bytes}
+    if not shown:
+        raise ValueError("points has no call that moves bytes and computes; there must be one at least")
+    drawn, (axes,) = figure(height=4.4, width=7.4)
+    ridge = machine.peak / machine.bandwidth
+    left = min(*(at for at, _ in shown.values()), ridge) / 4
+    right = max(*(at for at, _ in shown.values()), ridge) * 12
+    corners = [left, ridge, right]
+    fastest = max(speed for _, speed in machine.bandwidths)
+    axes.plot(
+        [left, machine.peak / fastest, right],
+        [left * fastest, machine.peak, machine.peak],
+        color=SKY,
+        linestyle="--",
+        label=f"from the cache, up to {bytes_text(fastest)}/s",
+    )
+    axes.plot(
+        corners,
+        [min(at * machine.bandwidth, machine.peak) for at in corners],
+        color=GREY,
+        linestyle="-",
+        label=f"from memory, {bytes_text(machine.bandwidth)}/s",
+    )
+    axes.set(xscale="log", yscale="log", xlim=(left, right))
+    bottom = min(speed for _, speed in shown.values()) / 4
+    axes.set_ylim(bottom, machine.peak * 6)
+    for i, (at, speed) in enumerate(shown.values()):
+        axes.plot([at], [speed], marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % 5], markersize=8, linestyle="none")
+    axes.text(right, machine.peak * 1.15, f"peak, {_speed_text(machine.peak)}  ", ha="right", va="bottom", color=GREY)
+    axes.set(xlabel="operations for each byte that must move", ylabel="operations a second")
+    axes.set_title(f"The roof of {machine.name}, {machine.device}")
+    axes.legend(loc="upper left")
+    _label(axes, shown)
+    return drawn
+
+
+def _label(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
+    """Write each point's name beside it, where it covers nothing; a line leads to one further off."""
+    drawn = axes.figure
+    drawn.canvas.draw()
+    centres = {name: axes.transData.transform(point) for name, point in points.items()}
+    taken = [Bbox.from_bounds(x - 9, y - 9, 18, 18) for x, y in centres.values()]
+    taken += [text.get_window_extent() for text in axes.texts]
+    legend = axes.get_legend()
+    taken += [legend.get_window_extent()] if legend else []
+    room = axes.get_window_extent()
+    for name in sorted(centres, key=lambda name: -centres[name][1]):
+        x, y = centres[name]
+        text = axes.text(0, 0, name, transform=None, va="center", zorder=4)
+        box = text.get_window_extent()
+        for far in range(24):
+            up = (far + 1) // 2 * (1 if far % 2 else -1) * box.height * 0.6
+            places = [
+                Bbox.from_bounds(x + 14, y + up - box.height / 2, box.width, box.height),
+                Bbox.from_bounds(x - 14 - box.width, y + up - box.height / 2, box.width, box.height),
+            ]
+            free = [p for p in places if p.count_overlaps(taken) == 0 and room.containsx(p.x0) and room.containsx(p.x1)]
+            if free:
+                break
+        place = free[0] if free else places[0]
+        taken.append(place)
+        text.remove()
+        scale = 72 / drawn.dpi
+        axes.annotate(
+            name,
+            points[name],
+            ((place.x0 - x) * scale, (place.y0 + place.height / 2 - y) * scale),
+            textcoords="offset points",
+            va="center",
+            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
+            arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8} if abs(up) > box.height else None,
+        )
+
+
+def _speed_text(speed: float) -> str:
+    """Return operations a second with three digits and a unit."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6)):
+        if speed >= size:
+            return f"{three_digits(speed / size)} {unit}op/s"
+    return f"{speed:,.0f} op/s"

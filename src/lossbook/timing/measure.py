@@ -14,8 +14,9 @@ from torch.utils._pytree import tree_leaves
 
 from lossbook.timing.circumstances import devices, known_device, machine, wait_for
 from lossbook.timing.clocks import Clock, clock_for
-from lossbook.timing.result import Measurement, counted_text, quartiles, seconds_text
+from lossbook.timing.result import Measurement
 from lossbook.timing.speed import machine_speed, require_cache
+from lossbook.timing.texts import counted_text, quartiles, seconds_text
 from lossbook.timing.work import TooLong, Work, counted
 
 __all__ = ["Measurement", "devices", "machine", "measure", "wait_for"]

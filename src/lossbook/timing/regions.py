@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 
 import numpy as np
@@ -46,47 +47,47 @@ class Regions:
     """Stretches of memory, by the storage that they lie in."""
 
     def __init__(self) -> None:
-        self._starts: dict[int, list[np.ndarray]] = defaultdict(list)
-        self._ends: dict[int, list[np.ndarray]] = defaultdict(list)
+        self._spans: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        self._pieces: dict[int, list[tuple[np.ndarray, int]]] = defaultdict(list)
         self._picked: dict[int, int] = defaultdict(int)
         self._sizes: dict[int, int] = {}
 
-    def add(self, key: int, tensor: Tensor, picked: int | None) -> None:
+    def add(self, key: int, tensor: Tensor, picked: int | None = None) -> None:
         """Add a tensor's region, or ``picked`` elements of it, which lie nobody knows where."""
-        if tensor.numel() == 0:
+        item, numel = tensor.element_size(), tensor.numel()
+        if numel == 0:
             return
-        item = tensor.element_size()
         if tensor.layout != torch.strided:
-            self._picked[key] += tensor.numel() * item
+            self._picked[key] += numel * item
             self._sizes[key] = self._picked[key]
             return
         self._sizes[key] = tensor.untyped_storage().nbytes()
+        start = int(tensor.storage_offset()) * item
         if picked is not None:
             self._picked[key] += min(picked * item, size_of(tensor))
-            return
-        start = tensor.storage_offset() * item
-        *outer, (size, stride) = steps(tensor) or [(1, 1)]
-        if stride != 1:
-            outer, size = [*outer, (size, stride)], 1
-        starts = np.array([start], dtype=np.int64)
-        pieces = int(np.prod([count for count, _ in outer], dtype=np.float64))
-        if pieces > MOST_PIECES:
-            size += sum((count - 1) * step for count, step in outer)
-            outer = []
-        for count, step in outer:
-            starts = (starts[:, None] + np.arange(count) * step * item).ravel()
-        self._starts[key].append(starts)
-        self._ends[key].append(starts + size * item)
+        elif tensor.is_contiguous():
+            self._spans[key].append((start, start + int(numel) * item))
+        else:
+            *outer, (size, stride) = steps(tensor) or [(1, 1)]
+            if stride != 1:
+                outer, size = [*outer, (size, stride)], 1
+            if math.prod(count for count, _ in outer) > MOST_PIECES:
+                size += sum((count - 1) * step for count, step in outer)
+                outer = []
+            starts = np.array([start], dtype=np.int64)
+            for count, step in outer:
+                starts = (starts[:, None] + np.arange(count) * step * item).ravel()
+            self._pieces[key].append((starts, size * item))
 
     def total(self) -> int:
         """Return how many bytes were touched."""
-        return sum(min(self._covered(key) + self._picked.get(key, 0), size) for key, size in self._sizes.items())
+        return sum(min(self._covered(key) + self._picked[key], size) for key, size in self._sizes.items())
 
     def _covered(self, key: int) -> int:
         """Return the length of the union of the stretches in one storage."""
-        if key not in self._starts:
-            return 0
-        starts, ends = np.concatenate(self._starts[key]), np.concatenate(self._ends[key])
+        spans = np.array(self._spans[key], dtype=np.int64).reshape(-1, 2)
+        starts = np.concatenate([spans[:, 0], *(starts for starts, _ in self._pieces[key])])
+        ends = np.concatenate([spans[:, 1], *(starts + size for starts, size in self._pieces[key])])
         order = np.argsort(starts, kind="stable")
         starts, ends = starts[order], ends[order]
         reached = np.concatenate([starts[:1], np.maximum.accumulate(ends)[:-1]])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from matplotlib.figure import Figure
 
 from lossbook.timing.circumstances import circumstances
 from lossbook.timing.speed import Bound
+from lossbook.timing.texts import bytes_text, counted_text, seconds_text
 from lossbook.timing.work import Work
 
 
@@ -91,7 +90,7 @@ class Measurement:
 
     def draw(self) -> Figure:
         """Draw every repeat as a dot, the median, the interquartile range and the bound."""
-        from lossbook.timing.drawing import draw_times
+        from lossbook.timing.drawing import draw_times  # drawing knows what a measurement is
 
         return draw_times(self)
 
@@ -120,38 +119,3 @@ class Measurement:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(self.as_dict(), indent=1) + "\n", encoding="utf-8")
         return path
-
-
-def quartiles(times: Sequence[float]) -> tuple[float, float]:
-    """Return the bounds of the middle half of the times, which of one time are the time itself."""
-    if len(times) < 2:
-        return times[0], times[0]
-    low, _, high = statistics.quantiles(times, n=4, method="inclusive")
-    return low, high
-
-
-def seconds_text(seconds: float) -> str:
-    """Return a time with three digits and its unit."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{three_digits(seconds / size)} {unit}"
-    return f"{three_digits(seconds / 1e-9)} ns"
-
-
-def bytes_text(count: float) -> str:
-    """Return a number of bytes with three digits and its unit; a kilobyte has 1000."""
-    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if count >= size:
-            return f"{three_digits(count / size)} {unit}"
-    return f"{count:.0f} bytes"
-
-
-def three_digits(number: float) -> str:
-    """Return a number with three digits, and never in powers of ten."""
-    decimals = 2 if number < 9.995 else 1 if number < 99.95 else 0
-    return f"{number:,.{decimals}f}"
-
-
-def counted_text(count: int, noun: str, plural: str) -> str:
-    """Return a count with its noun."""
-    return f"{count:,} {noun}{plural if count != 1 else ''}"

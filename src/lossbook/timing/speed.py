@@ -7,10 +7,12 @@ import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.utils import benchmark
 
 from lossbook.timing.circumstances import device_name, known_device, last_level_cache
 from lossbook.timing.clocks import clock_for
@@ -18,7 +20,7 @@ from lossbook.timing.work import Work
 
 CACHES = ("warm", "cold")
 SMALLEST = 2**18
-PATIENCE = 0.07  # seconds
+PATIENCE = 0.05  # seconds
 LARGEST = {"cpu": 2**30, "cuda": 2**32}
 
 
@@ -143,7 +145,7 @@ def footprints(device: torch.device) -> list[int]:
     else:
         room = _memory() // 8
     largest = max(min(wanted, LARGEST[device.type], room), 4 * SMALLEST)
-    count = math.ceil(math.log(largest / SMALLEST, 4) - 0.5)
+    count = math.ceil(math.log(largest / SMALLEST, 4))
     return [SMALLEST * 4**i for i in range(count + 1)]
 
 
@@ -156,19 +158,23 @@ def _memory() -> int:
 
 
 def _fastest(function: Callable[..., Any], args: tuple[Any, ...], device: torch.device) -> float:
-    """Return the seconds of one call in the fastest block.
+    """Return the seconds of one call in the fastest block, with all of PyTorch's threads or with one.
 
-    Blocks are short, for a short one is seldom interrupted. They go on until none has been faster for a while.
+    Blocks are short, for a short one is seldom interrupted. They go on until none has been faster for a while. One
+    thread is tried too: it is faster for little data, and where other programs keep the processor's cores busy.
     """
-    clock = clock_for(function, args, device, cold=False)
-    first = min(clock.blocks(1, 3))
-    calls = max(1, min(1000, round(500 * clock.grain / first)))
-    fastest, begin, found = first, time.perf_counter(), time.perf_counter()
-    while time.perf_counter() < min(found + PATIENCE, begin + 5 * PATIENCE):
-        now = min(clock.blocks(calls, 3))
-        if now < 0.99 * fastest:
-            found = time.perf_counter()
-        fastest = min(fastest, now)
+    fastest = math.inf
+    for threads in {torch.get_num_threads(), 1} if device.type == "cpu" else {1}:
+        with benchmark.set_torch_threads(threads) if device.type == "cpu" else nullcontext():
+            clock = clock_for(function, args, device, cold=False)
+            fastest = min(fastest, *clock.blocks(1, 3))
+            calls = max(1, min(1000, round(500 * clock.grain / fastest)))
+            begin = found = time.perf_counter()
+            while time.perf_counter() < min(found + PATIENCE, begin + 3 * PATIENCE):
+                now = clock.blocks(calls, 1)[0]
+                if now < 0.98 * fastest:
+                    found = time.perf_counter()
+                fastest = min(fastest, now)
     return fastest
 
 
@@ -185,7 +191,7 @@ def _copy(device: torch.device, footprint: int, launch: float) -> float:
 
 
 def _peak(device: torch.device, launch: float) -> float:
-    n = 8192 if device.type == "cuda" else 1024
+    n = 8192 if device.type == "cuda" else 512
     left, right = torch.ones(n, n, device=device), torch.ones(n, n, device=device)
     seconds = _fastest(torch.mm, (left, right), device)
     return 2 * n**3 / max(seconds - launch, seconds / 2)

@@ -84,11 +84,11 @@ PICKED = {
 }
 
 
-class _Counter(TorchDispatchMode):
+class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Watches the operations that a call dispatches."""
 
     def __init__(self, limit: float | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.moved = self.operations = self.dispatches = 0
         self.made: set[int] = set()
         self.read = Regions()
@@ -170,7 +170,7 @@ def _tensors(value: Any) -> list[Tensor]:
 def _key(tensor: Tensor) -> int:
     """Return what two tensors have in common that share their memory."""
     try:
-        return tensor.untyped_storage()._cdata
+        return int(tensor.untyped_storage()._cdata)
     except (NotImplementedError, RuntimeError):
         return id(tensor)
 
