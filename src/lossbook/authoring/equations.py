@@ -13,7 +13,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from lossbook.derivations.checking import Record
-from lossbook.derivations.command import verify
+from lossbook.derivations.keeping import reports
 from lossbook.derivations.pages import Row, table_rows
 from lossbook.derivations.wording import describe
 
@@ -123,7 +123,7 @@ def mark(app: Sphinx, doctree: nodes.document) -> None:
     blocks = {block["label"]: block for block in doctree.findall(nodes.math_block) if block.get("label")}
     if not blocks:
         return
-    report = verify(path)
+    (report,) = reports([path])
     for fault in report.faults:
         logger.warning("%s", fault, location=app.env.docname)
     for record in report.records:
