@@ -343,6 +343,17 @@ def require_class_indices(
             uint8, without trailing dimensions).
         IndexError: An index lies outside [0, K) and is not ``ignore_index``.
     """
+    require_indices_for(input, target)
+    K = input.shape[class_dim(input)]
+    wrong = (target != ignore_index) & ((target < 0) | (target >= K))
+    if wrong.any():
+        raise IndexError(
+            f"target has the class {target[wrong][0].item()}; it must be in [0, {K}) or ignore_index"
+        )
+
+
+def require_indices_for(input: Tensor, target: Tensor) -> None:
+    """Refuse targets of a wrong shape or dtype, as ``require_class_indices`` does, without reading them."""
     expected = (
         input.shape[:1] + input.shape[2:] if input.ndim > 1 else torch.Size()
     )
@@ -360,12 +371,6 @@ def require_class_indices(
     ):
         raise RuntimeError(
             f"target has dtype {target.dtype}; class indices must be torch.int64"
-        )
-    K = input.shape[class_dim(input)]
-    wrong = (target != ignore_index) & ((target < 0) | (target >= K))
-    if wrong.any():
-        raise IndexError(
-            f"target has the class {target[wrong][0].item()}; it must be in [0, {K}) or ignore_index"
         )
 
 
