@@ -314,6 +314,43 @@ def distilled(d: Draw) -> tuple[Any, ...]:
     return (*(d.normal(*shape) for _ in "zv"), d.index(d.classes, d.n), d.number(0.5, 6.0), d.number(0.0, 1.0))
 
 
+def part(d: Draw, *, empty: bool) -> tuple[Tensor, Tensor]:
+    """Return the maxima and sums of a part of some rows; where it may be empty, some rows of it are."""
+    m, total = d.normal(d.n), d.uniform(d.n, low=1.0, high=9.0)
+    nothing = (d.uniform(d.n) < 0.3) & empty
+    return m.masked_fill(nothing, -math.inf), total.masked_fill(nothing, 0.0)
+
+
+def masked(d: Draw) -> tuple[Any, ...]:
+    """Return logits with impossible classes now and then, labels that are possible, and a number of columns."""
+    z, y = chosen(d)
+    if d.k % 2:
+        z = z.masked_fill((d.uniform(*z.shape) < 0.4) & (torch.arange(d.classes) != y[:, None]), -math.inf)
+    return z, y, 1 + d.k % 6
+
+
+def kept_of(d: Draw) -> tuple[Any, ...]:
+    """Return logits, labels with ignored ones among them, and the maxima and sums of the rows."""
+    z, y = chosen(d)
+    m = z.amax(1)
+    return z, torch.where(d.uniform(d.n) < 0.3, -100, y), m, torch.exp(z - m[:, None]).sum(1)
+
+
+def hidden(d: Draw) -> tuple[Any, ...]:
+    """Return hidden states, a vocabulary, labels and a number of classes to take at a time."""
+    return d.normal(d.n, 3), d.normal(d.classes, 3, scale=1.0), d.index(d.classes, d.n), 1 + d.k % 6
+
+
+def hidden_and_lse(d: Draw) -> tuple[Any, ...]:
+    x, w, y, chunk = hidden(d)
+    return x, w, y, (x @ w.T).logsumexp(1), chunk
+
+
+def reduced(d: Draw) -> tuple[Any, ...]:
+    m, total = part(d, empty=False)
+    return m, total, m - d.uniform(d.n, high=5.0)
+
+
 INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "coin_log_likelihood": lambda d: (d.uniform(low=0.05, high=0.95), d.index(2, d.n).float()),
     "best_constant_squares": lambda d: (d.normal(*d.shape) + d.number(-9, 9),),
@@ -373,4 +410,13 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "kl_python_sum": vectors,
     "kl_torch_sum": vectors,
     "kl_bytes": lambda d: (int(d.index(10**6)) + 1, bool(d.k % 2)),
+    "online_max_and_sum": lambda d: (d.normal(d.n) + d.number(-9, 9),),
+    "merge_max_and_sum": lambda d: (*part(d, empty=d.k % 3 > 0), *part(d, empty=d.k % 3 > 1)),
+    "cross_entropy_in_blocks": masked,
+    "cross_entropy_gradient_from": kept_of,
+    "linear_cross_entropy_in_chunks": hidden,
+    "vocabulary_gradient_in_chunks": hidden_and_lse,
+    "loss_and_gradient_bytes": lambda d: (int(d.index(999)) + 1, int(d.index(999)) + 2, (2, 4, 8)[d.k % 3]),
+    "fused_python_sum": reduced,
+    "fused_torch_sum": reduced,
 }
