@@ -66,7 +66,9 @@ def test_the_bound_is_the_devices_own_for_the_bytes_of_the_inputs(race):
 def test_the_table_says_how_many_times_the_bound_each_takes(race):
     text = repr(race)
     limit, seconds = race.limit("cpu"), race.at_largest("cpu")
-    ladder = dict(re.findall(r"^(your prediction|the bound|torch\.sum|Python's sum) +\S+ +([\d,.]+)$", text, re.M))
+    ladder = dict(
+        re.findall(r"^(your prediction|the bound|torch\.sum|Python's sum) +\S+ (?:s|ms|µs|ns) +([\d,.]+)$", text, re.M)
+    )
     assert ladder["the bound"] == "1.00"
     for name, value in {**seconds, "your prediction": limit.predicted}.items():
         assert float(ladder[name].replace(",", "")) == pytest.approx(value / limit.seconds, rel=0.05, abs=0.005)

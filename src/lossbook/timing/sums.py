@@ -13,6 +13,7 @@ from torch import Tensor
 from lossbook.figures import BLUE, GREY, VERMILION, figure
 from lossbook.timing.measure import devices, machine, measure
 from lossbook.timing.speed import machine_speed
+from lossbook.timing.texts import bytes_text, seconds_text
 from lossbook.timing.work import Work
 
 SIZES = (100, 1_000, 10_000, 100_000)
@@ -100,10 +101,13 @@ class SumRace:
         binding = [item.n for item in self.limits if (item.device, item.by) == (device, "launch")]
         return [
             "",
-            f"{device}, N = {limit.n:,}: {limit.bytes:,} bytes at {limit.bandwidth / 1e9:.1f} GB a second, and "
-            f"{limit.launch * 1e6:.1f} µs for the launch",
-            f"{'':<24}{'seconds':>12}{'times the bound':>18}",
-            *(f"{name:<24}{value:>12.6f}{times(value / limit.seconds):>18}" for name, value in ladder.items()),
+            f"{device}, N = {limit.n:,}: {bytes_text(limit.bytes)} at {bytes_text(limit.bandwidth)} a second, and "
+            f"{seconds_text(limit.launch)} for the launch",
+            f"{'':<18}{'time':>12}{'times the bound':>18}",
+            *(
+                f"{name:<18}{seconds_text(value):>12}{times(value / limit.seconds):>18}"
+                for name, value in ladder.items()
+            ),
             f"Here {BINDS[limit.by]}" + (f"; up to N = {max(binding):,} the launch cost does." if binding else "."),
             f"Python's sum took {self.ratio(device):,.0f} times as long as torch.sum.",
         ]
