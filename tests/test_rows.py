@@ -25,7 +25,7 @@ COLUMNS = [
 ]
 # What serves every row: modules, and tests of the whole folder.
 SHARED = {
-    "src/lossbook/losses": {"__init__", "losses", "fused_kernels", "fused_linear"},
+    "src/lossbook/losses": {"__init__", "losses", "fused_kernels", "fused_linear", "fused_parts"},
     "src/lossbook/exercises": {"__init__", "bounds", "core", "trial", "showing", "judging", "checking"},
     "src/lossbook/exercises/misconceptions": {"__init__"},
     "tests/losses": {"losses"},
