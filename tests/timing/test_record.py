@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lossbook.cli import main
+from lossbook.timing import circumstances
 from lossbook.timing import record as recorder
 
 
@@ -40,10 +41,10 @@ def test_the_file_is_named_after_the_device(path, monkeypatch):
 
 
 def test_the_driver_is_asked_for(monkeypatch):
-    monkeypatch.setattr(recorder.subprocess, "run", lambda *args, **kwargs: SimpleNamespace(stdout="570.86.10\n"))
-    assert recorder.driver() == "570.86.10"
-    monkeypatch.setattr(recorder.subprocess, "run", lambda *args, **kwargs: SimpleNamespace(stdout=""))
-    assert recorder.driver() is None
+    monkeypatch.setattr(circumstances.subprocess, "run", lambda *args, **kwargs: SimpleNamespace(stdout="570.86.10\n"))
+    assert circumstances.driver() == "570.86.10"
+    monkeypatch.setattr(circumstances.subprocess, "run", lambda *args, **kwargs: SimpleNamespace(stdout=""))
+    assert circumstances.driver() is None
 
 
 def test_the_command_writes_it(tmp_path, monkeypatch, capsys):

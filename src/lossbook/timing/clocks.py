@@ -7,19 +7,31 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
 from torch.utils import benchmark
 
 from lossbook.timing.circumstances import last_level_cache, wait_for
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 # A CUDA event is recorded to about half a microsecond (CUDA Runtime API, cudaEventElapsedTime).
 EVENT_GRAIN = 0.5e-6
 
+# A second of a program that has the processor to itself sees fewer.
+INTERRUPTIONS = 50
+
 
 class Clock(Protocol):
-    """What measures blocks of calls on one device."""
+    """What measures blocks of calls on one device.
+
+    ``grain`` is the shortest time that it tells apart; ``interrupted`` counts the blocks in which the operating system
+    gave the processor to other programs.
+    """
 
     grain: float
+    interrupted: int
 
     def blocks(self, calls: int, count: int) -> list[float]:
         """Return the seconds of one call, in each of ``count`` blocks of ``calls`` calls."""
@@ -48,7 +60,7 @@ class HostClock:
     """
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], before: Callable[[], Any] | None) -> None:
-        self.grain = host_grain()
+        self.grain, self.interrupted = host_grain(), 0
         self._timer = _Timer(
             stmt="function(*args)",
             setup="before()" if before else "pass",
@@ -58,7 +70,13 @@ class HostClock:
 
     def blocks(self, calls: int, count: int) -> list[float]:
         """Return the seconds of one call, in each of ``count`` blocks."""
-        return [self._timer.block(calls) for _ in range(count)]
+        times = []
+        for _ in range(count):
+            before = interruptions()
+            seconds = self._timer.block(calls)
+            self.interrupted += interruptions() - before > INTERRUPTIONS * seconds * calls
+            times.append(seconds)
+        return times
 
 
 class EventClock:
@@ -75,6 +93,7 @@ class EventClock:
     """
 
     grain = EVENT_GRAIN
+    interrupted = 0  # the GPU's clock does not see the processor
 
     def __init__(
         self,
@@ -105,6 +124,11 @@ class EventClock:
         ]  # elapsed_time is in milliseconds
 
 
+def interruptions() -> int:
+    """Return how often the operating system has taken the processor from this program; 0 where it does not tell."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
+
+
 def host_grain() -> float:
     """Return the shortest time that the processor's clock tells apart, reading it included."""
     shortest = float("inf")
@@ -116,10 +140,13 @@ def host_grain() -> float:
     return shortest
 
 
-def flusher(device: torch.device) -> Callable[[], Tensor]:
-    """Return a function that drives everything out of the caches: it writes twice what the largest of them holds."""
-    buffer = torch.empty(2 * last_level_cache(device), dtype=torch.int8, device=device)
-    return buffer.zero_
+def flusher(device: torch.device) -> Callable[[], Any]:
+    """Return a function that drives everything out of the caches: it writes twice what the largest of them holds.
+
+    On the CPU it reads what it writes, because long runs of writes alone go past the cache.
+    """
+    buffer = torch.zeros(2 * last_level_cache(device), dtype=torch.int8, device=device)
+    return buffer.zero_ if device.type == "cuda" else lambda: buffer.add_(1)
 
 
 def clock_for(

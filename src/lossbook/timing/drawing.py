@@ -88,13 +88,22 @@ def roofline(machine: Machine, points: Mapping[str, tuple[Work, float]]) -> Figu
     )
     axes.set(xscale="log", yscale="log", xlim=(left, right))
     bottom = min(speed for _, speed in shown.values()) / 4
-    axes.set_ylim(bottom, machine.peak * 6)
+    axes.set_ylim(bottom, machine.peak * 3)
     for i, (at, speed) in enumerate(shown.values()):
-        axes.plot([at], [speed], marker=MARKERS[i % len(MARKERS)], color=COLOURS[i % 5], markersize=8, linestyle="none")
+        axes.plot(
+            [at],
+            [speed],
+            marker=MARKERS[i % len(MARKERS)],
+            color=COLOURS[i % 5],
+            markersize=9,
+            linestyle="none",
+            markeredgecolor="white",
+            zorder=3,
+        )
     axes.text(right, machine.peak * 1.15, f"peak, {_speed_text(machine.peak)}  ", ha="right", va="bottom", color=GREY)
     axes.set(xlabel="operations for each byte that must move", ylabel="operations a second")
-    axes.set_title(f"The roof of {machine.name}, {machine.device}")
-    axes.legend(loc="upper left")
+    axes.set_title(f"Under the roof of {machine.name}")
+    axes.legend(loc="lower right")
     _label(axes, shown)
     return drawn
 
@@ -126,7 +135,7 @@ def _label(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
         taken.append(place)
         text.remove()
         scale = 72 / drawn.dpi
-        axes.annotate(
+        label = axes.annotate(
             name,
             points[name],
             ((place.x0 - x) * scale, (place.y0 + place.height / 2 - y) * scale),
@@ -135,6 +144,7 @@ def _label(axes: Axes, points: Mapping[str, tuple[float, float]]) -> None:
             bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
             arrowprops={"arrowstyle": "-", "color": GREY, "linewidth": 0.8} if abs(up) > box.height else None,
         )
+        label.set_in_layout(False)  # or it would move what it was placed by
 
 
 def _speed_text(speed: float) -> str:

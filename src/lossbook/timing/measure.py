@@ -16,7 +16,7 @@ from lossbook.timing.circumstances import devices, known_device, machine, wait_f
 from lossbook.timing.clocks import Clock, clock_for
 from lossbook.timing.result import Measurement
 from lossbook.timing.speed import machine_speed, require_cache
-from lossbook.timing.texts import counted_text, quartiles, seconds_text
+from lossbook.timing.texts import counted_text, quartiles, seconds_text, share_text
 from lossbook.timing.work import TooLong, Work, counted
 
 __all__ = ["Measurement", "devices", "machine", "measure", "wait_for"]
@@ -24,7 +24,8 @@ __all__ = ["Measurement", "devices", "machine", "measure", "wait_for"]
 GRAINS = 2000  # of the clock, that a block lasts at least
 SLICE = 0.05  # seconds that the repeats last together at least: several turns of the operating system's scheduler
 BATCH = 0.02  # seconds of blocks that are queued on a GPU before it is waited for
-TRUSTED = 1.5  # a share of the bound above this is an error of the count, not good luck
+# A share of the bound above this shows an error. Up to it a call may only read: a copy also fetches what it overwrites.
+TRUSTED = 2.0
 
 
 def measure(
@@ -89,11 +90,12 @@ def measure(
         begin = time.perf_counter()
         _warm_up(keeper, args, there, warmup, begin + budget / 2)
         calls = _calls(clock, begin + budget / 2) if warmup and cache == "warm" else 1
+        clock.interrupted = 0
         times = _repeat(clock, calls, there, (least, most), spread if repeats is None else None, begin + budget)
         found, remarks = _count(function, args, there, work, budget)
     bound = machine_speed(there).bound(found, cache=cache) if found is not None else None
     median, iqr = statistics.median(times), interquartile_range(times)
-    doubts = _doubts(times, calls, spread, least, clock.grain)
+    doubts = _doubts(times, calls, spread, least, clock)
     if bound and bound.seconds > TRUSTED * median:
         remarks.append(
             f"the median is {bound.seconds / median:.1f} times as fast as the bound, {seconds_text(bound.seconds)}: "
@@ -167,11 +169,22 @@ def _calls(clock: Clock, end: float) -> int:
     """Return how many calls make a block long enough. Trying it out is warm-up too."""
     calls = 1
     while time.perf_counter() < end:
-        seconds = clock.blocks(calls, 1)[0]
+        seconds = _undisturbed(clock, calls)
         if seconds * calls >= GRAINS * clock.grain:
             break
         calls = min(10 * calls, max(calls + 1, round(1.2 * GRAINS * clock.grain / seconds)))
     return calls
+
+
+def _undisturbed(clock: Clock, calls: int) -> float:
+    """Return the seconds of a call in a block, tried again where another program came between."""
+    times: list[float] = []
+    for _ in range(5):
+        earlier = clock.interrupted
+        times += clock.blocks(calls, 1)
+        if clock.interrupted == earlier or sum(times) * calls > SLICE:
+            break
+    return min(times)
 
 
 def _repeat(
@@ -182,8 +195,9 @@ def _repeat(
     times: list[float] = []
     begin = time.perf_counter()
     while not times or (len(times) < most and time.perf_counter() < end):
-        enough = spread is not None and len(times) >= least and time.perf_counter() - begin >= SLICE
-        if enough and interquartile_range(times) <= (spread or 0) * statistics.median(times):
+        long = len(times) >= least and time.perf_counter() - begin >= SLICE
+        calm = 2 * clock.interrupted <= len(times)
+        if spread is not None and long and calm and interquartile_range(times) <= spread * statistics.median(times):
             break
         queued = 1
         if device.type == "cuda" and times:
@@ -210,16 +224,22 @@ def _count(
     return found, []
 
 
-def _doubts(times: Sequence[float], calls: int, spread: float, least: int, grain: float) -> list[str]:
+def _doubts(times: Sequence[float], calls: int, spread: float, least: int, clock: Clock) -> list[str]:
     """Say in plain words why the median is not to be trusted; nothing if it is."""
     median, width = statistics.median(times), interquartile_range(times)
     found = []
     if len(times) < least:
         found.append(f"{counted_text(len(times), 'repeat', 's')}: fewer than {least} do not show how the time varies")
     if width > spread * median:
-        found.append(f"the middle half of the repeats is {width / median:.0%} of the median wide, above {spread:.0%}")
-    if median * calls < grain / spread if spread else False:
         found.append(
-            f"a block lasts {seconds_text(median * calls)}, and the clock tells apart {seconds_text(grain)}: too short"
+            f"the middle half of the repeats is {share_text(width / median)} of the median wide, and should be "
+            f"{share_text(spread)} at most"
+        )
+    if 2 * clock.interrupted > len(times):
+        found.append(f"other programs took the processor during {clock.interrupted} of {len(times)} repeats")
+    if median * calls < 20 * clock.grain:
+        found.append(
+            f"a block lasts {seconds_text(median * calls)}, and the clock tells apart {seconds_text(clock.grain)}: too "
+            "short to tell the time to 5 %"
         )
     return found

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from lossbook.timing.circumstances import circumstances
 from lossbook.timing.speed import Bound
-from lossbook.timing.texts import bytes_text, counted_text, seconds_text
+from lossbook.timing.texts import bytes_text, counted_text, seconds_text, share_text
 from lossbook.timing.work import Work
 
 
@@ -68,7 +68,7 @@ class Measurement:
             ("measured", f"{self.name} on {self.device}, {self.threads} thread{'s' if self.threads > 1 else ''}"),
             ("repeats", blocks),
             ("median", seconds_text(self.median)),
-            ("middle half", f"{seconds_text(self.iqr)} wide, {self.iqr / self.median:.1%} of the median"),
+            ("middle half", f"{seconds_text(self.iqr)} wide, {share_text(self.iqr / self.median)} of the median"),
             ("range", f"{seconds_text(self.fastest)} to {seconds_text(self.slowest)}"),
         ]
         if self.work is not None:
@@ -80,7 +80,7 @@ class Measurement:
         if self.bound is not None:
             found += [
                 ("bound", f"{seconds_text(self.bound.seconds)}, set by {self.bound.by}"),
-                ("share", f"{self.share:.0%} of the bound's speed"),
+                ("share", f"{share_text(self.share or 0.0)} of the bound's speed"),
             ]
         return found
 

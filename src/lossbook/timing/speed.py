@@ -143,13 +143,13 @@ def footprints(device: torch.device) -> list[int]:
     if device.type == "cuda":
         wanted, room = LARGEST["cuda"], torch.cuda.mem_get_info(device)[0] // 4
     else:
-        room = _memory() // 8
+        room = memory_free() // 8
     largest = max(min(wanted, LARGEST[device.type], room), 4 * SMALLEST)
     count = math.ceil(math.log(largest / SMALLEST, 4))
     return [SMALLEST * 4**i for i in range(count + 1)]
 
 
-def _memory() -> int:
+def memory_free() -> int:
     """Return the bytes of memory that are free, or 2 GiB where the system does not tell."""
     try:
         return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")

@@ -39,3 +39,12 @@ def three_digits(number: float) -> str:
 def counted_text(count: int, noun: str, plural: str) -> str:
     """Return a count with its noun."""
     return f"{count:,} {noun}{plural if count != 1 else ''}"
+
+
+def share_text(share: float) -> str:
+    """Return a part of a whole in per cent, with two digits at least."""
+    return (
+        f"{share:.0%}"
+        if share >= 0.0995 or share == 0
+        else f"{float(f'{100 * share:.2g}'):f}".rstrip("0").rstrip(".") + "%"
+    )
