@@ -10,7 +10,7 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 
-ROWS = ["01-recipe", "02-mse", "03-bce", "04-multiclass", "05-nll", "06-kl"]
+ROWS = ["01-recipe", "02-mse", "03-bce", "04-multiclass", "05-nll", "06-kl", "07-summation", "08-fused"]
 # {row} is the number and the slug, {slug} the slug alone.
 COLUMNS = [
     "book/{row}.md",

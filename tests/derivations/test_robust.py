@@ -16,7 +16,7 @@ from lossbook.derivations.pages import Display, Page, read
 from lossbook.derivations.parsing import MathError, parse
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["01-recipe", "02-mse", "03-bce", "04-multiclass", "05-nll", "06-kl"]
+PAGES = ["01-recipe", "02-mse", "03-bce", "04-multiclass", "05-nll", "06-kl", "07-summation", "08-fused"]
 TOKENS = re.compile(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.S)
 JUNK = [
     *(
@@ -213,6 +213,7 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         "１ = ２",
         "1 = \u2028 2 \\foo",
     ],
+    ids=lambda text: ascii(text[:24]),
 )
 def test_extremes_are_refused_in_time(text: str) -> None:
     assert verdict("03-bce", 0, text)

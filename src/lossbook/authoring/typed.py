@@ -60,6 +60,8 @@ FACTS = frozenset(
         ("solutions/04-multiclass", "Time needed: about 95 minutes"),
         ("solutions/05-nll", "Time needed: about 95 minutes"),
         ("solutions/06-kl", "Time needed: about 80 minutes"),
+        ("solutions/07-summation", "Time needed: about 100 minutes"),
+        ("solutions/08-fused", "Time needed: about 100 minutes"),
     }
 )
 

@@ -452,10 +452,13 @@ class _Checker:
             for symbol in constants:
                 world.values[symbol.key] = mpmath.mpf(0)
             for env in self._envs([left, right], world):
-                first, before = self._difference(left, right, env), evaluate(left, env)
+                before = evaluate(left, env)
+                first = real(before, left) - real(evaluate(right, env), right)
                 for other in self._redrawn(world, names):
-                    second = self._difference(left, right, replace(env, world=other))
-                    changes |= bool(np.any(before != evaluate(left, replace(env, world=other))))
+                    there = replace(env, world=other)
+                    after = evaluate(left, there)
+                    second = real(after, left) - real(evaluate(right, there), right)
+                    changes |= bool(np.any(before != after))
                     count += 1
                     gap = abs(first - second) / max(abs(first), abs(second), 1)
                     if gap > SAME:

@@ -1419,17 +1419,19 @@ def root(function: Callable[[Value], Value], node: Node) -> Value:
     Raises:
         UndefinedError: None was found.
     """
-    before: tuple[Value, Value] | None = None
-    for t in range(-30, 31):
+    last: dict[bool, tuple[Value, Value]] = {}  # on each side of 0, from where the search goes outwards
+    for t in sorted(range(-30, 31), key=abs):
         try:
             here = _mpf(t), function(_mpf(t))
         except UndefinedError:
             continue
         if here[1] == 0:
             return here[0]
+        before = last.get(t > 0)
         if before and before[1] * here[1] < 0:
             return mpmath.findroot(function, (before[0], here[0]), solver="illinois", maxsteps=200)
-        before = here
+        last[t > 0] = here
+        last.setdefault(t <= 0, here)
     raise UndefinedError("no value was found that solves this", node.start)
 
 
