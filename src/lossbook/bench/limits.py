@@ -15,7 +15,7 @@ from torch import Tensor
 from lossbook.bench import memory
 from lossbook.bench.implementations import CantRunError, applies, implementation
 from lossbook.bench.plan import BOTH, FORWARD, LOSSES, PASSES, Inputs, Size, make_inputs, shown
-from lossbook.bench.running import passing
+from lossbook.bench.running import load, passing
 from lossbook.timing.measure import measure
 
 AT_MOST, AT_LEAST = "≤", "≥"
@@ -41,7 +41,8 @@ class Figure:
         limit: The limit.
         value: The measured value; None where it could not be measured.
         reason: Why it could not.
-        numbers: The medians, interquartile ranges and repeats of the contestants, in seconds, and what was too noisy.
+        numbers: The contestants' medians, fastest times and interquartile ranges, in seconds, their repeats, those that
+            were too noisy, and the machine's load.
 
     """
 
@@ -129,7 +130,8 @@ def contest(contestants: Mapping[str, Call], device: str, budget: float, rounds:
         rounds: How often each has its turn.
 
     Returns:
-        ``seconds``, the median of each, ``iqr`` and ``repeats``, and ``noisy``, the names whose spread is too large.
+        For each ``seconds``, the median, ``fastest``, ``iqr`` and ``repeats``; ``noisy``, the names whose spread is too
+        large; ``load``, what else the machine did.
 
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
@@ -139,10 +141,11 @@ def contest(contestants: Mapping[str, Call], device: str, budget: float, rounds:
         for name, (call, args) in contestants.items():
             timed = measure(call, *args, device=device, budget=budget / rounds, least=3, work=False)
             times[name] += timed.times
-    told: dict[str, Any] = {"seconds": {}, "iqr": {}, "repeats": {}, "noisy": []}
+    told: dict[str, Any] = {"seconds": {}, "fastest": {}, "iqr": {}, "repeats": {}, "noisy": [], "load": load()}
     for name, mine in times.items():
         low, middle, high = statistics.quantiles(mine, n=4, method="inclusive")
         told["seconds"][name], told["iqr"][name], told["repeats"][name] = middle, high - low, len(mine)
+        told["fastest"][name] = min(mine)
         if high - low > 0.05 * middle:
             told["noisy"].append(name)
     return told
@@ -154,7 +157,9 @@ def _ratio(told: Mapping[str, Any], over: str, under: str) -> tuple[float, dict[
 
 
 def _only(value: Any, names: Sequence[str]) -> Any:
-    return [n for n in value if n in names] if isinstance(value, list) else {n: value[n] for n in names}
+    if isinstance(value, dict):
+        return {name: value[name] for name in names}
+    return [name for name in value if name in names] if isinstance(value, list) else value
 
 
 def _agree(calls: Mapping[str, Call]) -> None:

@@ -90,8 +90,8 @@ def peak(call: Callable[[], object], device: str) -> int:
         device: Where it computes.
 
     """
-    gc.collect()
     if device == "cuda":
+        gc.collect()
         torch.cuda.synchronize()
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
@@ -111,8 +111,12 @@ def _profiled(call: Callable[[], object]) -> int:
         profiled.export_chrome_trace(str(path))
         events = json.loads(path.read_text(encoding="utf-8"))["traceEvents"]
     changes = [event for event in events if event.get("name") == "[memory]" and event["args"]["Device Type"] == 0]
-    held = highest = 0
+    held: dict[int, int] = {}
+    now = highest = 0
     for event in sorted(changes, key=lambda event: (event["ts"], event["args"]["Ev Idx"])):
-        held += event["args"]["Bytes"]
-        highest = max(highest, held)
+        place, size = event["args"]["Addr"], event["args"]["Bytes"]
+        if size > 0:
+            held[place] = size
+        now += size if size > 0 else -held.pop(place, 0)  # what was there before the call and goes in it does not count
+        highest = max(highest, now)
     return highest

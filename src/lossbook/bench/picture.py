@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
 
 from lossbook.bench.plan import IMPLEMENTATIONS, LOSSES, PASSES, shown
 from lossbook.bench.running import MEASURED, Row
@@ -69,11 +69,11 @@ def draw_memory(rows: Sequence[Row]) -> Figure:
 def _draw(rows: Sequence[Row], value: Callable[[Row], float], unit: str, *, bounds: bool) -> Figure:
     names = [name for name in LOSSES if any(row.case.loss == name for row in rows)]
     lines = {name: len(names) - 1 - n for n, name in enumerate(names)}
-    drawn, panels = figure(len(PASSES), height=1.5 + 0.33 * len(names), width=8.4)
+    drawn, panels = figure(len(PASSES), height=1.5 + 0.42 * len(names), width=8.4)
     for axes, passes in zip(panels, PASSES, strict=True):
         mine = [row for row in rows if row.case.passes == passes]
         for row in mine:
-            _mark(axes, row, value(row), lines[row.case.loss])
+            _mark(axes, row, value(row), lines[row.case.loss] + _beside(row, rows))
             if bounds and row.numbers["bound"] is not None:
                 here = lines[row.case.loss]
                 axes.plot(
@@ -84,11 +84,17 @@ def _draw(rows: Sequence[Row], value: Callable[[Row], float], unit: str, *, boun
                     linestyle="-",
                 )
         axes.set(xscale="log", xlabel=unit, title=passes, yticks=range(len(names)), ylim=(-0.6, len(names) - 0.4))
-        axes.grid(axis="x", which="major")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:,.10g}"))
         axes.set_yticklabels([])
     panels[0].set_yticklabels([_named(name, rows) for name in reversed(names)], fontsize=9)
     drawn.legend(handles=_handles(rows, bounds), loc="outside lower center", ncols=6, fontsize=9, handletextpad=0.3)
     return drawn
+
+
+def _beside(row: Row, rows: Sequence[Row]) -> float:
+    """Return how far above its loss's line a mark stands, so that equal times do not hide each other."""
+    present = [name for name in IMPLEMENTATIONS if any(other.case.implementation == name for other in rows)]
+    return 0.5 * (0.5 - (present.index(row.case.implementation) + 0.5) / len(present))
 
 
 def _mark(axes: Axes, row: Row, at: float, line: float) -> None:
@@ -105,6 +111,10 @@ def _handles(rows: Sequence[Row], bounds: bool) -> list[Line2D]:
         for name, (colour, marker) in MARKS.items()
         if name in present
     ]
+    if any(row.numbers["noisy"] for row in rows):
+        handles.append(
+            Line2D([], [], color="black", marker="o", markerfacecolor="white", linestyle="none", label="hollow: noisy")
+        )
     if bounds:
         handles.append(Line2D([], [], color="black", marker="|", markersize=11, linestyle="none", label="bound"))
     return handles
@@ -127,7 +137,7 @@ def draw_all(rows: Sequence[Row], folder: Path) -> list[Path]:
     files = []
     for (device, dtype), mine in groups(rows).items():
         for what, draw in (("times", draw_times), ("memory", draw_memory)):
-            path = folder / re.sub(r"\W+", "-", f"{device}-{dtype}-{what}.png").replace("-png", ".png")
+            path = folder / f"{device}-{dtype}-{what}.png"
             draw(mine).savefig(path, dpi=150)
             files.append(path)
     return files

@@ -169,7 +169,7 @@ def parse_size(text: str) -> Size:
         WrongCommandError: It is no such text. A size below 1 is read: it is refused case by case.
 
     """
-    if not re.fullmatch(r"[-+]?\d{1,15}(x[-+]?\d{1,15}){0,2}", text):
+    if not re.fullmatch(r"[-+]?[0-9]{1,15}(x[-+]?[0-9]{1,15}){0,2}", text):
         raise WrongCommandError(
             f"--size is {text!r}; it must be whole numbers, 1 or more: N, such as 1000000, for the losses of elements; "
             "NxK, such as 4096x1000, for those of classes; NxDxV, such as 1024x256x8192, for linear_cross_entropy"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -45,9 +46,10 @@ class Row:
         status: One of ``STATUSES``.
         reason: Why it was skipped or failed.
         numbers: ``seconds`` (the median), ``iqr``, ``fastest``, ``slowest``, ``repeats``, ``calls`` (in a repeat),
-            ``noisy``, ``warnings``; ``bytes`` that must be moved and ``bound``, the seconds that this takes, ``bound_by``
-            and ``share``, the bound's part of the median; ``moved``, ``operations`` and ``dispatches`` where they can be
-            counted; ``memory``; ``first``, the seconds of the first call, which compiles what is to be compiled.
+            ``noisy``, ``warnings``; ``bytes`` that must be moved and ``bound``, the seconds that this takes,
+            ``bound_by`` and ``share``, the bound's part of the median; ``moved``, ``operations`` and ``dispatches``
+            where they can be counted; ``memory``; ``first``, the seconds of the first call, which compiles what is to
+            be compiled; ``load``, how many programs the machine ran on average in the minute before.
 
     """
 
@@ -182,7 +184,13 @@ def _measured(case: Case, protocol: Protocol) -> dict[str, Any]:
         "share": timed.share,
         "memory": held,
         "first": first,
+        "load": load(),
     }
+
+
+def load() -> float | None:
+    """Return how many programs ran or waited for a processor in the last minute, on average; None on Windows."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def _least(case: Case, loss: Loss, inputs: Inputs) -> Work | None:

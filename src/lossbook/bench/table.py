@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from lossbook.bench.plan import IMPLEMENTATIONS, shown
 from lossbook.bench.running import FAILED, MEASURED, SKIPPED, Row
-from lossbook.timing.result import bytes_text, seconds_text
+from lossbook.timing.texts import bytes_text, seconds_text
 
 NOISY = "~"
 Key = tuple[str, str, tuple[int, ...], str, str]

@@ -1,0 +1,138 @@
+"""The figures that the course sets itself are measured by turns, or the reason is told."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from lossbook.bench import implementations, limits
+from lossbook.bench.limits import AT_LEAST, AT_MOST, NO_GPU, Figure, Task, contest
+from lossbook.bench.plan import LOSSES
+
+
+def test_all_figures_of_the_course_are_there():
+    names = [figure.name for task in limits.tasks() for figure in task.wanted]
+    assert len(names) == len(set(names))
+    for loss in LOSSES.values():
+        if loss.kind != "vocabulary":
+            mine = [name for name in names if name.startswith(f"{loss.name}, ") and "float32" in name]
+            assert len(mine) == 4
+            assert sum("compiled reference" in name for name in mine) == 2
+    gpu = [figure for task in limits.tasks() for figure in task.wanted if figure.device == "cuda"]
+    assert [(figure.relation, figure.limit) for figure in gpu] == [
+        (AT_LEAST, 0.9),
+        (AT_MOST, 64.0),
+        (AT_MOST, 1.0),
+        (AT_MOST, 1.0),
+        (AT_MOST, 1.0),
+        (AT_MOST, 1.1),
+    ]
+    assert "8192x131072, bfloat16" in gpu[0].name
+    assert str(2**28) in gpu[-1].name
+
+
+@pytest.mark.parametrize(
+    ("relation", "value", "passed"),
+    [
+        (AT_MOST, 1.0, True),
+        (AT_MOST, 1.01, False),
+        (AT_LEAST, 1.0, True),
+        (AT_LEAST, 0.9, False),
+        (AT_MOST, None, None),
+    ],
+)
+def test_a_figure_is_reached_or_not(relation, value, passed):
+    figure = Figure("x", "cpu", relation, 1.0, value)
+    assert figure.passed is passed
+    assert figure.as_dict()["passed"] is passed
+    assert Figure.from_dict(figure.as_dict()) == figure
+
+
+def test_without_a_gpu_its_figures_say_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for task in limits.tasks()[-2:]:
+        figures = task.figures(0.1)
+        assert [figure.reason for figure in figures] == [NO_GPU] * len(task.wanted)
+        assert [dataclasses.replace(figure, reason=None) for figure in figures] == list(task.wanted)
+
+
+def test_contestants_have_their_turns(monkeypatch):
+    order = []
+    calls = {name: (lambda x, name=name: order.append(name) or x + 1, (torch.ones(10),)) for name in "ab"}
+    told = contest(calls, "cpu", 0.02, rounds=3)
+    turns = [name for n, name in enumerate(order) if n == 0 or order[n - 1] != name]
+    assert turns == ["a", "b"] * 4  # once each before anything counts, then three rounds
+    assert all(told[key].keys() == {"a", "b"} for key in ("seconds", "fastest", "iqr", "repeats"))
+    assert told["repeats"]["a"] >= 3
+    assert told["fastest"]["a"] <= told["seconds"]["a"]
+
+
+def test_the_slower_is_found_slower():
+    x = torch.ones(200_000)
+    told = contest({"one": (torch.sum, (x,)), "many": (lambda x: [x.sum() for _ in range(20)], (x,))}, "cpu", 0.1)
+    assert told["fastest"]["many"] > told["fastest"]["one"]
+
+
+def test_the_references_are_compared(monkeypatch):
+    monkeypatch.setattr(implementations, "compiler", lambda: None)
+    monkeypatch.setitem(limits.CPU_SIZES, "elements", (500,))
+    task = next(task for task in limits.tasks() if task.name.startswith("mse_loss"))
+    compiled, eager = task.figures(0.02)
+    assert compiled.passed is None
+    assert compiled.reason.startswith("not measured here: torch.compile needs a C++ compiler")
+    assert eager.value > 0
+    seconds = eager.numbers["seconds"]
+    assert eager.value == pytest.approx(seconds["reference"] / seconds["pytorch"])
+
+
+def test_contestants_that_disagree_are_not_timed(monkeypatch):
+    monkeypatch.setattr(implementations, "compiler", lambda: None)
+    monkeypatch.setattr(limits, "contest", lambda *_: pytest.fail("they were timed"))
+    monkeypatch.setattr(implementations, "_reference", lambda loss: lambda x, y: (x + y).mean())
+    figures = limits.tasks()[0].figures(0.02)
+    assert all(figure.reason.startswith("failed: reference returns ") for figure in figures)
+
+
+def test_the_gpus_figures_can_be_computed(monkeypatch):
+    """Without a GPU, its measurement runs on the CPU with PyTorch's own in the kernel's place."""
+    pytorch = implementations.implementation("cross_entropy", "pytorch", "cpu")
+    monkeypatch.setattr(limits, "implementation", lambda *_: pytorch)
+    share, memory, *ratios, liger = limits._fused_cross_entropy((64, 32), "cpu", "bfloat16", 0.02)
+    assert share[1]["seconds"].keys() == {"copy", "fused"}
+    assert share[0] == pytest.approx(share[1]["seconds"]["copy"] / share[1]["seconds"]["fused"])
+    assert memory[0] == (memory[1]["memory"] - 64 * 32 * 2) / 64
+    assert [list(told["seconds"]) for _, told in ratios] == [["fused", "pytorch"], ["fused", "pytorch compiled"]]
+    if not implementations.applies("cross_entropy", "liger"):
+        assert liger == ("not measured here: Liger Kernel is not installed", {})
+    ((value, told),) = limits._sum(1 << 12, "cpu", 0.02)
+    assert value == pytest.approx(told["seconds"]["torch.sum"] / told["seconds"]["copy"])
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory"), "not measured here: too little memory: CUDA out of memory"),
+        (ZeroDivisionError("oh\nno"), "failed: oh"),
+        (implementations.CantRunError("no Triton"), "not measured here: no Triton"),
+    ],
+    ids=["memory", "unforeseen", "lacking"],
+)
+def test_what_stands_in_the_way_is_the_reason(error, said):
+    def run(budget):
+        raise error
+
+    (figure,) = Task("x", (Figure("x", "cpu", AT_MOST, 1.0),), run).figures(1.0)
+    assert (figure.value, figure.reason, figure.passed) == (None, said, None)
+
+
+def test_the_table_of_figures():
+    figures = [
+        Figure("a", "cpu", AT_MOST, 1.0, 0.51234),
+        Figure("b", "cpu", AT_MOST, 4.0, 5.0, numbers={"noisy": ["x"]}),
+        Figure("c", "cuda", AT_LEAST, 0.9, reason=NO_GPU),
+    ]
+    assert limits.cells(figures)[1:] == [
+        ["a", "cpu", "0.512", "≤ 1", "yes"],
+        ["b", "cpu", "~5", "≤ 4", "no"],
+        ["c", "cuda", "–", "≥ 0.9", NO_GPU],
+    ]
