@@ -351,6 +351,18 @@ def reduced(d: Draw) -> tuple[Any, ...]:
     return m, total, m - d.uniform(d.n, high=5.0)
 
 
+def late(d: Draw) -> tuple[Any, ...]:
+    """Return what a device still has to do, the time to queue, the times of kernels, and the waits."""
+    kernels = d.uniform(d.k % 6, low=1.0, high=30.0).tolist()
+    return d.number(0.0, 40.0) * (d.k % 5 > 0), d.number(1.0, 15.0), kernels, bool(d.k % 2), bool(d.k // 2 % 3)
+
+
+def swallowed(d: Draw) -> tuple[Any, ...]:
+    """Return numbers between two that cancel and are larger now and then."""
+    giant = d.normal(1, scale=1.0) * 10.0 ** (0, 8, 30)[d.k % 3]
+    return (torch.cat([d.uniform(2), giant, d.uniform(d.n, low=-0.5, high=1.5), -giant]),)
+
+
 INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "coin_log_likelihood": lambda d: (d.uniform(low=0.05, high=0.95), d.index(2, d.n).float()),
     "best_constant_squares": lambda d: (d.normal(*d.shape) + d.number(-9, 9),),
@@ -410,6 +422,26 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "kl_python_sum": vectors,
     "kl_torch_sum": vectors,
     "kl_bytes": lambda d: (int(d.index(10**6)) + 1, bool(d.k % 2)),
+    "sum_ledger": lambda d: (2 ** (d.k % 13), (2, 4, 8)[d.k % 3], ("python", "pairs", "torch")[d.k // 2 % 3]),
+    "least_seconds": lambda d: (
+        1 + int(d.index(50)),
+        10 ** d.number(3, 9),
+        10 ** d.number(3, 10),
+        10 ** d.number(-7, -5),
+        10 ** d.number(9, 12),
+        10 ** d.number(10, 13),
+    ),
+    "bytes_for_share": lambda d: (d.number(0.0, 0.99), 10 ** d.number(-7, -5), 10 ** d.number(9, 13)),
+    "clock_reading": late,
+    "lanes_sum": lambda d: (d.uniform(d.n * (1 + d.k % 4), low=-0.5, high=1.5), 2 ** (d.k % 6)),
+    "compensated_sum_loop": swallowed,
+    "sum_error_limit": lambda d: (
+        64 + int(d.index(2000)),
+        2 ** (d.k % 7),
+        (torch.float32, torch.float16, torch.bfloat16)[d.k % 3],
+    ),
+    "summation_python_sum": lambda d: (d.uniform(d.n, low=-0.5, high=1.5),),
+    "summation_torch_sum": lambda d: (d.uniform(d.n, low=-0.5, high=1.5),),
     "online_max_and_sum": lambda d: (d.normal(d.n) + d.number(-9, 9),),
     "merge_max_and_sum": lambda d: (*part(d, empty=d.k % 3 > 0), *part(d, empty=d.k % 3 > 1)),
     "cross_entropy_in_blocks": masked,
