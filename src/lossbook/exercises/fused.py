@@ -399,5 +399,9 @@ EXERCISES = (
         "(m, d, right)",
         work=Work(reduced, vectorised=True),
     ),
-    bound_exercise("fused.predict_fused_seconds", Traffic(Array("m"), Array("d"), Array("right"))),
+    bound_exercise(
+        "fused.predict_fused_seconds",
+        Traffic(Array("m"), Array("d"), Array("right")),
+        misconceptions=MISCONCEPTIONS["predict_fused_seconds"],
+    ),
 )

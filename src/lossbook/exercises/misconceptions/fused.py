@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, exp, log
 
+from lossbook.exercises.bounds import operation_by_operation
 from lossbook.exercises.core import Misconception as Wrong
 
 Pair = tuple[Tensor, Tensor]
@@ -502,4 +503,5 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "The number is right. This answer is to show the fast way: let PyTorch add the tensor up in one call.",
         ),
     ),
+    "predict_fused_seconds": (operation_by_operation(36),),
 }
