@@ -409,7 +409,7 @@ def test_no_answer_of_the_lanes_hides_what_a_short_format_loses():
     (stuck,) = {
         float(exercises()["lanes_sum"].reference(*case.args))
         for case in exercises()["lanes_sum"].cases(torch.Generator().manual_seed(1))
-        if len(case.args[0]) == 600
+        if case.args[1:] == (2,) and case.args[0].dtype == torch.bfloat16
     }
     assert stuck == 512
 

@@ -185,7 +185,7 @@ def too_much_work(exercise: Exercise, outcomes: Sequence[Outcome]) -> str | None
         return "the steps could not be counted"
     counted = f"{first:,} steps for {few:,} elements and {last:,} for {many:,}"
     if exercise.work.vectorised and last > first + (many - few) // 10:
-        return f"{counted}: the steps grow with the elements. With torch.sum the number is the same at any size"
+        return f"{counted}: the steps grow with the elements. Whole tensors at once take the same number at any size"
     if not exercise.work.vectorised and (first < few or last < many):
         return f"{counted}: fewer than one an element. This answer is to add them up one at a time, in Python"
     return None

@@ -153,6 +153,11 @@ def in_lanes(x: Tensor, lanes: int) -> Tensor:
     return totals[0]
 
 
+def grown(start: float, lanes: int, n: int) -> Tensor:
+    """Return, in bfloat16, a number for each lane and n ones: as if the lanes had been filled for a long time."""
+    return torch.cat([torch.full((lanes,), start), torch.ones(n)]).to(torch.bfloat16)
+
+
 def lane_cases(generator: Generator) -> Sequence[Case]:
     """Draw numbers to add, and numbers of lanes."""
     ones = torch.ones
@@ -162,10 +167,10 @@ def lane_cases(generator: Generator) -> Sequence[Case]:
         Case((tensor([5.0, -2.0, 3.0]), 2), note="the second lane gets one number fewer"),
         Case((tensor([7.0, 3.0]), 8), note="more lanes than numbers"),
         Case((tensor([7.0]), 1), note="one number, one lane"),
-        Case((ones(300, dtype=torch.bfloat16), 1), note="in bfloat16 one running total stops at 256"),
-        Case((ones(600, dtype=torch.bfloat16), 2), note="two lanes stop at 256 each"),
+        Case((grown(256.0, 1, 20), 1), note="in bfloat16 a running total stops at 256: 256 + 1 is 256"),
+        Case((grown(255.0, 2, 20), 2), note="two lanes stop at 256 each"),
         Case((ones(1024, dtype=torch.bfloat16), 64), note="64 lanes: no total stops"),
-        Case((ones(1024, dtype=torch.bfloat16), 512), note="512 totals of 2: added one by one they would stop"),
+        Case((ones(512, dtype=torch.bfloat16), 512), note="512 lanes: one by one, their totals would stop at 256"),
         Case((uniform(generator, 100), 8), note="random, the last row not full"),
         Case((normal(generator, 64), 16), note="random"),
     ]
@@ -184,10 +189,10 @@ def compensated_cases(generator: Generator) -> Sequence[Case]:
         Case((tensor([1e8, 1.0, -1e8]),), note="1e8 + 1 is 1e8 in float32: the 1 is lost"),
         Case((tensor([1.0, 1e30, 1.0, -1e30]),), note="the term is larger than the total, and float64 is no help"),
         Case((tensor([-1.0, -1e30, 3.0, 1e30]),), note="the same, with negative numbers: compare sizes, not signs"),
-        Case((torch.cat([tensor([1.0]), torch.full((256,), 2.0**-25)]),), note="256 terms, each too small to count"),
-        Case((torch.ones(400, dtype=torch.bfloat16),), note="in bfloat16 a running total stops at 256"),
+        Case((grown(1024.0, 1, 64),), note="in bfloat16 1024 + 1 is 1024, 64 times"),
+        Case((grown(256.0, 1, 40),), note="and 256 + 1 is 256"),
         Case((1e6 * normal(generator, 1).repeat(2) * tensor([1.0, -1.0]) + tensor([0.0, 1e-3]),), note="random"),
-        Case((torch.cat([tensor([2e30]), normal(generator, 20), tensor([-2e30])]),), note="random, between two giants"),
+        Case((torch.cat([tensor([2e30]), normal(generator, 10), tensor([-2e30])]),), note="random, between two giants"),
     ]
 
 
@@ -323,11 +328,11 @@ EXERCISES = (
         signature="(x, lanes)",
         forbidden=ADDING,
         misconceptions=MISCONCEPTIONS["lanes_sum"],
-        work=Work(lambda generator, n: Case((uniform(generator, n), n // 4)), vectorised=True, sizes=(256, 4096)),
+        work=Work(lambda generator, n: Case((uniform(generator, n), n // 4)), vectorised=True, sizes=(512, 2048)),
         curve=Curve(
-            tuple(64.0 * k for k in range(1, 25)),
-            lambda n: Case((torch.ones(int(n), dtype=torch.bfloat16), 4)),
-            "ones in bfloat16, in four lanes",
+            tuple(4.0 * k for k in range(1, 17)),
+            lambda n: Case((grown(248.0, 4, int(n)), 4)),
+            "ones in bfloat16, added to four lanes that hold 248",
             "sum",
         ),
         hints=(
@@ -345,11 +350,11 @@ EXERCISES = (
         signature="(x)",
         forbidden=ADDING,
         misconceptions=MISCONCEPTIONS["compensated_sum_loop"],
-        work=Work(lost_between_giants, vectorised=False, sizes=(20, 100)),
+        work=Work(lost_between_giants, vectorised=False, sizes=(10, 60)),
         curve=Curve(
-            tuple(16.0 * k for k in range(1, 32)),
-            lambda n: Case((torch.ones(int(n), dtype=torch.bfloat16),)),
-            "ones in bfloat16",
+            tuple(4.0 * k for k in range(1, 16)),
+            lambda n: Case((grown(250.0, 1, int(n)),)),
+            "ones in bfloat16, added to 250",
             "sum",
         ),
         hints=(
