@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ def main(arguments: argparse.Namespace, complain: Complain) -> int:
 
     """
     protocol = Protocol(budget=BUDGETS[arguments.quick])
+    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # its remarks would break the bar
     try:
         wrong = _wrong(arguments)
         if wrong:

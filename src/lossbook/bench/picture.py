@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -46,6 +46,10 @@ def groups(rows: Sequence[Row]) -> dict[tuple[str, str], list[Row]]:
     return found
 
 
+def _by_pass(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    return {passes: [row for row in rows if row.case.passes == passes] for passes in PASSES}
+
+
 def draw_times(rows: Sequence[Row]) -> Figure:
     """Draw the time of one call of each loss, and the bound, forward and with gradients.
 
@@ -53,37 +57,48 @@ def draw_times(rows: Sequence[Row]) -> Figure:
         rows: Measured cases of one device and dtype, one size for each loss.
 
     """
-    return _draw(rows, lambda row: row.seconds * 1e3, "milliseconds", bounds=True)
+    return _draw(_by_pass(rows), lambda row: row.seconds * 1e3, "milliseconds", bounds=True)
 
 
 def draw_memory(rows: Sequence[Row]) -> Figure:
-    """Draw the peak memory of each loss beyond its arguments.
+    """Draw the peak memory of each loss beyond its arguments, forward and with gradients.
 
     Args:
         rows: Measured cases of one device and dtype, one size for each loss.
 
     """
-    return _draw(rows, lambda row: max(row.numbers["memory"], 1) / 1e6, "peak memory, MB", bounds=False)
+    return _draw(_by_pass(rows), lambda row: row.numbers["memory"] / 1e6, "peak memory, MB", bounds=False)
 
 
-def _draw(rows: Sequence[Row], value: Callable[[Row], float], unit: str, *, bounds: bool) -> Figure:
+def draw_beside(machines: Mapping[str, Sequence[Row]]) -> Figure:
+    """Draw the times of the same cases on several machines, side by side on one axis.
+
+    Args:
+        machines: For the title of each panel, measured cases of one device and dtype, one size for each loss.
+
+    """
+    drawn = _draw(machines, lambda row: row.seconds * 1e3, "milliseconds", bounds=True)
+    spans = [axes.get_xlim() for axes in drawn.axes]
+    for axes in drawn.axes:
+        axes.set_xlim(min(low for low, _ in spans), max(high for _, high in spans))
+    return drawn
+
+
+def _draw(parts: Mapping[str, Sequence[Row]], value: Callable[[Row], float], unit: str, *, bounds: bool) -> Figure:
+    rows = [row for part in parts.values() for row in part]
     names = [name for name in LOSSES if any(row.case.loss == name for row in rows)]
     lines = {name: len(names) - 1 - n for n, name in enumerate(names)}
-    drawn, panels = figure(len(PASSES), height=1.5 + 0.42 * len(names), width=8.4)
-    for axes, passes in zip(panels, PASSES, strict=True):
-        mine = [row for row in rows if row.case.passes == passes]
-        for row in mine:
-            _mark(axes, row, value(row), lines[row.case.loss] + _beside(row, rows))
+    drawn, panels = figure(len(parts), height=1.6 + 0.42 * len(names), width=8.4)
+    for axes, (title, part) in zip(panels, parts.items(), strict=True):
+        for row in part:
+            line = lines[row.case.loss]
+            _mark(axes, row, value(row), line + _beside(row, rows))
             if bounds and row.numbers["bound"] is not None:
-                here = lines[row.case.loss]
-                axes.plot(
-                    [row.numbers["bound"] * 1e3] * 2,
-                    [here - 0.36, here + 0.36],
-                    color="black",
-                    linewidth=1.6,
-                    linestyle="-",
-                )
-        axes.set(xscale="log", xlabel=unit, title=passes, yticks=range(len(names)), ylim=(-0.6, len(names) - 0.4))
+                ends = [line - 0.36, line + 0.36]
+                axes.plot([row.numbers["bound"] * 1e3] * 2, ends, color="black", linewidth=1.6, linestyle="-")
+        axes.set(xlabel=unit, title=title, yticks=range(len(names)), ylim=(-0.6, len(names) - 0.4))
+        # A scalar is all that some forms hold: memory is drawn from a byte up, and a byte stands at the left end.
+        axes.set_xscale("log" if bounds else "asinh", **({} if bounds else {"linear_width": 0.1}))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:,.10g}"))
         axes.set_yticklabels([])
     panels[0].set_yticklabels([_named(name, rows) for name in reversed(names)], fontsize=9)
