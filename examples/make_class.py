@@ -228,12 +228,18 @@ BODIES: dict[str, dict[str, str]] = {
             return torch.sum(-y * torch.log(p) + (1 - y) * torch.log(1 - p)) / len(p)
         """,
     },
-    "predict_bce_ratio": {
-        "50": "return 50",
-        "100": "return 100",
-        "1000": "return 1000  # a thousand times?",
-        "20": "return 20.0",
-        "words for a number": 'return "about 100"',
+    "predict_bce_seconds": {
+        "two float32": "return 2 * 4 * n / bandwidth",
+        "from the bits": """
+            bits = 64 * n  # 32 of p, 32 of y
+            return bits / 8 / bandwidth
+        """,
+        "the result too": "return (8 * n + 4) / bandwidth",
+        "element_size": """
+            p, y = torch.ones(1), torch.ones(1)
+            return n * (p.element_size() + y.element_size()) / bandwidth
+        """,
+        "bits for bytes": "return 64 * n / bandwidth",
     },
     "pairwise_sum": {
         "zeros": """
@@ -293,7 +299,7 @@ USUAL = {
     "bce_pos_weight": "by hand",
     "bce_python_sum": "sum",
     "bce_torch_sum": "sum",
-    "predict_bce_ratio": "100",
+    "predict_bce_seconds": "two float32",
     "pairwise_sum": "zeros",
 }
 ALL = tuple(USUAL)
@@ -463,12 +469,12 @@ STUDENTS = (
     Student("Amara Quillmoor", style("loop", pairwise_sum="recursion")),
     Student("Bjarni Ösplund", style("einsum", bce_with_logits="logaddexp", bce_pos_weight="by factor")),
     Student("Chiamaka Odunwe-Harth", style("float64", bce_python_sum="list", pairwise_sum="list")),
-    Student("Dmitri Valkenrode", style("in place", predict_bce_ratio="20")),
+    Student("Dmitri Valkenrode", style("in place", predict_bce_seconds="from the bits")),
     Student("Esperanza Tilúa", {"sigmoid": "where", "bce_gradient": "with my sigmoid"}),
     Student("Farid Zamanpur", style("softplus", sigmoid="tanh of half", bce="two means")),
-    Student("Giulia Branzetto", style("logsigmoid", bce_torch_sum="products", predict_bce_ratio="50")),
+    Student("Giulia Branzetto", style("logsigmoid", bce_torch_sum="products", predict_bce_seconds="the result too")),
     Student("Hyun-woo Saebyeok", style("helper"), make=with_helpers),
-    Student("Ines Caldeverde", {"pairwise_sum": "set aside", "predict_bce_ratio": "1000"}, make=from_colab),
+    Student("Ines Caldeverde", {"pairwise_sum": "set aside", "predict_bce_seconds": "element_size"}, make=from_colab),
     Student("orangejamal", place="orangejamal_48213_930114_03-bce.ipynb"),
     # One to four mistakes, or half finished.
     Student("Kalani Mahoe-Finn", style("the minus forgotten")),
@@ -541,7 +547,7 @@ STUDENTS = (
     Student(
         "yarrowbeatrix",
         {
-            "predict_bce_ratio": "words for a number",
+            "predict_bce_seconds": "bits for bytes",
             "bce_gradient": "the logit taken for the probability",
             "pairwise_sum": "an odd count not provided for",
         },
@@ -682,7 +688,7 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
         11,
         {
             "bce_gradient": "the logit taken for the probability",
-            "predict_bce_ratio": "words for a number",
+            "predict_bce_seconds": "bits for bytes",
             "pairwise_sum": "an odd count not provided for",
         },
     ),
