@@ -28,15 +28,14 @@ WARPS = 32
 INTERPRETED = 2
 
 LOG2_E = tl.constexpr(1.4426950408889634)
+LN_2 = tl.constexpr(0.6931471805599453)
 INF = tl.constexpr(float("inf"))
 
 
 @triton.jit
 def _columns(R: tl.constexpr, T: tl.constexpr, E: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Columns of a block, (R, T, E): thread t loads E neighbours, R times."""
-    r = tl.arange(0, R)[:, None, None] * (T * E)
-    t = tl.arange(0, T)[None, :, None] * E
-    return r + t + tl.arange(0, E)[None, None, :]
+    """Columns of a block, (R, T E): thread t loads E neighbours, R times."""
+    return tl.arange(0, R)[:, None] * (T * E) + tl.arange(0, T * E)[None, :]
 
 
 @triton.jit
@@ -54,37 +53,46 @@ def _load(row, columns, stride, V, wanted, AGAIN: tl.constexpr):  # type: ignore
 
 
 @triton.jit
-def _online(m, d, z):  # type: ignore[no-untyped-def]
-    """Step the online softmax: each thread for itself, on what it holds."""
-    top = tl.maximum(m, tl.max(tl.max(z, 2), 0))
+def _online(c, d, z, E: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Step the online softmax: each thread for itself, on what it holds.
+
+    It counts in powers of two, the GPU's own: c is the largest logit times the
+    logarithm of e, and d the sum of 2 to what each logit is above that. Rounding
+    c does no harm, as long as all use the same c.
+    """
+    z = tl.reshape(z, (z.shape[0], z.shape[1] // E, E))
+    top = tl.maximum(c, tl.max(tl.max(z, 2), 0) * LOG2_E)
     base = tl.where(top == -INF, 0.0, top)
-    e = tl.exp2((z - base[None, :, None]) * LOG2_E)
-    return top, d * tl.exp2((m - base) * LOG2_E) + tl.sum(tl.sum(e, 2), 0)
+    e = tl.exp2(tl.fma(z, LOG2_E, -base[None, :, None]))
+    return top, d * tl.exp2(c - base) + tl.sum(tl.sum(e, 2), 0)
 
 
 @triton.jit
-def _weighed(s, z, shift, weight_ptr, columns, V, WEIGHTED: tl.constexpr):  # type: ignore[no-untyped-def]
+def _weighed(  # type: ignore[no-untyped-def]
+    s, z, shift, weight_ptr, columns, V, WEIGHTED: tl.constexpr, E: tl.constexpr
+):
     """Add the weighed logits, less a shift, to each thread's sum."""
     z = tl.where(columns < V, z - shift, 0.0)
     if WEIGHTED:
         z = z * tl.load(weight_ptr + columns, columns < V, 0).to(z.dtype)
+    z = tl.reshape(z, (z.shape[0], z.shape[1] // E, E))
     return s + tl.sum(tl.sum(z, 2), 0)
 
 
 @triton.jit
 def _store(  # type: ignore[no-untyped-def]
-    row, columns, stride, V, z, top, a, b, counted, weight_ptr,
+    row, columns, stride, V, z, c, a, b, weight_ptr,
     SMOOTH: tl.constexpr, WEIGHTED: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
-    """Store a block of the gradient, a exp(z - top) - b w; 0 if not counted."""
-    g = tl.exp2((z - top) * LOG2_E) * a
+    """Store a block of the gradient, a times 2 to what is above c, less b w."""
+    g = tl.exp2(tl.fma(z, LOG2_E, -c)) * a
     if SMOOTH and WEIGHTED:
         g -= b * tl.load(weight_ptr + columns, columns < V, 0).to(z.dtype)
     elif SMOOTH:
         g -= b
     tl.store(
         row + columns.to(tl.int64) * stride,
-        tl.where(counted, g, 0.0).to(row.dtype.element_ty),
+        g.to(row.dtype.element_ty),
         mask=None if EVEN else columns < V,
         eviction_policy="evict_first",
     )
@@ -106,6 +114,8 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
     logits may be the same memory.
     """
     real = losses_ptr.dtype.element_ty
+    # Which the compiler must see to load E at once.
+    V, z_row, gradient_row = V // E * E, z_row // E * E, gradient_row // E * E
     smooth: tl.constexpr = SMOOTHING > 0
     block: tl.constexpr = R * T * E
     blocks = tl.cdiv(V, block)
@@ -127,79 +137,80 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
         w_y = tl.where(counted & (named == 0), float("nan"), w_y)
         shift = tl.where(tl.abs(z_y) < INF, z_y, 0.0)
 
-        m = tl.full((T,), -INF, real)
-        d = tl.zeros((T,), real)
+        c, d = _online(
+            tl.full((T,), -INF, real), tl.zeros((T,), real), z.to(real), E
+        )
         s = tl.zeros((T,), real)
+        if smooth:
+            s = _weighed(
+                s, z.to(real), shift, weight_ptr, columns, V, WEIGHTED, E
+            )
         for i in range(1, blocks):
             at = i * block + columns
-            upcoming = _load(here, at, z_column, V, counted, GRADIENT)
-            m, d = _online(m, d, z.to(real))
+            z = _load(here, at, z_column, V, counted, GRADIENT)
+            c, d = _online(c, d, z.to(real), E)
             if smooth:
                 s = _weighed(
-                    s, z.to(real), shift, weight_ptr, at - block, V, WEIGHTED
+                    s, z.to(real), shift, weight_ptr, at, V, WEIGHTED, E
                 )
-            z = upcoming
-        at = (blocks - 1) * block + columns
-        m, d = _online(m, d, z.to(real))
-        if smooth:
-            s = _weighed(s, z.to(real), shift, weight_ptr, at, V, WEIGHTED)
 
-        top = tl.max(m, 0)
-        base = tl.where(top == -INF, 0.0, top)
-        total = tl.sum(d * tl.exp2((m - base) * LOG2_E), 0)
-        # The row's loss, and its gradient: a exp(z - top) - b w, less c at y.
-        surprise = tl.log(total) + (top - z_y)
-        c = w_y * (1 - SMOOTHING)
-        loss = c * surprise
-        a, b = c, tl.zeros((), real)
+        top = tl.max(c, 0)
+        total = tl.sum(d * tl.exp2(c - tl.where(top == -INF, 0.0, top)), 0)
+        # The row's loss, and its gradient: a p - b w, less f at the label.
+        f = w_y * (1 - SMOOTHING)
+        loss = f * (tl.log(total) - LN_2 * tl.fma(z_y, LOG2_E, -top))
+        a, b = f, tl.zeros((), real)
         if smooth:
             b += SMOOTHING
             b /= V
-            weights = tl.full((), V, real)
+            w = tl.full((), V, real)
             if WEIGHTED:
-                weights = tl.load(weight_sum_ptr).to(real)
-            spread = weights * (tl.log(total) + (top - shift)) - tl.sum(s, 0)
-            loss += b * spread
-            a += b * weights
+                w = tl.load(weight_sum_ptr).to(real)
+            a += b * w
+            log_d = tl.log(total) - LN_2 * tl.fma(shift, LOG2_E, -top)
+            loss += b * (w * log_d - tl.sum(s, 0))
         loss = tl.where(counted, loss, 0.0)
         if MEAN:
             divisor = tl.load(divisor_ptr).to(real)
             loss /= divisor
             if DIVIDED:
-                a, b, c = a / divisor, b / divisor, c / divisor
+                a, b, f = a / divisor, b / divisor, f / divisor
         tl.store(losses_ptr + row, loss)
-        a /= total
+        # Of a row that does not count, each logit was read as -inf: 2 to that
+        # is 0, and so is the gradient.
+        a = tl.where(counted, a / total, 0.0)
+        b = tl.where(counted, b, 0.0)
+        top = tl.where(counted, top, 0.0)
 
         if GRADIENT:
-            for i in range(1, blocks):
-                at = (blocks - i) * block + columns
-                upcoming = _load(here, at - block, z_column, V, counted, False)
-                _store(
-                    there, at, gradient_column, V, z.to(real), top, a, b,
-                    counted, weight_ptr, smooth, WEIGHTED, EVEN,
-                )  # fmt: skip
-                z = upcoming
-
+            at = (blocks - 1) * block + columns
+            _store(
+                there, at, gradient_column, V, z.to(real), top, a, b,
+                weight_ptr, smooth, WEIGHTED, EVEN,
+            )  # fmt: skip
         # The next row sets out while this one ends.
         y_next = tl.load(target_ptr + row + step, row + step < N, ignore_index)
-        here += step.to(tl.int64) * z_row
-        upcoming = _load(
-            here, columns, z_column, V, y_next != ignore_index, GRADIENT
+        next_row = here + step.to(tl.int64) * z_row
+        early = _load(
+            next_row, columns, z_column, V, y_next != ignore_index, GRADIENT
         )
         if GRADIENT:
-            _store(
-                there, columns, gradient_column, V, z.to(real), top, a, b,
-                counted, weight_ptr, smooth, WEIGHTED, EVEN,
-            )  # fmt: skip
+            for i in range(1, blocks):
+                at = (blocks - 1 - i) * block + columns
+                z = _load(here, at, z_column, V, counted, False)
+                _store(
+                    there, at, gradient_column, V, z.to(real), top, a, b,
+                    weight_ptr, smooth, WEIGHTED, EVEN,
+                )  # fmt: skip
             # The label's entry again, after every thread has stored its own.
             tl.debug_barrier()
-            g = tl.exp2((z_y - top) * LOG2_E) * a - c
+            g = tl.exp2(tl.fma(z_y, LOG2_E, -top)) * a - f
             if smooth and WEIGHTED:
                 b *= tl.load(weight_ptr + y, named, 0).to(real)
             tl.store(there + y * gradient_column, g - b, mask=named)
+        here = next_row
         there += step.to(tl.int64) * gradient_row
-        z = upcoming
-        y = y_next
+        z, y = early, y_next
 
 
 @triton.jit(do_not_specialize=["N"])
@@ -209,6 +220,7 @@ def scale(  # type: ignore[no-untyped-def]
     R: tl.constexpr, T: tl.constexpr, E: tl.constexpr,
 ):  # fmt: skip
     """Multiply rows by factors, in place; leave those alone whose factor is 1."""
+    V, row_stride = V // E * E, row_stride // E * E
     columns = _columns(R, T, E)
     first, step = tl.program_id(0), tl.num_programs(0)
     here = gradient_ptr + first.to(tl.int64) * row_stride
@@ -234,14 +246,12 @@ interpreted = not any(
 def plan(x: Tensor) -> tuple[int, int, int]:
     """Return a block's sizes (R, T, E) for rows of ``x``, shape ``(N, V)``.
 
-    E neighbours are 16 bytes where every row starts at a multiple of 16 bytes.
+    E neighbours are 16 bytes where every row starts, and ends, at a multiple of
+    16 bytes.
     """
     size = x.element_size()
-    aligned = (
-        x.stride(1) == 1
-        and x.stride(0) * size % VECTOR_BYTES == 0
-        and x.data_ptr() % VECTOR_BYTES == 0
-    )
+    starts = (x.shape[1] * size, x.stride(0) * size, x.data_ptr())
+    aligned = x.stride(1) == 1 and all(n % VECTOR_BYTES == 0 for n in starts)
     E = VECTOR_BYTES // size if aligned else 1
     elements = min(
         triton.next_power_of_2(x.shape[1]), BLOCK, BLOCK_BYTES // size
