@@ -138,11 +138,11 @@ def smooth_l1_loss(
 
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    losses = torch.where(
-        r.abs() < beta, 0.5 * r**2 / beta, r.abs() - 0.5 * beta
-    )
-    slope = (r / beta).clamp(-1, 1)
-    losses = with_gradients(losses.to(y_hat.dtype), (y_hat, slope), (y, -slope))
+    # Both cases at once: c is r in the parabola, and ±β outside it.
+    c = r.clamp(-beta, beta)
+    slope = c / beta
+    losses = slope * (r - 0.5 * c)
+    losses = with_gradients(losses.to(y_hat.dtype), (r, slope))
     return reduce(losses, reduction)
 
 
@@ -194,11 +194,10 @@ def huber_loss(
 
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    losses = torch.where(
-        r.abs() <= delta, 0.5 * r**2, delta * (r.abs() - 0.5 * delta)
-    )
+    # Both cases at once: the slope is r in the parabola, and ±δ outside it.
     slope = r.clamp(-delta, delta)
-    losses = with_gradients(losses.to(input.dtype), (y_hat, slope), (y, -slope))
+    losses = slope * (r - 0.5 * slope)
+    losses = with_gradients(losses.to(input.dtype), (r, slope))
     return reduce(losses if weight is None else losses * weight, reduction)
 
 

@@ -202,7 +202,7 @@ class _WithGradients(torch.autograd.Function):
 
     @staticmethod
     def forward(value: Tensor, *pairs: Tensor) -> Tensor:
-        return value.clone()
+        return value.view_as(value)
 
     @staticmethod
     def setup_context(
@@ -213,8 +213,9 @@ class _WithGradients(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         gradients: list[Tensor | None] = [None]
-        for derivative in ctx.saved_tensors:
-            gradients += [grads[0] * derivative, None]
+        needed = ctx.needs_input_grad[1::2]
+        for derivative, need in zip(ctx.saved_tensors, needed, strict=True):
+            gradients += [grads[0] * derivative if need else None, None]
         return tuple(gradients)
 
 
