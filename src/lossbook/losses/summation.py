@@ -160,7 +160,7 @@ def sum_error_bound(
 
     .. math::
 
-        \gamma_k = \frac{k u}{1 - k u}
+        \gamma_k = \frac{k u}{1 - k u} = \frac{1}{1 - k u} - 1
 
     Here u is the dtype's unit roundoff and k the number of additions that a
     term can go through: n − 1 in a running total, :math:`\lceil \log_2 n
