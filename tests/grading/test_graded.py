@@ -59,6 +59,8 @@ def used(statement: ast.stmt) -> set[str]:
 # What the sandbox has not, and a table of misconceptions is written with.
 STAND_IN = (
     "from types import SimpleNamespace\ndef Misconception(name, wrong, advice): return SimpleNamespace(wrong=wrong)\n"
+    "def Exercise(*given, misconceptions, **more): return SimpleNamespace(misconceptions=misconceptions)\n"
+    "class Case: pass\ndef Curve(*given): pass\n"
 )
 
 
@@ -73,8 +75,8 @@ def prelude(path: Path, wanted: str) -> str:
         if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(("lossbook.exercises", "__")):
             names = [alias for alias in statement.names if alias.asname and alias.name == "Misconception"]
             kept += [f"{alias.asname} = Misconception" for alias in names]
-            if statement.module and "misconceptions" in statement.module:
-                other = EXERCISES / "misconceptions" / f"{statement.module.rpartition('.')[2]}.py"
+            if statement.module and ("misconceptions" in statement.module or statement.module.endswith(".bounds")):
+                other = EXERCISES / f"{statement.module.removeprefix('lossbook.exercises.').replace('.', '/')}.py"
                 kept += [prelude(other, alias.name) for alias in statement.names if alias.name in need]
         elif bound(statement) & need:
             kept.append(ast.unparse(statement))
@@ -111,13 +113,25 @@ def borrows(exercise: Exercise, function: Any) -> bool:
     return not ({*exercise.barred, "lossbook.losses"} - exercise.forbidden).isdisjoint(calls(function))
 
 
+@functools.cache
+def bounds(row: str) -> dict[str, str]:
+    """Return, by function, the call that makes each exercise on a bound, as it stands in the lesson's module."""
+    tree = ast.parse((EXERCISES / f"{row.partition('-')[2]}.py").read_text(encoding="utf-8"))
+    made = [
+        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "bound_exercise"
+    ]
+    return {ast.literal_eval(call.args[0]).partition(".")[2]: ast.unparse(call) for call in made}
+
+
 def misconceptions(row: str) -> dict[str, list[tuple[str, Any, str]]]:
     """Return, by function, the name of each misconception, the wrong function, and the expression that makes it."""
     found = {}
     for exercise in declared(row):
-        source = (
-            "NO_PREDICTIONS" if exercise.misconceptions is NO_PREDICTIONS else f"MISCONCEPTIONS[{exercise.function!r}]"
-        )
+        source = f"MISCONCEPTIONS[{exercise.function!r}]"
+        if exercise.misconceptions is NO_PREDICTIONS:
+            source = "NO_PREDICTIONS"
+        if exercise.function in bounds(row):
+            source = f"{bounds(row)[exercise.function]}.misconceptions"
         found[exercise.function] = [
             (item.name, item.wrong, f"{source}[{k}].wrong") for k, item in enumerate(exercise.misconceptions)
         ]
@@ -174,6 +188,7 @@ def openings(row: str) -> tuple[str, str]:
     slug = row.partition("-")[2]
     wrong = prelude(EXERCISES / "misconceptions" / f"{slug}.py", "MISCONCEPTIONS")
     wrong += "\n" + prelude(EXERCISES / "core.py", "NO_PREDICTIONS")
+    wrong += "".join("\n" + prelude(EXERCISES / "bounds.py", name) for name in ("bound_exercise", "Array", "Traffic"))
     return wrong, prelude(ROOT / "tests" / "exercises" / f"test_{slug}.py", "RIGHT")
 
 
