@@ -132,7 +132,20 @@ def test_the_table_of_figures():
         Figure("c", "cuda", AT_LEAST, 0.9, reason=NO_GPU),
     ]
     assert limits.cells(figures)[1:] == [
-        ["a", "cpu", "0.512", "≤ 1", "yes"],
-        ["b", "cpu", "~5", "≤ 4", "no"],
+        ["a", "cpu", "0.51", "≤ 1", "yes"],
+        ["b", "cpu", "~5.00", "≤ 4", "no"],
         ["c", "cuda", "–", "≥ 0.9", NO_GPU],
+    ]
+
+
+def test_figures_of_one_measurement_stand_on_one_line():
+    figures = [
+        Figure("mse: compiled", "cpu", AT_MOST, 1.0, 0.5),
+        Figure("mse: eager", "cpu", AT_MOST, 4.0, 5.0, numbers={"noisy": ["x"]}),
+        Figure("kl: eager", "cpu", AT_MOST, 4.0, reason="why"),
+    ]
+    assert limits.by_measurement(figures) == [
+        ["measured", "compiled, ≤ 1", "eager, ≤ 4"],
+        ["mse", "0.50 ✓", "~5.00 ✗"],
+        ["kl", "–", "–"],
     ]

@@ -54,6 +54,27 @@ def test_nothing_measured_is_no_table(rows):
     assert table.report(rows[-2:]) == ("skipped: cross_entropy, fused, cpu, 8x9, float32, forward and 1 more: no GPU")
 
 
+def test_columns_that_tell_nothing_are_left_out(rows):
+    lines, left = table.telling(table.cells(rows))
+    assert lines[0] == ["pass", "definition", "pytorch"]
+    assert left == 1
+    assert table.telling([["loss", "a"], ["x", "1"]], 1) == ([["loss", "a"], ["x", "1"]], 1)
+
+
+def test_memory_is_never_hollow(case, made_up):
+    drawn = picture.draw_memory([made_up(case(passes=passes), noisy=True) for passes in (FORWARD, BOTH)])
+    assert all(axes.lines[0].get_markerfacecolor() != "white" for axes in drawn.axes)
+
+
+def test_machines_stand_side_by_side_on_one_axis(case, made_up):
+    drawn = picture.draw_beside({"there": [made_up(case(), seconds=1.0)], "here": [made_up(case(), seconds=1e-3)]})
+    left, right = drawn.axes
+    assert (left.get_title(loc="left"), right.get_title(loc="left")) == ("there", "here")
+    assert left.get_xlim() == right.get_xlim()
+    low, high = left.get_xlim()
+    assert low < 1e-3 < 1.0 < high
+
+
 def test_markdown(rows):
     lines = table.markdown(table.cells(rows)).splitlines()
     assert lines[1] == "| --- | --- | --- | --- | --- | --: | --: |"
@@ -76,7 +97,7 @@ def test_every_measured_case_is_a_mark(case, made_up):
     for axes in drawn.axes:
         marks = [line for line in axes.lines if line.get_linestyle() == "None"]
         assert len(marks) == 2 * len(LOSSES)
-        assert {float(line.get_xdata()[0]) for line in marks} == {1.0, 2.0}
+        assert {float(line.get_xdata()[0]) for line in marks} == {1e-3, 2e-3}
         assert len({float(line.get_ydata()[0]) for line in marks}) == len(marks)
         assert len(axes.lines) - len(marks) == len(marks)  # a bound for each
     assert [text.get_text() for text in drawn.legends[0].get_texts()] == ["reference", "PyTorch's", "bound"]

@@ -17,6 +17,7 @@ from lossbook.bench.implementations import CantRunError, applies, implementation
 from lossbook.bench.plan import BOTH, FORWARD, LOSSES, PASSES, Inputs, Size, make_inputs, shown
 from lossbook.bench.running import load, passing
 from lossbook.timing.measure import measure
+from lossbook.timing.texts import three_digits
 
 AT_MOST, AT_LEAST = "≤", "≥"
 ROUNDS = 5
@@ -270,13 +271,32 @@ def tasks() -> list[Task]:
     return [_on_the_cpu(name, passes) for name in compared for passes in PASSES] + _on_the_gpu()
 
 
+def by_measurement(figures: Sequence[Figure]) -> list[list[str]]:
+    """Return a table with a line for each thing measured and a column for each comparison, its heading first."""
+    limits = {each.name.partition(": ")[2]: f"{each.relation} {each.limit:g}" for each in figures}
+    lines = [["measured", *(f"{what}, {limit}" for what, limit in limits.items())]]
+    found = {each.name: each for each in figures}
+    for measured in dict.fromkeys(each.name.partition(": ")[0] for each in figures):
+        mine = [found.get(f"{measured}: {what}") for what in limits]
+        lines.append([measured, *("–" if each is None else _reached(each) for each in mine)])
+    return lines
+
+
+def _reached(figure: Figure) -> str:
+    return "–" if figure.passed is None else f"{_value(figure)} {'✓' if figure.passed else '✗'}"
+
+
+def _value(figure: Figure) -> str:
+    if figure.value is None:
+        return "–"
+    digits = three_digits(figure.value) if figure.value >= 0.1 else f"{figure.value:.2g}"
+    return f"{'~' if figure.numbers.get('noisy') else ''}{digits}"
+
+
 def cells(figures: Sequence[Figure]) -> list[list[str]]:
     """Return a table of figures as lists of words, its heading first."""
     lines = [["figure", "device", "value", "limit", "reached"]]
     for each in figures:
-        value = "–" if each.value is None else f"{each.value:.3g}"
-        if each.numbers.get("noisy"):
-            value = f"~{value}"
         reached = {True: "yes", False: "no", None: each.reason or "–"}[each.passed]
-        lines.append([each.name, each.device, value, f"{each.relation} {each.limit:g}", reached])
+        lines.append([each.name, each.device, _value(each), f"{each.relation} {each.limit:g}", reached])
     return lines

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -10,15 +10,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from lossbook.bench.plan import IMPLEMENTATIONS, LOSSES, PASSES, shown
+from lossbook.bench.plan import IMPLEMENTATIONS, LOSSES, PASSES, spaced
 from lossbook.bench.running import MEASURED, Row
 from lossbook.figures import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION, figure
+from lossbook.timing.texts import bytes_text, seconds_text
 
 MARKS = dict(
     zip(
         IMPLEMENTATIONS,
         (
-            (VERMILION, "x"),
+            (VERMILION, "X"),
             (ORANGE, "s"),
             (BLUE, "o"),
             (GREEN, "*"),
@@ -57,7 +58,7 @@ def draw_times(rows: Sequence[Row]) -> Figure:
         rows: Measured cases of one device and dtype, one size for each loss.
 
     """
-    return _draw(_by_pass(rows), lambda row: row.seconds * 1e3, "milliseconds", bounds=True)
+    return _draw(_by_pass(rows), timed=True)
 
 
 def draw_memory(rows: Sequence[Row]) -> Figure:
@@ -67,7 +68,7 @@ def draw_memory(rows: Sequence[Row]) -> Figure:
         rows: Measured cases of one device and dtype, one size for each loss.
 
     """
-    return _draw(_by_pass(rows), lambda row: row.numbers["memory"] / 1e6, "peak memory, MB", bounds=False)
+    return _draw(_by_pass(rows), timed=False)
 
 
 def draw_beside(machines: Mapping[str, Sequence[Row]]) -> Figure:
@@ -77,14 +78,14 @@ def draw_beside(machines: Mapping[str, Sequence[Row]]) -> Figure:
         machines: For the title of each panel, measured cases of one device and dtype, one size for each loss.
 
     """
-    drawn = _draw(machines, lambda row: row.seconds * 1e3, "milliseconds", bounds=True)
+    drawn = _draw(machines, timed=True)
     spans = [axes.get_xlim() for axes in drawn.axes]
     for axes in drawn.axes:
         axes.set_xlim(min(low for low, _ in spans), max(high for _, high in spans))
     return drawn
 
 
-def _draw(parts: Mapping[str, Sequence[Row]], value: Callable[[Row], float], unit: str, *, bounds: bool) -> Figure:
+def _draw(parts: Mapping[str, Sequence[Row]], *, timed: bool) -> Figure:
     rows = [row for part in parts.values() for row in part]
     names = [name for name in LOSSES if any(row.case.loss == name for row in rows)]
     lines = {name: len(names) - 1 - n for n, name in enumerate(names)}
@@ -92,17 +93,21 @@ def _draw(parts: Mapping[str, Sequence[Row]], value: Callable[[Row], float], uni
     for axes, (title, part) in zip(panels, parts.items(), strict=True):
         for row in part:
             line = lines[row.case.loss]
-            _mark(axes, row, value(row), line + _beside(row, rows))
-            if bounds and row.numbers["bound"] is not None:
+            at = row.seconds if timed else row.numbers["memory"]
+            _mark(axes, row, at, line + _beside(row, rows), hollow=timed and row.numbers["noisy"])
+            if timed and row.numbers["bound"] is not None:
                 ends = [line - 0.36, line + 0.36]
-                axes.plot([row.numbers["bound"] * 1e3] * 2, ends, color="black", linewidth=1.6, linestyle="-")
-        axes.set(xlabel=unit, title=title, yticks=range(len(names)), ylim=(-0.6, len(names) - 0.4))
-        # A scalar is all that some forms hold: memory is drawn from a byte up, and a byte stands at the left end.
-        axes.set_xscale("log" if bounds else "asinh", **({} if bounds else {"linear_width": 0.1}))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _: f"{at:,.10g}"))
+                axes.plot([row.numbers["bound"]] * 2, ends, color="black", linewidth=1.6, linestyle="-")
+        axes.set(xscale="log", xlabel="time of one call" if timed else "peak memory", title=title)
+        axes.set(yticks=range(len(names)), ylim=(-0.6, len(names) - 0.4))
+        text = seconds_text if timed else bytes_text
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _, text=text: text(at * 1.0001).replace(".00", "")))
+        axes.tick_params(axis="x", labelsize=9)
         axes.set_yticklabels([])
     panels[0].set_yticklabels([_named(name, rows) for name in reversed(names)], fontsize=9)
-    drawn.legend(handles=_handles(rows, bounds), loc="outside lower center", ncols=6, fontsize=9, handletextpad=0.3)
+    handles = _handles(rows, timed)
+    columns = len(handles) if len(handles) <= 6 else -(-len(handles) // 2)
+    drawn.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9, handletextpad=0.3)
     return drawn
 
 
@@ -112,32 +117,31 @@ def _beside(row: Row, rows: Sequence[Row]) -> float:
     return 0.5 * (0.5 - (present.index(row.case.implementation) + 0.5) / len(present))
 
 
-def _mark(axes: Axes, row: Row, at: float, line: float) -> None:
+def _mark(axes: Axes, row: Row, at: float, line: float, *, hollow: bool) -> None:
     colour, marker = MARKS[row.case.implementation]
-    noisy = row.numbers["noisy"]
-    face = colour if marker == "x" or not noisy else "white"
+    face = "white" if hollow else colour
     axes.plot([at], [line], color=colour, marker=marker, markersize=7, markerfacecolor=face, linestyle="none")
 
 
-def _handles(rows: Sequence[Row], bounds: bool) -> list[Line2D]:
+def _handles(rows: Sequence[Row], timed: bool) -> list[Line2D]:
     present = {row.case.implementation for row in rows}
     handles = [
         Line2D([], [], color=colour, marker=marker, markersize=7, linestyle="none", label=NAMES.get(name, name))
         for name, (colour, marker) in MARKS.items()
         if name in present
     ]
-    if any(row.numbers["noisy"] for row in rows):
+    if timed and any(row.numbers["noisy"] for row in rows):
         handles.append(
             Line2D([], [], color="black", marker="o", markerfacecolor="white", linestyle="none", label="hollow: noisy")
         )
-    if bounds:
+    if timed:
         handles.append(Line2D([], [], color="black", marker="|", markersize=11, linestyle="none", label="bound"))
     return handles
 
 
 def _named(name: str, rows: Sequence[Row]) -> str:
     size = next(row.case.size for row in rows if row.case.loss == name)
-    return f"{name.replace('binary_cross_entropy_with_logits', 'bce_with_logits')}\n{shown(size).replace('x', ' × ')}"
+    return f"{name.replace('binary_cross_entropy_with_logits', 'bce_with_logits')}\n{spaced(size)}"
 
 
 def draw_all(rows: Sequence[Row], folder: Path) -> list[Path]:

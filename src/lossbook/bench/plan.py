@@ -162,6 +162,11 @@ def shown(size: Size) -> str:
     return "x".join(map(str, size))
 
 
+def spaced(size: Size) -> str:
+    """Return a size as it is read: ``1,000,000``, ``4,096 × 1,000``."""
+    return " × ".join(f"{part:,}" for part in size)
+
+
 def parse_size(text: str) -> Size:
     """Return the size that a text such as ``1000000`` or ``4096x1000`` gives.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from lossbook.bench.plan import IMPLEMENTATIONS, shown
+from lossbook.bench.plan import IMPLEMENTATIONS, spaced
 from lossbook.bench.running import FAILED, MEASURED, SKIPPED, Row
 from lossbook.timing.texts import bytes_text, seconds_text
 
@@ -56,8 +56,15 @@ def cells(rows: Sequence[Row], cell: Callable[[Row | None], str] = time_of) -> l
     for (loss, device, dimensions, dtype, passes), mine in grouped(rows).items():
         if any(row.status != SKIPPED for row in mine.values()):
             words = [cell(mine.get(name)) for name in names]
-            lines.append([loss, device, shown(dimensions).replace("x", " × "), dtype, passes, *words])
+            lines.append([loss, device, spaced(dimensions), dtype, passes, *words])
     return lines
+
+
+def telling(lines: Sequence[Sequence[str]], left: int = 5) -> tuple[list[list[str]], int]:
+    """Return a table without those first columns that say the same on every line, and how many of them are left."""
+    columns = list(zip(*lines, strict=True))
+    kept = [column for column in columns[:left] if len(set(column[1:])) > 1] or columns[:1]
+    return [list(line) for line in zip(*kept, *columns[left:], strict=True)], len(kept)
 
 
 def markdown(lines: Sequence[Sequence[str]], left: int = 5) -> str:
