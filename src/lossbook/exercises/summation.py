@@ -293,10 +293,10 @@ EXERCISES = (
             "bytes",
         ),
         hints=(
-            "A call with $b$ bytes takes $L + b / B$ seconds, of which $b / B$ are spent moving. The share is the"
+            r"A call with $B$ bytes takes $L + B / \beta$ seconds, of which $B / \beta$ are spent moving. The share is the"
             " second over the first.",
-            "Solve $s = \\frac{b / B}{L + b / B}$ for $b$: multiply by the denominator and collect $b$. At $s = ½$ the"
-            " two times are equal, and $b = L B$.",
+            r"Solve $s = \frac{B / \beta}{L + B / \beta}$ for $B$: multiply by the denominator and collect $B$. At $s = ½$"
+            r" the two times are equal, and $B = L \beta$.",
         ),
     ),
     Exercise(
