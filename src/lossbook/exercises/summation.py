@@ -293,10 +293,10 @@ EXERCISES = (
             "bytes",
         ),
         hints=(
-            r"A call with $B$ bytes takes $L + B / \beta$ seconds, of which $B / \beta$ are spent moving. The share is the"
-            " second over the first.",
-            r"Solve $s = \frac{B / \beta}{L + B / \beta}$ for $B$: multiply by the denominator and collect $B$. At $s = ½$"
-            r" the two times are equal, and $B = L \beta$.",
+            r"A call with $B$ bytes takes $L + B / \beta$ seconds, of which $B / \beta$ are spent moving. The share is"
+            " the second over the first.",
+            r"Solve $s = \frac{B / \beta}{L + B / \beta}$ for $B$: multiply by the denominator and collect $B$. At"
+            r" $s = ½$ the two times are equal, and $B = L \beta$.",
         ),
     ),
     Exercise(
