@@ -149,11 +149,12 @@ def test_every_exercise_is_sound(named, name):
     declared = exercise(name)
     values = replace(declared, forbidden=frozenset(), work=None)
     assert declared.points >= 1
-    start = time.perf_counter()
     if declared.judge is None:
         answer = named(name, declared.reference)
-        assert run(answer, values).passed
-        assert time.perf_counter() - start < 1
+        assert run(answer, values).passed  # the first also pays for what PyTorch imports
+        start = time.process_time()
+        run(answer, values)
+        assert time.process_time() - start < 1
         cases = declared.cases(torch.Generator().manual_seed(1))
         assert len(cases) >= 3
         assert not check(named(name, lambda *args, **kwargs: torch.tensor(0.123))).passed

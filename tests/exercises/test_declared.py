@@ -105,8 +105,10 @@ def test_the_right_answer_is_checked_in_a_fifth_of_a_second(solutions, name):
         check(right)
         return time.perf_counter() - start
 
-    took = min(seconds() for _ in range(5))  # other work on the machine only ever adds to it
-    assert took < 0.2, f"{took:.3f} s"
+    took = []
+    while len(took) < 5 and not any(each < 0.2 for each in took):  # other work on the machine only ever adds to it
+        took.append(seconds())
+    assert min(took) < 0.2, took
 
 
 @pytest.mark.parametrize("name", NAMES)
