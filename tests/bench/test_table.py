@@ -117,3 +117,11 @@ def test_all_pictures_are_files(rows, tmp_path):
 
 def len_of(name):
     return {"elements": 1, "classes": 2, "vocabulary": 3}[LOSSES[name].kind]
+
+
+@pytest.mark.parametrize(
+    ("timed", "at", "text"),
+    [(True, 1e-2, "10 ms"), (True, 1.0, "1 s"), (True, 1e-6, "1 µs"), (False, 1e6, "1 MB"), (False, 10, "10 B")],
+)
+def test_ticks_are_powers_of_ten_with_their_units(timed, at, text):
+    assert picture._tick(timed, at, None) == text

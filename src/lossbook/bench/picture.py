@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator
 
 from lossbook.bench.plan import IMPLEMENTATIONS, LOSSES, PASSES, spaced
 from lossbook.bench.running import MEASURED, Row
@@ -100,8 +102,8 @@ def _draw(parts: Mapping[str, Sequence[Row]], *, timed: bool) -> Figure:
                 axes.plot([row.numbers["bound"]] * 2, ends, color="black", linewidth=1.6, linestyle="-")
         axes.set(xscale="log", xlabel="time of one call" if timed else "peak memory", title=title)
         axes.set(yticks=range(len(names)), ylim=(-0.6, len(names) - 0.4))
-        text = seconds_text if timed else bytes_text
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda at, _, text=text: text(at * 1.0001).replace(".00", "")))
+        axes.xaxis.set_major_locator(LogLocator(numticks=6))
+        axes.xaxis.set_major_formatter(FuncFormatter(partial(_tick, timed)))
         axes.tick_params(axis="x", labelsize=9)
         axes.set_yticklabels([])
     panels[0].set_yticklabels([_named(name, rows) for name in reversed(names)], fontsize=9)
@@ -109,6 +111,12 @@ def _draw(parts: Mapping[str, Sequence[Row]], *, timed: bool) -> Figure:
     columns = len(handles) if len(handles) <= 6 else -(-len(handles) // 2)
     drawn.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=9, handletextpad=0.3)
     return drawn
+
+
+def _tick(timed: bool, at: float, place: int | None) -> str:
+    """Return a power of ten with its unit: ``10 ms``, ``1 MB``."""
+    text = (seconds_text if timed else bytes_text)(at * 1.0001)
+    return re.sub(r"\.0+(?= )", "", text).replace("bytes", "B")
 
 
 def _beside(row: Row, rows: Sequence[Row]) -> float:
