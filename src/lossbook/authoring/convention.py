@@ -19,7 +19,7 @@ from lossbook.authoring.notebooks import METADATA, as_node, place
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 LESSON_ONLY, SOLUTION_ONLY = "lesson-only", "solution-only"
-PREDICTION = "predict_"  # a function so named need not be checked: no prediction is wrong
+PREDICTION = "predict_"  # a function so named need not be checked: it may hold a guess
 INSTALL = """\
 try:
     import lossbook
