@@ -138,10 +138,10 @@ def smooth_l1_loss(
 
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    # Both cases at once: c is r in the parabola, and ±β outside it.
+    # Both cases at once, s (r − c/2): c is r in the parabola, ±β outside it.
     c = r.clamp(-beta, beta)
     slope = c / beta
-    losses = slope * (r - 0.5 * c)
+    losses = slope * torch.sub(r, c, alpha=0.5)
     losses = with_gradients(losses.to(y_hat.dtype), (r, slope))
     return reduce(losses, reduction)
 
@@ -194,9 +194,9 @@ def huber_loss(
 
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    # Both cases at once: the slope is r in the parabola, and ±δ outside it.
+    # Both cases at once, s (r − s/2): s is r in the parabola, ±δ outside it.
     slope = r.clamp(-delta, delta)
-    losses = slope * (r - 0.5 * slope)
+    losses = slope * torch.sub(r, slope, alpha=0.5)
     losses = with_gradients(losses.to(input.dtype), (r, slope))
     return reduce(losses if weight is None else losses * weight, reduction)
 

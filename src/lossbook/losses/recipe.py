@@ -235,7 +235,7 @@ def with_gradients(losses: Tensor, *pairs: tuple[Tensor, Tensor]) -> Tensor:
         The same losses, shape ``(*)``, with those derivatives and no others.
     """
     flat = [tensor for pair in pairs for tensor in pair]
-    result: Tensor = _WithGradients.apply(losses, *flat)  # type: ignore[no-untyped-call]
+    result: Tensor = _WithGradients.apply(losses.detach(), *flat)  # type: ignore[no-untyped-call]
     return result
 
 
