@@ -1,7 +1,6 @@
 """The command: what it measures, keeps, refuses and goes on with."""
 
 import json
-import subprocess
 import sys
 
 import pytest
@@ -212,21 +211,18 @@ def test_a_figure_that_failed_is_told(words, told, monkeypatch):
     assert main(words(limits=True), told.append) == 1
 
 
-def test_from_the_command_line(tmp_path):
-    """Without tqdm's bar, as no terminal is there; with the file that was named."""
+def test_from_the_command_line(tmp_path, pretended, capfd):
+    """Without the bar, as no terminal is there; into the file that was named."""
     path = tmp_path / "mine.json"
-    call = [sys.executable, "-m", "lossbook", "bench", "l1_loss", "--implementation", "pytorch", "--size", "20", "-1"]
-    call += ["--quick", "--out", str(path)]
-    done = subprocess.run(call, capture_output=True, text=True, check=False, timeout=120)
-    assert done.returncode == 0, done.stderr
-    assert [row["status"] for row in json.loads(path.read_text(encoding="utf-8"))["rows"]] == ["measured"] * 2 + [
-        "skipped"
-    ] * 2
-    said = (
-        "lossbook: skipped: l1_loss, pytorch, cpu, -1, float32, forward: the size is -1; it must be whole numbers, "
-        "1 or more\n"
-    )
-    assert done.stderr == said
+    words = ["bench", "l1_loss", "--implementation", "pytorch", "--size", "20", "-1", "--dtype", "float32", "float64"]
+    assert cli.main([*words, "--device", "cpu", "--quick", "--out", str(path)]) == 0
+    assert len(pretended) == len(json.loads(path.read_text(encoding="utf-8"))["rows"]) == 8
+    assert {case.size for case in pretended} == {(20,), (-1,)}
+    said = capfd.readouterr()
+    assert f"8 measured: {path}" in said.out
+    assert said.err == ""
+    assert cli.main(["bench", "--size", "big", "--out", str(path)]) == 2
+    assert capfd.readouterr().err.startswith("lossbook: --size is 'big'; it must be whole numbers")
 
 
 def test_the_extra_is_named(monkeypatch, capsys):
