@@ -26,7 +26,6 @@ from lossbook.losses.fused_parts import (
     total_weight,
 )
 from lossbook.losses.recipe import (
-    class_dim,
     require_class_indices,
     require_class_weights,
     require_constant,
@@ -126,8 +125,9 @@ def cross_entropy(
     if not input.is_cuda:
         require_class_indices(input, target, ignore_index)
 
-    k, K = class_dim(input), input.shape[class_dim(input)]
-    z = input[None] if k == 0 else input.movedim(1, -1).reshape(-1, K)
+    z = input[None] if input.ndim == 1 else input
+    if input.ndim > 2:
+        z = input.movedim(1, -1).reshape(-1, input.shape[1])
     smoothing = label_smoothing if label_smoothing > 0 else 0.0
     loss: Tensor = _CrossEntropy.apply(  # type: ignore[no-untyped-call]
         kernels, z, target.reshape(-1), weight, ignore_index, reduction,

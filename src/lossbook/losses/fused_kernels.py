@@ -28,7 +28,6 @@ WARPS = 32
 INTERPRETED = 2
 
 LOG2_E = tl.constexpr(1.4426950408889634)
-LN_2 = tl.constexpr(0.6931471805599453)
 INF = tl.constexpr(float("inf"))
 
 
@@ -53,18 +52,13 @@ def _load(row, columns, stride, V, wanted, AGAIN: tl.constexpr):  # type: ignore
 
 
 @triton.jit
-def _online(c, d, z, E: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Step the online softmax: each thread for itself, on what it holds.
-
-    It counts in powers of two, the GPU's own: c is the largest logit times the
-    logarithm of e, and d the sum of 2 to what each logit is above that. Rounding
-    c does no harm, as long as all use the same c.
-    """
+def _online(m, d, z, E: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Step the online softmax: each thread for itself, on what it holds."""
     z = tl.reshape(z, (z.shape[0], z.shape[1] // E, E))
-    top = tl.maximum(c, tl.max(tl.max(z, 2), 0) * LOG2_E)
+    top = tl.maximum(m, tl.max(tl.max(z, 2), 0))
     base = tl.where(top == -INF, 0.0, top)
-    e = tl.exp2(tl.fma(z, LOG2_E, -base[None, :, None]))
-    return top, d * tl.exp2(c - base) + tl.sum(tl.sum(e, 2), 0)
+    e = tl.exp2((z - base[None, :, None]) * LOG2_E)
+    return top, d * tl.exp2((m - base) * LOG2_E) + tl.sum(tl.sum(e, 2), 0)
 
 
 @triton.jit
@@ -81,11 +75,11 @@ def _weighed(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _store(  # type: ignore[no-untyped-def]
-    row, columns, stride, V, z, c, a, b, weight_ptr,
+    row, columns, stride, V, z, top, a, b, weight_ptr,
     SMOOTH: tl.constexpr, WEIGHTED: tl.constexpr, EVEN: tl.constexpr,
 ):  # fmt: skip
-    """Store a block of the gradient, a times 2 to what is above c, less b w."""
-    g = tl.exp2(tl.fma(z, LOG2_E, -c)) * a
+    """Store a block of the gradient, a exp(z - top) - b w."""
+    g = tl.exp2((z - top) * LOG2_E) * a
     if SMOOTH and WEIGHTED:
         g -= b * tl.load(weight_ptr + columns, columns < V, 0).to(z.dtype)
     elif SMOOTH:
@@ -137,9 +131,8 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
         w_y = tl.where(counted & (named == 0), float("nan"), w_y)
         shift = tl.where(tl.abs(z_y) < INF, z_y, 0.0)
 
-        c, d = _online(
-            tl.full((T,), -INF, real), tl.zeros((T,), real), z.to(real), E
-        )
+        m, d = tl.full((T,), -INF, real), tl.zeros((T,), real)
+        m, d = _online(m, d, z.to(real), E)
         s = tl.zeros((T,), real)
         if smooth:
             s = _weighed(
@@ -148,17 +141,18 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
         for i in range(1, blocks):
             at = i * block + columns
             z = _load(here, at, z_column, V, counted, GRADIENT)
-            c, d = _online(c, d, z.to(real), E)
+            m, d = _online(m, d, z.to(real), E)
             if smooth:
                 s = _weighed(
                     s, z.to(real), shift, weight_ptr, at, V, WEIGHTED, E
                 )
 
-        top = tl.max(c, 0)
-        total = tl.sum(d * tl.exp2(c - tl.where(top == -INF, 0.0, top)), 0)
+        top = tl.max(m, 0)
+        base = tl.where(top == -INF, 0.0, top)
+        total = tl.sum(d * tl.exp2((m - base) * LOG2_E), 0)
         # The row's loss, and its gradient: a p - b w, less f at the label.
         f = w_y * (1 - SMOOTHING)
-        loss = f * (tl.log(total) - LN_2 * tl.fma(z_y, LOG2_E, -top))
+        loss = f * (tl.log(total) + (top - z_y))
         a, b = f, tl.zeros((), real)
         if smooth:
             b += SMOOTHING
@@ -167,8 +161,8 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
             if WEIGHTED:
                 w = tl.load(weight_sum_ptr).to(real)
             a += b * w
-            log_d = tl.log(total) - LN_2 * tl.fma(shift, LOG2_E, -top)
-            loss += b * (w * log_d - tl.sum(s, 0))
+            spread = w * (tl.log(total) + (top - shift)) - tl.sum(s, 0)
+            loss += b * spread
         loss = tl.where(counted, loss, 0.0)
         if MEAN:
             divisor = tl.load(divisor_ptr).to(real)
@@ -176,8 +170,8 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
             if DIVIDED:
                 a, b, f = a / divisor, b / divisor, f / divisor
         tl.store(losses_ptr + row, loss)
-        # Of a row that does not count, each logit was read as -inf: 2 to that
-        # is 0, and so is the gradient.
+        # Of a row that does not count, each logit was read as -inf: with top 0
+        # its exponential is 0, and so is the gradient.
         a = tl.where(counted, a / total, 0.0)
         b = tl.where(counted, b, 0.0)
         top = tl.where(counted, top, 0.0)
@@ -204,7 +198,7 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
                 )  # fmt: skip
             # The label's entry again, after every thread has stored its own.
             tl.debug_barrier()
-            g = tl.exp2(tl.fma(z_y, LOG2_E, -top)) * a - f
+            g = tl.exp2((z_y - top) * LOG2_E) * a - f
             if smooth and WEIGHTED:
                 b *= tl.load(weight_ptr + y, named, 0).to(real)
             tl.store(there + y * gradient_column, g - b, mask=named)
