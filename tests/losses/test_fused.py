@@ -1,0 +1,348 @@
+"""The fused losses: what they do on any machine, the kernels in the interpreter, compiled, and on a GPU."""
+
+import itertools
+import math
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.autograd import gradcheck
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lossbook.losses import cross_entropy, fused, fused_linear
+
+INF = math.inf
+HERE = Path(__file__).parent
+REDUCTIONS = ("none", "mean", "sum")
+DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
+
+
+def python(*arguments, **environment):
+    """Run Python in a process of its own, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, *arguments], env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout[-8000:] + done.stderr[-2000:]
+    return done.stdout
+
+
+# --- The kernels --------------------------------------------------------------------------------------------------
+
+
+def test_the_kernels_in_the_interpreter():
+    pytest.importorskip("triton", reason="Triton is for Linux")
+    options = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly")
+    printed = python("-m", "pytest", *options, str(HERE / "fused_interpreted.py"), TRITON_INTERPRET="1")
+    assert re.search(r"\d\d passed", printed)
+    assert "skipped" not in printed
+
+
+COMPILE = """
+import itertools, os, re, subprocess, sys
+import torch, triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from lossbook.losses import fused_kernels as kernels
+
+def compiled(kernel, warps, constants, types, divisible):
+    names = kernel.arg_names
+    signature = {n: "constexpr" if n in constants else types.get(n, "i32") for n in names}
+    attributes = {(names.index(n),): [["tt.divisibility", 16]] for n in divisible}
+    source = ASTSource(kernel, signature, {(names.index(n),): v for n, v in constants.items()}, attributes)
+    return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
+
+def report(name, binary):
+    tools = os.path.join(os.path.dirname(triton.__file__), "backends", "nvidia", "bin")
+    path = os.path.join(sys.argv[1], "kernel.cubin")
+    open(path, "wb").write(binary.asm["cubin"])
+    usage = subprocess.run([tools + "/cuobjdump", "-res-usage", path], capture_output=True, text=True).stdout
+    registers, stack = re.search(r"REG:(\\d+) STACK:(\\d+)", usage).groups()
+    ptx = binary.asm["ptx"]
+    wide = len(re.findall(r"ld\\.global\\S*\\.v4\\.b32", ptx)), len(re.findall(r"st\\.global\\S*\\.v4\\.b32", ptx))
+    print(name, registers, stack, *wide, sep=",")
+
+for V, smoothing in ((131072, 0.0), (131072, 0.1), (1, 0.1)):
+    x = torch.empty(0, dtype=torch.bfloat16).as_strided((0, V), (V, 1))
+    R, T, E = kernels.plan(x)
+    shared = dict(EVEN=V % (R * T * E) == 0, R=R, T=T, E=E)
+    constants = dict(SMOOTHING=smoothing, WEIGHTED=smoothing > 0, MEAN=True, GRADIENT=True, DIVIDED=True,
+                     z_column=1, gradient_column=1, **shared)
+    if V == 1:
+        constants.update(V=1, z_row=1, gradient_row=1)
+    pointers = dict(z_ptr="*bf16", gradient_ptr="*bf16", target_ptr="*i64", weight_ptr="*bf16",
+                    weight_sum_ptr="*fp32", divisor_ptr="*fp32", losses_ptr="*fp32")
+    divisible = [*pointers, *(n for n in ("z_row", "gradient_row", "V") if n not in constants)]
+    report("loss", compiled(kernels.loss_and_gradient, T // 32, constants, pointers, divisible))
+R, T, E = kernels.plan(torch.empty(0, dtype=torch.bfloat16).as_strided((0, 131072), (131072, 1)))
+constants = dict(REAL=kernels.tl.float32, EVEN=True, R=R, T=T, E=E, column_stride=1)
+pointers = dict(gradient_ptr="*bf16", factor_ptr="*bf16")
+report("scale", compiled(kernels.scale, T // 32, constants, pointers, [*pointers, "row_stride", "V"]))
+"""
+
+
+def test_the_kernels_compile_for_hopper(tmp_path):
+    triton = pytest.importorskip("triton", reason="Triton is for Linux")
+    tools = Path(triton.__file__).parent / "backends" / "nvidia" / "bin"
+    if not (tools / "cuobjdump").exists():
+        pytest.skip("this Triton brings no tools of NVIDIA's")
+    printed = python("-W", "ignore", "-c", COMPILE, str(tmp_path), TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
+    plain, smooth, single, scale = [line.split(",") for line in printed.split()]
+    for name, registers, stack, *_ in (plain, smooth, scale):
+        # 1024 threads have 64 registers each; and nothing may be spilled to memory.
+        assert int(registers) <= 64, name
+        assert int(stack) == 0, name
+    for name, _, _, loads, stores in (plain, smooth, scale):
+        assert int(loads) >= 2, f"{name}: logits are loaded 16 bytes at a time"
+        assert int(stores) >= 2, f"{name}: gradients are stored 16 bytes at a time"
+    assert single[0] == "loss"
+
+
+needs_gpu = pytest.mark.skipif(not fused.available("cuda")[0], reason=fused.available("cuda")[1])
+
+
+@needs_gpu
+class TestOnAGPU:
+    @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+    @pytest.mark.parametrize("V", [1, 7, 1000, 50257, 131072])
+    def test_equals_the_reference(self, dtype, V):
+        torch.manual_seed(0)
+        z = (torch.randn(300, V, device="cuda") * 3).to(dtype)
+        w = torch.rand(V, device="cuda").to(dtype)
+        y = torch.randint(0, V, (300,), device="cuda").masked_fill(torch.arange(300, device="cuda") % 7 == 1, -100)
+        eps = torch.finfo(dtype).eps
+        for weight, smoothing, reduction in itertools.product((None, w), (0.0, 0.1), REDUCTIONS):
+            options = {"reduction": reduction, "label_smoothing": smoothing}
+            a, b = z.clone().requires_grad_(), z.double().requires_grad_()
+            mine = fused.cross_entropy(a, y, weight, **options)
+            theirs = F.cross_entropy(b, y, None if weight is None else weight.double(), **options)
+            torch.testing.assert_close(mine.double(), theirs, rtol=4 * eps + 1e-6 * (eps > 1e-9), atol=4 * eps)
+            g = torch.rand_like(mine)
+            mine.backward(g)
+            theirs.backward(g.double())
+            scale = b.grad.abs().max().item()
+            torch.testing.assert_close(
+                a.grad.double(), b.grad, rtol=4 * eps + 1e-5 * (eps > 1e-9), atol=4 * eps * scale
+            )
+
+    def test_needs_no_more_memory_than_logits_and_gradient(self):
+        N, V = 1024, 32768
+        z = torch.randn(N, V, device="cuda", dtype=torch.bfloat16, requires_grad=True)
+        y = torch.randint(0, V, (N,), device="cuda")
+        fused.cross_entropy(z, y).backward()
+        z.grad = None
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        fused.cross_entropy(z, y).backward()
+        more = torch.cuda.max_memory_allocated() - before - z.numel() * 2
+        assert more <= 64 * N + 65536
+
+    def test_elements_beyond_32_bits(self):
+        N, V = 17_000, 131_072
+        if torch.cuda.mem_get_info()[0] < 3 * 2 * N * V:
+            pytest.skip("the GPU has too little memory free for 2.2e9 logits and their gradient")
+        z = torch.zeros(N, V, device="cuda", dtype=torch.bfloat16)
+        z[-1, 3] = 5.0
+        y = torch.full((N,), 3, device="cuda")
+        (g,) = torch.autograd.grad(fused.cross_entropy(z.requires_grad_(), y, reduction="sum"), z)
+        expected = z.detach()[-1].double().softmax(0)
+        expected[3] -= 1
+        torch.testing.assert_close(g[-1].double(), expected, rtol=1e-2, atol=1e-8)
+
+
+# --- Without a GPU ------------------------------------------------------------------------------------------------
+
+
+def test_importing_it_does_not_import_triton():
+    code = (
+        "import sys, torch; from lossbook.losses import fused; fused.available('cpu'); print('triton' in sys.modules)"
+    )
+    assert python("-c", code, TRITON_INTERPRET="0").strip() == "False"
+
+
+def test_the_reference_stands_in_and_says_why_once(monkeypatch, recwarn):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    monkeypatch.setattr(fused, "_told", set())
+    z, y = torch.randn(4, 3), torch.tensor([0, 1, 2, -100])
+    for _ in range(2):
+        assert torch.equal(fused.cross_entropy(z, y), cross_entropy(z, y))
+    assert [str(w.message) for w in recwarn if w.category is fused.FusedFallback] == [
+        "the reference computes this cross-entropy: the input is on the cpu; it must be on a GPU"
+    ]
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.warns(fused.FusedFallback, match="Triton is not installed"):
+        fused.cross_entropy(z, y)
+    with pytest.raises(TypeError, match="input is a list"):
+        fused.cross_entropy([1.0], y)
+
+
+def test_available_says_why_not(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    assert fused.available("cpu") == (False, "the input is on the cpu; it must be on a GPU")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
+    monkeypatch.setattr(torch.version, "hip", None)
+    for capability, possible in (((7, 5), False), ((8, 0), True), ((9, 0), True)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
+        assert fused.available()[0] == possible
+        assert "a GPU" in fused.available()[1]
+    monkeypatch.setattr(torch.version, "hip", "6.0")
+    assert "AMD" in fused.available()[1]
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 100])
+def test_online_softmax_finds_the_largest_and_the_sum(block):
+    torch.manual_seed(0)
+    z = torch.randn(2, 5, 7, dtype=torch.float64) * 3
+    z[0, 0] = torch.tensor([-INF, -INF, 1, 2, -INF, 3, -INF])
+    z[0, 1] += 1000
+    z[0, 2] = -INF
+    m, d = fused.online_softmax(z, block)
+    assert torch.equal(m, z.amax(-1))
+    torch.testing.assert_close(m + d.log(), z.logsumexp(-1))
+    assert d[0, 2] == 0
+
+
+def test_online_softmax_of_nothing_and_refusals():
+    m, d = fused.online_softmax(torch.zeros(2, 0))
+    assert m.tolist() == [-INF, -INF]
+    assert d.tolist() == [0, 0]
+    for block, error in ((0, ValueError), (1.5, TypeError)):
+        with pytest.raises(error, match="block"):
+            fused.online_softmax(torch.zeros(3), block)
+
+
+def test_bytes_moved():
+    assert fused.bytes_moved(8192, 131072, torch.bfloat16) == 2**32
+    assert fused.bytes_moved(2, 3, torch.float64) == 96
+
+
+def layer(N, D, V, dtype=torch.float64):
+    torch.manual_seed(N)
+    h, v, b, w = torch.randn(N, D), torch.randn(V, D), torch.randn(V), torch.rand(V)
+    y = torch.randint(0, V, (N,)).masked_fill(torch.arange(N) == 3, -100)
+    return *(x.to(dtype) for x in (h, v, b, w)), y
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.filterwarnings("error")
+def test_linear_equals_the_two_steps(dtype):
+    h, v, b, w, y = layer(7, 5, 11, dtype)
+    eps = torch.finfo(dtype).eps
+    for reduction, smoothing, weight, bias, chunk in itertools.product(
+        REDUCTIONS, (0.0, 0.1), (None, w), (None, b), (None, 2)
+    ):
+        mine = [x if x is None else x.clone().requires_grad_() for x in (h, v, bias)]
+        theirs = [x if x is None else x.double().clone().requires_grad_() for x in (h, v, bias)]
+        options = {"reduction": reduction, "label_smoothing": smoothing}
+        a = fused.linear_cross_entropy(mine[0], mine[1], y, mine[2], weight, chunk=chunk, **options)
+        b_ = F.cross_entropy(F.linear(*theirs), y, None if weight is None else weight.double(), **options)
+        assert (a.dtype, a.shape) == (dtype, b_.shape)
+        g = torch.linspace(0.5, 1.5, a.numel()).reshape(a.shape).to(dtype)
+        a.backward(g)
+        b_.backward(g.double())
+        pairs = [(a, b_), *((p.grad, q.grad) for p, q in zip(mine, theirs, strict=True) if p is not None)]
+        for one, other in pairs:
+            assert one.dtype == dtype
+            scale = other.abs().max().item()
+            torch.testing.assert_close(one.double(), other.double(), rtol=0, atol=8 * eps * scale)
+
+
+def test_linear_gradcheck():
+    h, v, b, w, y = layer(4, 2, 3)
+    for reduction in REDUCTIONS:
+
+        def loss(h, v, b, reduction=reduction):
+            return fused.linear_cross_entropy(h, v, y, b, w, reduction=reduction, label_smoothing=0.1, chunk=3)
+
+        assert gradcheck(loss, [x.requires_grad_() for x in (h, v, b)])
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_linear_of_nothing_and_of_what_does_not_count(reduction):
+    h, v, _, _, _ = layer(4, 2, 3)
+    for rows, y in ((0, torch.zeros(0, dtype=torch.long)), (2, torch.full((2,), -100))):
+        mine = fused.linear_cross_entropy(h[:rows], v, y, reduction=reduction)
+        torch.testing.assert_close(mine, F.cross_entropy(h[:rows] @ v.T, y, reduction=reduction), equal_nan=True)
+
+
+class Largest(TorchDispatchMode):
+    """Watches for the largest tensor that any operation makes."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        made = func(*args, **(kwargs or {}))
+        for x in made if isinstance(made, tuple | list) else (made,):
+            # A view, and the shape that is checked, take no memory.
+            if isinstance(x, torch.Tensor) and x.device.type != "meta":
+                self.numel = max(self.numel, x.untyped_storage().nbytes() // x.element_size())
+        return made
+
+
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_linear_never_holds_all_logits(reduction):
+    N, D, V = 64, 8, 200
+    h, v, _, _, y = layer(N, D, V)
+    h.requires_grad_()
+    v.requires_grad_()
+    for chunk, most in ((4, V * D), (16, 16 * V), (None, V * D)):
+        with Largest() as largest:
+            fused.linear_cross_entropy(h, v, y, reduction=reduction, chunk=chunk, label_smoothing=0.1).sum().backward()
+        assert largest.numel == most
+        h.grad = v.grad = None
+    with Largest() as largest:
+        F.cross_entropy(h @ v.T, y)
+    assert largest.numel == N * V
+
+
+def test_a_chunk_takes_the_memory_of_what_is_held_anyway():
+    for N, V, D in ((64, 200, 8), (10_000, 200, 8), (3, 200, 8), (0, 5, 2), (4, 0, 2), (4, 5, 0)):
+        chunk = fused_linear.default_chunk(N, V, D)
+        assert 1 <= chunk <= max(N, 1)
+        assert chunk == 1 or chunk * V <= max(N * D, V * D)
+
+
+def test_linear_backward_again():
+    h, v, _, _, y = layer(4, 2, 3)
+    for reduction in ("mean", "sum"):
+        loss = fused.linear_cross_entropy(h.requires_grad_(), v, y, reduction=reduction)
+        (first,) = torch.autograd.grad(3 * loss, h, retain_graph=True)
+        (second,) = torch.autograd.grad(loss, h)
+        torch.testing.assert_close(first, 3 * second)
+        with pytest.raises(RuntimeError, match="retain_graph"):
+            torch.autograd.grad(loss, h)
+
+
+def test_linear_refusals():
+    h, v, b, w, y = layer(4, 2, 3)
+
+    def refused(error, name, *args, **kwargs):
+        with pytest.raises(error, match=rf"^{name}"):
+            fused.linear_cross_entropy(*args, **kwargs)
+
+    refused(TypeError, "hidden", [1.0], v, y)
+    refused(TypeError, "bias", h, v, y, 1.0)
+    refused(TypeError, "chunk", h, v, y, chunk=1.5)
+    refused(TypeError, "ignore_index", h, v, y, ignore_index=1.5)
+    refused(ValueError, "chunk", h, v, y, chunk=0)
+    refused(ValueError, "reduction", h, v, y, reduction="batchmean")
+    refused(ValueError, "target", h, v, y[:3])
+    refused(IndexError, "target", h, v, torch.tensor([0, 1, 2, 3]))
+    refused(RuntimeError, "hidden", h[0], v, y)
+    refused(RuntimeError, "vocabulary", h, v.T, y)
+    refused(RuntimeError, "vocabulary", h, v.float(), y)
+    refused(RuntimeError, "hidden", h.long(), v.long(), y)
+    refused(RuntimeError, "bias", h, v, y, b[:2])
+    refused(RuntimeError, "bias", h, v, y, b.float())
+    refused(RuntimeError, "weight", h, v, y, weight=w[:2])
+    refused(RuntimeError, "weight", h, v, y, weight=w.requires_grad_())
+    refused(RuntimeError, "target", h, v, y.int())
+    refused(RuntimeError, "label_smoothing", h, v, y, label_smoothing=2.0)
+    refused(RuntimeError, "vocabulary", h, v.to("meta"), y)
