@@ -15,10 +15,9 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-# What a program holds of a row at a time: 16 logits for each of 1024 threads.
-# The next block is on its way meanwhile, and takes as much again of the 64
-# registers that a thread has. So one program fills a multiprocessor, and the
-# rows being read at one time fit its caches.
+# What a program holds of a row at a time: 16 logits for each of 1024 threads,
+# which have 64 registers each. So one program fills a multiprocessor, and the
+# rows that are being read at one time fit the caches.
 BLOCK = 16_384
 BLOCK_BYTES = 65_536
 VECTOR_BYTES = 16
