@@ -71,10 +71,9 @@ def cross_entropy(
     The memory needed is that of the logits, of their gradient, and O(N). All
     sums are in float32, or in float64 for float64 logits. A row that does not
     count is not read: its gradient is 0 even where it holds ``nan``. The
-    backward pass
-    multiplies the gradient by the incoming one, and does nothing if that is 1.
-    A second backward pass needs ``retain_graph=True`` in the first; a second
-    derivative is refused.
+    backward pass multiplies the gradient by the incoming one, and does nothing
+    if that is 1. A second backward pass needs ``retain_graph=True`` in the
+    first; a second derivative is refused.
 
     The reference computes, and a ``FusedFallback`` says so once for each
     reason, where the kernel isn't available, the target holds probabilities, or
