@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Protocol
 
 import torch
-from torch.utils import benchmark
 
 from lossbook.timing.circumstances import last_level_cache, wait_for
 
@@ -38,15 +38,21 @@ class Clock(Protocol):
         ...
 
 
-class _Timer(benchmark.Timer):
-    """PyTorch's timer, with a block that is timed and not warmed up again.
+@cache
+def _timer() -> Any:
+    """Return PyTorch's timer, with a block that is timed and not warmed up again.
 
-    ``Timer.timeit`` calls twice more before each block: three times the cost for a block of one slow call.
+    ``Timer.timeit`` calls twice more before each block: three times the cost for a block of one slow call. It is
+    imported when something is timed: what it can do beyond a clock brings PyTorch's tools for building extensions.
     """
+    from torch.utils import benchmark
 
-    def block(self, calls: int) -> float:
-        """Return the seconds of one call in a block of ``calls``."""
-        return self._timeit(calls) / calls
+    class Timer(benchmark.Timer):
+        def block(self, calls: int) -> float:
+            """Return the seconds of one call in a block of ``calls``."""
+            return self._timeit(calls) / calls
+
+    return Timer
 
 
 class HostClock:
@@ -61,7 +67,7 @@ class HostClock:
 
     def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], before: Callable[[], Any] | None) -> None:
         self.grain, self.interrupted = host_grain(), 0
-        self._timer = _Timer(
+        self._timer = _timer()(
             stmt="function(*args)",
             setup="before()" if before else "pass",
             globals={"function": function, "args": args, "before": before},

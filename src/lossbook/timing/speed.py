@@ -6,13 +6,12 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.utils import benchmark
 
 from lossbook.timing.circumstances import device_name, known_device, last_level_cache
 from lossbook.timing.clocks import clock_for
@@ -157,6 +156,17 @@ def memory_free() -> int:
         return 2**31
 
 
+@contextmanager
+def with_threads(count: int) -> Iterator[None]:
+    """Let PyTorch work with so many threads for a while."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def _fastest(function: Callable[..., Any], args: tuple[Any, ...], device: torch.device) -> float:
     """Return the seconds of one call in the fastest block, with all of PyTorch's threads or with one.
 
@@ -165,7 +175,7 @@ def _fastest(function: Callable[..., Any], args: tuple[Any, ...], device: torch.
     """
     fastest = math.inf
     for threads in {torch.get_num_threads(), 1} if device.type == "cpu" else {1}:
-        with benchmark.set_torch_threads(threads) if device.type == "cpu" else nullcontext():
+        with with_threads(threads) if device.type == "cpu" else nullcontext():
             clock = clock_for(function, args, device, cold=False)
             fastest = min(fastest, *clock.blocks(1, 3))
             calls = max(1, min(1000, round(500 * clock.grain / fastest)))

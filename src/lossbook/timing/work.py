@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -191,7 +194,8 @@ def counted(function: Callable[..., Any], *args: Any, limit: float | None = None
         TooLong: It took more than ``limit`` seconds.
 
     """
-    with _Counter(limit) as counter:
+    compiles = "torch._dynamo" in sys.modules  # if not, nothing is compiled, and it takes a second to import
+    with torch.compiler.set_stance("force_eager") if compiles else nullcontext(), _Counter(limit) as counter:
         value = function(*args)
     return counter.work(value), frozenset(counter.devices), value
 
