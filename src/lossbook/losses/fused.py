@@ -212,7 +212,9 @@ def online_softmax(z: Tensor, block: int = 1) -> tuple[Tensor, Tensor]:
 
     .. math::
 
-        m' = \max(m, z_k), \qquad d' = d \, e^{m - m'} + e^{z_k - m'}
+        m' &= \max(m, z_k) = m + \max(0, z_k - m), \\
+        d' &= d \, e^{m - m'} + e^{z_k - m'}, \qquad
+        d \, e^{m} + e^{z_k} = d' e^{m'}
 
     Args:
         z: Logits, floating-point, shape ``(*, V)``.

@@ -59,14 +59,13 @@ def linear_cross_entropy(
 
     .. math::
 
-        z_{nk} = \sum_{i=1}^{D} h_{ni} v_{ki} + b_k, \qquad
-        \frac{\partial \ell}{\partial h_{ni}} = \sum_{k=1}^{V}
-        \frac{\partial \ell}{\partial z_{nk}} v_{ki}, \qquad
-        \frac{\partial \ell}{\partial v_{ki}} = \sum_{n=1}^{N}
-        \frac{\partial \ell}{\partial z_{nk}} h_{ni}
+        z_{nk} &= \sum_{i=1}^{D} h_{ni} v_{ki} + b_k, \qquad
+        \frac{\partial \ell}{\partial h_{ni}} = \sum_{k=1}^{V} g_{nk} v_{ki}, \\
+        \frac{\partial \ell}{\partial v_{ki}} &= \sum_{n=1}^{N} g_{nk} h_{ni},
+        \qquad \frac{\partial \ell}{\partial b_k} = \sum_{n=1}^{N} g_{nk}
 
-    The logits are made for some rows at a time, turned in place into their
-    gradient, multiplied into the gradients above, and freed. So the gradients
+    The logits z are made for some rows at a time, turned in place into their
+    gradient g, multiplied into the gradients above, and freed. So the gradients
     exist after the forward pass, and the backward one only scales them. With
     ``reduction="none"`` it can't, and makes the logits again.
 
