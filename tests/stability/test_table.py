@@ -18,7 +18,6 @@ FINE = " ".join(["∙∙"] * len(DTYPES))
 # mark for the value and one for the gradient. PyTorch's are the same but for the two in OTHER. Why, for each, is said
 # beside the input, in `stability/declared.py`.
 OURS = {
-    ("smooth_l1_loss", "r = 1e30, β = 1e35"): "∙∙ ∞∙ ∙∙ ∞∙",
     ("gaussian_nll_loss", "r = 300, v = 1000"): "∙∙ ∙∙ ∞∙ ∙∙",
     ("gaussian_nll_loss", "r = 0.01, v = 0"): "∙∙ ∙∙ ≈∞ ∙∙",
     ("binary_cross_entropy", "p = 1e−30, y = 1"): "∙≠ ∙≠ ⊤∙ ∙≠",
@@ -139,7 +138,8 @@ def test_what_the_pages_say_of_the_counts(rows):
 
 def test_the_table_is_whole(rows):
     assert len(rows) == sum(len(loss.cases) for loss in LOSSES) * len(FORMS) * len(DTYPES)
-    assert {row.chapter for row in rows} == {path.stem for path in (ROOT / "book").glob("0*-*.md")}
+    shown = {path.stem for path in (ROOT / "book").glob("0*-*.md") if "stability.table(" in path.read_text("utf-8")}
+    assert {row.chapter for row in rows} == shown
     tried = " ".join(loss.name for loss in LOSSES)
     assert [name for name in losses.__all__ if name not in tried] == []
     for loss in LOSSES:

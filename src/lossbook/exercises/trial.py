@@ -139,6 +139,23 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return func(*args, **(kwargs or {}))
 
 
+class _Uncompiled(_Operations):  # type: ignore[no-untyped-call]
+    """The same, where nothing is compiled: PyTorch then need not import its compiler, which takes a second."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.watch.work += 1
+        self.watch.see(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+def _operations(watch: Watch) -> _Operations:
+    return _Operations(watch) if "torch._dynamo" in sys.modules else _Uncompiled(watch)
+
+
 @contextlib.contextmanager
 def _no_mode_left() -> Iterator[None]:
     """End the modes that are on when this ends: a function may leave one on, and so may a well-timed interrupt."""
@@ -156,7 +173,7 @@ def _no_mode_left() -> Iterator[None]:
 def _warm_up() -> None:
     """Let PyTorch import what it needs to watch operations, so that no such line is counted."""
     watch = Watch(())
-    with _Functions(watch), _Operations(watch):
+    with _Functions(watch), _operations(watch):
         torch.sum(torch.nn.functional.relu(torch.ones(2)) * 2 + 1)
 
 
@@ -309,7 +326,7 @@ def attempt(
                 _warm_up()
             if forbidden or count:
                 watching.enter_context(_Functions(watch))
-                watching.enter_context(_Operations(watch))
+                watching.enter_context(_operations(watch))
             if count:
                 watching.enter_context(_lines_counted(watch))
             watching.enter_context(torch.enable_grad())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import importlib
 import os
 import secrets
 import time
@@ -214,10 +213,7 @@ async def grade(options: Options, progress: Progress) -> Done:
         fresh = [] if cut_short else to_grade(book, found, again=options.regrade)
         if cut_short is None and not fresh:
             return Done(0, len(found), continued=False)
-        # Counting steps needs this part of PyTorch. It takes a second to import: that of the worker's own start.
-        counting = asyncio.create_task(asyncio.to_thread(importlib.import_module, "torch._dynamo"))
         async with Worker(options.isolation, options.limits, allowed(given)) as worker:
-            await counting
             done = 0
             if cut_short is not None:
                 done += await continue_run(Grader(options, given, cut_short, worker), book, found, progress)

@@ -234,6 +234,8 @@ def with_gradients(losses: Tensor, *pairs: tuple[Tensor, Tensor]) -> Tensor:
     Returns:
         The same losses, shape ``(*)``, with those derivatives and no others.
     """
+    if not torch.is_grad_enabled():  # torch.compile can't fuse past a Function
+        return losses.detach()
     flat = [tensor for pair in pairs for tensor in pair]
     result: Tensor = _WithGradients.apply(losses.detach(), *flat)  # type: ignore[no-untyped-call]
     return result

@@ -67,7 +67,7 @@ class Machine:
 
     @property
     def bandwidth(self) -> float:
-        """Bytes a second at the largest footprint: the memory's own, with no help from a cache."""
+        """The memory's own, in bytes a second: that of the largest footprint, with no help from a cache."""
         return self.bandwidths[-1][1]
 
     def bandwidth_at(self, footprint: int) -> float:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import builtins
 import contextlib
 import gc
+import importlib
 import json
 import os
 import random
@@ -192,6 +193,7 @@ def main(control: int, walls_up: bool, allowed: Collection[str]) -> NoReturn:
     torch.set_num_threads(1)
     leaf = torch.ones(3, requires_grad=True)
     torch.autograd.grad((leaf * 2).sigmoid().log().sum(), leaf)  # what is set up at a first use is set up once, here
+    importlib.import_module("torch._dynamo")  # optimisers need it, and what submissions compile is watched with it
     attempt(lambda x: x.exp().mean(), (torch.ones(3),), {}, gradient=True, count=True)
     with contextlib.suppress(ImportError):  # looking for the machine's fonts takes a second: once, and not in each cell
         import matplotlib.pyplot  # noqa: F401
