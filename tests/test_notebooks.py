@@ -78,10 +78,12 @@ def test_enough_cells_print_something_to_compare(path: Path) -> None:
 
 def nbval(path: Path, report: Path) -> dict[int, str]:
     """Run nbval on a notebook and return each code cell's outcome: passed, failure, error or skipped."""
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=120"]
+    command = [sys.executable, "-m", "pytest", "-p", "nbval.plugin", "--nbval", "--nbval-current-env"]
+    command += ["--nbval-cell-timeout=120"]
     command += ["-q", "-p", "no:cacheprovider", "-o", "addopts=", f"--junitxml={report}", path.name]
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    subprocess.run(command, cwd=path.parent, env={**env, "OMP_NUM_THREADS": "1"}, capture_output=True, check=False)
+    env |= {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    subprocess.run(command, cwd=path.parent, env=env, capture_output=True, check=False)
     outcomes = {}
     for case in ET.parse(report).iter("testcase"):
         number = int(case.attrib["name"].removeprefix("Cell "))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -53,6 +54,22 @@ class CycleError(MathError):
     """A symbol that is defined by itself."""
 
 
+class Values(dict[Any, Value]):
+    """The values of variables at a point, and of what is derived from them, as far as it was worked out.
+
+    A value that is replaced takes with it all that was derived.
+    """
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.derived: dict[Any, Value] = {}
+
+    def __setitem__(self, key: Any, value: Value) -> None:
+        if key in self:
+            self.derived.clear()
+        super().__setitem__(key, value)
+
+
 @dataclass
 class World:
     """One point: the symbols that hold, and the values of the variables there."""
@@ -60,7 +77,7 @@ class World:
     symbols: dict[Any, Symbol]
     seed: str
     point: int
-    values: dict[Any, Value] = field(default_factory=dict)
+    values: Values = field(default_factory=lambda: Values())
     by_base: dict[str, list[Symbol]] = field(default_factory=dict)
     ranges: dict[str, Value] = field(default_factory=dict)
     vectors: dict[Any, frozenset[str]] = field(default_factory=dict)
@@ -75,7 +92,7 @@ class World:
 
     def changed(self, key: Any, value: Value) -> World:
         """Return this point with one variable changed; what is derived from it follows."""
-        return replace(self, values={**self.values, key: value})
+        return replace(self, values=Values({**self.values, key: value}))
 
     def length(self, letter: str) -> int:
         """Return how far an index runs."""
@@ -299,7 +316,12 @@ def _plus(a: Value, b: Value, node: Node) -> Value:
 
 
 def _number(node: Node, env: Env) -> Value:
-    return _mpf(node.text)
+    return _constant(node.text, mpmath.mp.prec)
+
+
+@cache
+def _constant(text: str, precision: int) -> Value:
+    return _mpf(text)
 
 
 def _add(node: Node, env: Env) -> Value:
@@ -717,8 +739,15 @@ def _value(symbol: Symbol, indices: tuple[int, ...], node: Node, env: Env) -> Va
             if own in inside:
                 raise CycleError(f"{symbol.base} is defined by itself", node.start)
             inside = inside | {own}
+        known = env.world.values.derived
+        place = None if env.params or symbol.params is not None else (symbol.key, indices, mpmath.mp.prec)
+        if place in known:
+            return known[place]
         try:
-            return evaluate(symbol.body, Env(env.world, bound, env.params, env.depth + 1, inside))
+            value = evaluate(symbol.body, Env(env.world, bound, env.params, env.depth + 1, inside))
+            if place is not None:
+                known[place] = value
+            return value
         except CycleError as error:
             raise CycleError(str(error), node.start) from None
         except UndefinedError as error:

@@ -17,8 +17,9 @@ LETTERS = {
 }  # fmt: skip
 SIGNS = {
     "cdot": "·", "times": "×", "ne": "≠", "neq": "≠", "le": "≤", "leq": "≤", "ge": "≥", "geq": "≥", "sum": "∑",
-    "prod": "∏", "to": "→", "leftarrow": "←", "approx": "≈", "in": "∈", "mid": "∣", "pm": "±", "lVert": "‖", "rVert": "‖", "|": "‖",
-    "{": "{", "}": "}", "nabla": "∇", "odot": "⊙", "propto": "∝", "sim": "∼", "lceil": "⌈", "rceil": "⌉",
+    "prod": "∏", "to": "→", "leftarrow": "←", "approx": "≈", "in": "∈", "mid": "∣", "pm": "±", "lVert": "‖",
+    "rVert": "‖", "|": "‖", "{": "{", "}": "}", "nabla": "∇", "odot": "⊙", "propto": "∝", "sim": "∼",
+    "lceil": "⌈", "rceil": "⌉",
 }  # fmt: skip
 FUNCTIONS = {"log", "ln", "exp", "max", "min", "lim", "arg", "sin", "cos", "tanh"}
 SPACES = {",": ".17em", ";": ".28em", ":": ".22em", "quad": "1em", " ": ".25em", "!": "0"}
