@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 from docutils import nodes
@@ -12,10 +13,10 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from lossbook.derivations.checking import Record
-from lossbook.derivations.keeping import reports
 from lossbook.derivations.pages import Row, table_rows
-from lossbook.derivations.wording import describe
+
+if TYPE_CHECKING:
+    from lossbook.derivations.checking import Record
 
 logger = logging.getLogger(__name__)
 
@@ -123,6 +124,8 @@ def mark(app: Sphinx, doctree: nodes.document) -> None:
     blocks = {block["label"]: block for block in doctree.findall(nodes.math_block) if block.get("label")}
     if not blocks:
         return
+    from lossbook.derivations.keeping import reports  # it imports PyTorch: only where there is something to check
+
     (report,) = reports([path])
     for fault in report.faults:
         logger.warning("%s", fault, location=app.env.docname)
@@ -152,6 +155,8 @@ def _summary(record: Record) -> str:
 
 
 def _lines(record: Record) -> Iterator[list[nodes.Node]]:
+    from lossbook.derivations.wording import describe
+
     for defined in record.defines:
         yield [nodes.math("", defined), nodes.Text(" is defined here, and used by what follows.")]
     if record.display.role == "assumption":
