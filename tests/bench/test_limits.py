@@ -138,14 +138,15 @@ def test_the_table_of_figures():
     ]
 
 
-def test_figures_of_one_measurement_stand_on_one_line():
+def test_figures_of_one_loss_stand_on_one_line():
     figures = [
-        Figure("mse: compiled", "cpu", AT_MOST, 1.0, 0.5),
-        Figure("mse: eager", "cpu", AT_MOST, 4.0, 5.0, numbers={"noisy": ["x"]}),
-        Figure("kl: eager", "cpu", AT_MOST, 4.0, reason="why"),
+        Figure("mse, 10, float32, forward: compiled", "cpu", AT_MOST, 1.0, 0.5),
+        Figure("mse, 10, float32, forward: eager", "cpu", AT_MOST, 4.0, 5.0, numbers={"noisy": ["x"]}),
+        Figure("mse, 10, float32, forward + backward: eager", "cpu", AT_MOST, 4.0, 2.0),
+        Figure("kl, 4x9, float32, forward: eager", "cpu", AT_MOST, 4.0, reason="why"),
     ]
-    assert limits.by_measurement(figures) == [
-        ["measured", "compiled, ≤ 1", "eager, ≤ 4"],
-        ["mse", "0.50 ✓", "~5.00 ✗"],
-        ["kl", "–", "–"],
+    assert limits.by_loss(figures) == [
+        ["loss", "compiled, forward, ≤ 1", "eager, forward, ≤ 4", "eager, forward + backward, ≤ 4"],
+        ["mse", "0.50 ✓", "~5.00 ✗", "2.00 ✓"],
+        ["kl", "–", "–", "–"],
     ]

@@ -271,14 +271,21 @@ def tasks() -> list[Task]:
     return [_on_the_cpu(name, passes) for name in compared for passes in PASSES] + _on_the_gpu()
 
 
-def by_measurement(figures: Sequence[Figure]) -> list[list[str]]:
-    """Return a table with a line for each thing measured and a column for each comparison, its heading first."""
-    limits = {each.name.partition(": ")[2]: f"{each.relation} {each.limit:g}" for each in figures}
-    lines = [["measured", *(f"{what}, {limit}" for what, limit in limits.items())]]
-    found = {each.name: each for each in figures}
-    for measured in dict.fromkeys(each.name.partition(": ")[0] for each in figures):
-        mine = [found.get(f"{measured}: {what}") for what in limits]
-        lines.append([measured, *("–" if each is None else _reached(each) for each in mine)])
+def by_loss(figures: Sequence[Figure]) -> list[list[str]]:
+    """Return a table with a line for each loss and a column for each comparison in each pass, its heading first.
+
+    A figure's name is that of its loss, then its size, its dtype and its passes, and what is compared.
+    """
+    found: dict[tuple[str, str], Figure] = {}
+    for each in figures:
+        measured, _, compared = each.name.partition(": ")
+        loss, *_, passes = measured.split(", ")
+        found[loss, f"{compared}, {passes}, {each.relation} {each.limit:g}"] = each
+    columns = list(dict.fromkeys(column for _, column in found))
+    lines = [["loss", *columns]]
+    for loss in dict.fromkeys(loss for loss, _ in found):
+        mine = [found.get((loss, column)) for column in columns]
+        lines.append([loss, *("–" if each is None else _reached(each) for each in mine)])
     return lines
 
 
