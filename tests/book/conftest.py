@@ -15,6 +15,8 @@ import pytest
 from bs4 import BeautifulSoup
 from sphinx_external_toc.parsing import parse_toc_yaml
 
+from lossbook.authoring.sphinx_ext import AS_COMMITTED
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -57,9 +59,11 @@ class Book(Build):
         return self.page(docname).select_one("article.bd-article")
 
 
-def run_build(root: Path, output: Path, *options: str, source: Path | None = None) -> Build:
+def run_build(
+    root: Path, output: Path, *options: str, source: Path | None = None, environment: dict[str, str] | None = None
+) -> Build:
     """Build as ``make book`` does, in a process of its own. ``source`` takes the place of the package's ``src``."""
-    environment = dict(os.environ)
+    environment = {**os.environ, **(environment or {})}
     if source:
         environment["PYTHONPATH"] = str(source)
     command = [sys.executable, "-m", "lossbook.authoring.book", str(root), "--output", str(output), *options]
@@ -69,7 +73,10 @@ def run_build(root: Path, output: Path, *options: str, source: Path | None = Non
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory) -> Book:
-    """The real book, built from clean. Workers of pytest-xdist share one build."""
+    """The real book, built from clean. Workers of pytest-xdist share one build.
+
+    The notebooks are shown as committed: `tests/test_notebooks.py` runs each of them and compares what comes out.
+    """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
@@ -83,7 +90,7 @@ def book(tmp_path_factory) -> Book:
                 break
             time.sleep(1)
     else:
-        built = run_build(ROOT, folder, "--clean")
+        built = run_build(ROOT, folder, "--clean", environment={AS_COMMITTED: "1"})
         result.with_suffix(".part").write_text(json.dumps([built.code, built.log]))
         result.with_suffix(".part").rename(result)
     code, log = json.loads(result.read_text())

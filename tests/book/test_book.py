@@ -20,13 +20,18 @@ def test_every_page_of_the_contents_is_there(book):
 
 
 def test_every_page_with_code_was_executed_in_this_build(book):
+    """The notebooks apart, which nbval runs: each of `lessons/` and `solutions/`."""
+    notebooks = {name for name in book.docnames if (ROOT / f"{name}.ipynb").exists()}
     with_code = {
         name
         for name in book.docnames
-        if (ROOT / f"{name}.ipynb").exists()
-        or re.search(r"^```+\{code-cell\}", (ROOT / f"{name}.md").read_text(encoding="utf-8"), re.MULTILINE)
+        if name not in notebooks
+        and re.search(r"^```+\{code-cell\}", (ROOT / f"{name}.md").read_text(encoding="utf-8"), re.MULTILINE)
     }
     assert book.executed == with_code
+    assert notebooks == {
+        f"{folder}/{p.stem}" for folder in ("lessons", "solutions") for p in (ROOT / folder).glob("*.ipynb")
+    }
 
 
 def test_every_page_has_one_title(book):

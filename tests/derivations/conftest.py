@@ -29,6 +29,11 @@ def write(path: Path, symbols: dict[str, Any], displays: dict[str, str]) -> Path
     return path
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Check the whole book first: its build, which another worker begins with, then finds what is known already."""
+    items.sort(key=lambda item: item.path.name != "test_whole_book.py")
+
+
 @pytest.fixture(scope="session")
 def checked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any], dict[str, str]], Found]:
     """Write a page and check it: return the faults of the page and its table, and each display's record."""

@@ -41,6 +41,9 @@ KERNEL_ENVIRONMENT = {
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
 }
 
+# Set by the tests, which run every notebook with nbval and compare its outputs: the build then takes them as committed.
+AS_COMMITTED = "LOSSBOOK_NOTEBOOKS_AS_COMMITTED"
+
 
 class PageError(SphinxError):
     """One or more pages have a cell that does not run."""
@@ -98,6 +101,10 @@ def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> No
     """
     cache = get_cache(env.mystnb_config.execution_cache_path)  # type: ignore[attr-defined]
     pages = [page for name in sorted(docnames) if (page := read_page(env, name)) and not cached(cache, page)]
+    if os.environ.get(AS_COMMITTED):
+        for page in [page for page in pages if page.path.suffix == ".ipynb"]:
+            keep(cache, page, 0.0)
+            pages.remove(page)
     if not pages:
         return
     kernels = min(len(pages), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
@@ -111,10 +118,15 @@ def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> No
             if fault:
                 faults.append(fault)
             else:
-                bundle = CacheBundleIn(page.notebook, str(page.path), data={"execution_seconds": seconds})
-                cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+                keep(cache, page, seconds)
     if faults:
         raise PageError("\n\n".join(faults))
+
+
+def keep(cache: Any, page: Page, seconds: float) -> None:
+    """Put a page into the cache with the outputs that it has."""
+    bundle = CacheBundleIn(page.notebook, str(page.path), data={"execution_seconds": seconds})
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def read_page(env: BuildEnvironment, docname: str) -> Page | None:

@@ -67,7 +67,7 @@ class Machine:
 
     @property
     def bandwidth(self) -> float:
-        """The memory's own, in bytes a second: that of the largest footprint, with no help from a cache."""
+        """The memory's own bandwidth in bytes a second, at the largest footprint, where no cache helps."""
         return self.bandwidths[-1][1]
 
     def bandwidth_at(self, footprint: int) -> float:
