@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import os
+import shutil
 
 import pytest
 import torch
@@ -204,3 +206,15 @@ def test_poisson_gradcheck():
     for full in (False, True):
         assert gradcheck(lambda z, y, full=full: poisson_nll_loss(z, y, full=full), (z, y))
         assert gradcheck(lambda z, y, full=full: poisson_nll_loss(z.exp(), y, log_input=False, full=full), (z, y))
+
+
+def test_a_compiled_loss_refuses_what_is_no_class():
+    if shutil.which("g++") is None and os.environ.get("CI") != "true":
+        pytest.skip("there is no C++ compiler")
+    compiled = torch.compile(nll_loss)
+    log_p = torch.log_softmax(torch.randn(3, 4), 1)
+    y = torch.tensor([0, 3, -100])
+    assert torch.allclose(compiled(log_p, y), nll_loss(log_p, y))
+    for wrong in (4, -1):
+        with pytest.raises(RuntimeError, match="out of bounds"):
+            compiled(log_p, torch.tensor([0, 3, wrong]))

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from lossbook.bench import keeping, limits, plan, table
 from lossbook.bench.implementations import applies
 from lossbook.bench.keeping import Recording, RecordingError
+from lossbook.bench.memory import keep_freed
 from lossbook.bench.plan import Case
 from lossbook.bench.running import FAILED, MEASURED, SKIPPED, Protocol, Row, run
 
@@ -30,7 +31,7 @@ def main(arguments: argparse.Namespace, complain: Complain) -> int:
         The exit code: 0 done, 1 some case failed, 2 the command was wrong or nothing could be measured, 130 stopped.
 
     """
-    protocol = Protocol(budget=BUDGETS[arguments.quick])
+    protocol = Protocol(budget=BUDGETS[arguments.quick], memory="kept" if keep_freed() else "given back")
     logging.getLogger("torch._dynamo").setLevel(logging.ERROR)  # its remarks would break the bar
     try:
         wrong = _wrong(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import os
@@ -22,6 +23,21 @@ HOW = {
     "cpu": "bytes that PyTorch's allocator held at once beyond the arguments, from torch.profiler",
     "cuda": "torch.cuda.max_memory_allocated less what the arguments held",
 }
+
+
+def keep_freed() -> bool:
+    """Have the C library keep the memory that is freed, and say whether it does.
+
+    The GNU C library gives large blocks back to the system and asks for them again. Each page then costs a fault at its
+    first use: for a loss of a million numbers several times what the loss costs, and more for whoever makes more
+    intermediate tensors. PyTorch's own allocator for GPUs keeps what is freed, too.
+    """
+    trim_threshold, mmap_max = -1, -4
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError, TypeError):
+        return False
+    return bool(mallopt(trim_threshold, 2**31 - 1) and mallopt(mmap_max, 0))
 
 
 def needed(case: Case) -> int:

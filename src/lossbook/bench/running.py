@@ -30,11 +30,13 @@ class Protocol:
     Args:
         budget: Seconds of measuring for each case.
         cache: ``"warm"``: a call finds in the caches what the call before it left there.
+        memory: ``"kept"``: a call finds the memory that the call before it freed; ``"given back"``: it may not.
 
     """
 
     budget: float = 1.0
     cache: str = "warm"
+    memory: str = "given back"
 
 
 @dataclass(frozen=True)
