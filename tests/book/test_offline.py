@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import pytest
 
@@ -78,13 +79,13 @@ def served(folder: Path):
 class Visitor:
     """A browser page that notes whatever goes wrong.
 
-    The browser gives up what a page still loads (its icon, say) when one leaves for the next: that is nobody's fault,
-    so each request is held against the visit it was made in.
+    The browser gives up what a page still loads (its icon, say) when one leaves for the next, and now and then on its
+    own: that is nobody's fault, as long as what was asked for is there.
     """
 
     def __init__(self, page, address: str):
         self.page, self.address, self.wrong, self.at = page, address, [], ""
-        self.visit, self.visits = 0, {}
+        self.visit, self.visits, self.given_up = 0, {}, set()
         page.route(lambda url: not url.startswith((address, "data:", "blob:")), self.refuse)
         page.on("console", lambda said: self.note(f"console: {said.text}") if said.type == "error" else None)
         page.on("pageerror", lambda error: self.note(f"script: {error}"))
@@ -102,9 +103,21 @@ class Visitor:
         route.abort()
 
     def failed(self, request) -> None:
-        left = self.visits.get(request) != self.visit and request.failure == "net::ERR_ABORTED"
-        if not left:
+        if request.failure != "net::ERR_ABORTED":
             self.note(f"failed: {request.url} ({request.failure})")
+        elif self.visits.get(request) == self.visit:
+            self.given_up.add(request.url)
+
+    def faults(self) -> list:
+        """Return what went wrong; of what the browser gave up, what is not there."""
+        missing = []
+        for url in sorted(self.given_up):
+            try:
+                with urlopen(url, timeout=10) as answer:
+                    answer.read()
+            except OSError as error:
+                missing.append(f"given up, and not to be had: {url} ({error})")
+        return self.wrong + missing
 
     def leave(self) -> None:
         """Open an empty page, so that what follows belongs to another visit."""
@@ -158,7 +171,7 @@ def test_every_page_opens_whole_and_alone_and_fits_a_telephone(book, visitor):
         visitor.page.set_viewport_size({"width": 390, "height": 844})
         if (width := visitor.page.evaluate("document.documentElement.scrollWidth")) > 391:
             visitor.note(f"{width} px wide on a telephone of 390 px")
-    assert visitor.wrong == []
+    assert visitor.faults() == []
 
 
 def test_the_first_page_leads_to_the_book(book, visitor):
@@ -173,4 +186,4 @@ def test_search_finds_pages(book, visitor):
     visitor.go("search.html?q=entropy")
     visitor.page.wait_for_selector("ul.search li a", timeout=10_000)
     assert visitor.page.locator("ul.search li a").count() >= 1
-    assert visitor.wrong == []
+    assert visitor.faults() == []
