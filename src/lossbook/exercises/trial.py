@@ -133,10 +133,13 @@ class _Operations(TorchDispatchMode):  # type: ignore[no-untyped-call]
         super().__init__()  # type: ignore[no-untyped-call]
         self.watch = watch
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def seen(self, func: Any, args: Any, kwargs: Any) -> Any:
         self.watch.work += 1
         self.watch.see(func.overloadpacket.__name__)
         return func(*args, **(kwargs or {}))
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        return self.seen(func, args, kwargs)
 
 
 class _Uncompiled(_Operations):  # type: ignore[no-untyped-call]
@@ -147,9 +150,7 @@ class _Uncompiled(_Operations):  # type: ignore[no-untyped-call]
         return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.watch.work += 1
-        self.watch.see(func.overloadpacket.__name__)
-        return func(*args, **(kwargs or {}))
+        return self.seen(func, args, kwargs)
 
 
 def _operations(watch: Watch) -> _Operations:

@@ -6,8 +6,8 @@ import functools
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -156,26 +156,17 @@ def memory_free() -> int:
         return 2**31
 
 
-@contextmanager
-def with_threads(count: int) -> Iterator[None]:
-    """Let PyTorch work with so many threads for a while."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _fastest(function: Callable[..., Any], args: tuple[Any, ...], device: torch.device) -> float:
     """Return the seconds of one call in the fastest block, with all of PyTorch's threads or with one.
 
     Blocks are short, for a short one is seldom interrupted. They go on until none has been faster for a while. One
     thread is tried too: it is faster for little data, and where other programs keep the processor's cores busy.
     """
+    from torch.utils import benchmark  # what it brings beyond a clock takes a while to import
+
     fastest = math.inf
     for threads in {torch.get_num_threads(), 1} if device.type == "cpu" else {1}:
-        with with_threads(threads) if device.type == "cpu" else nullcontext():
+        with benchmark.set_torch_threads(threads) if device.type == "cpu" else nullcontext():
             clock = clock_for(function, args, device, cold=False)
             fastest = min(fastest, *clock.blocks(1, 3))
             calls = max(1, min(1000, round(500 * clock.grain / fastest)))
