@@ -138,6 +138,29 @@ def test_the_table_of_figures():
     ]
 
 
+def figure_of_a_call(value, alone):
+    numbers = {"seconds": {"compiled": value * 1e-5, "pytorch": 1e-5}, "alone": alone}
+    return Figure("d", "cpu", AT_MOST, 1.0, value, numbers=numbers)
+
+
+def test_a_limit_that_the_call_alone_breaks_is_out_of_reach():
+    said = "a compiled call on 2 samples takes 15.0 µs, PyTorch's on all 10.0 µs"
+    assert limits.cells([figure_of_a_call(2.0, 15e-6)])[1][-1] == f"no: {said}"
+    assert limits.cells([figure_of_a_call(2.0, 9e-6)])[1][-1] == "no"
+    assert limits.cells([figure_of_a_call(0.9, 15e-6)])[1][-1] == "yes"
+
+
+def test_the_call_alone_is_measured_beside_what_is_compiled(monkeypatch):
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function: real(function, backend="eager"))
+    monkeypatch.setattr(implementations, "compiler", lambda: "g++")
+    monkeypatch.setitem(limits.CPU_SIZES, "classes", (500, 10))
+    task = next(task for task in limits.tasks() if task.name.startswith("nll_loss"))
+    compiled, eager = task.figures(0.02)
+    assert 0 < compiled.numbers["alone"] < 1
+    assert "alone" not in eager.numbers
+
+
 def test_figures_of_one_loss_stand_on_one_line():
     figures = [
         Figure("mse, 10, float32, forward: compiled", "cpu", AT_MOST, 1.0, 0.5),

@@ -107,8 +107,8 @@ def test_supplied_gradients_are_the_ones_used_and_are_differentiable():
 
 def test_ignored_targets_weigh_nothing():
     y = torch.tensor([0, -100, 2])
-    indices, counted, w = recipe.counted_targets(y, -100, torch.tensor([2.0, 3, 5]), torch.float32)
+    indices, counted, w = recipe.counted_targets(y, -100, torch.tensor([2.0, 3, 5]))
     assert indices.tolist() == [0, 0, 2]
     assert counted.tolist() == [True, False, True]
     assert w.tolist() == [2, 0, 5]
-    assert recipe.counted_targets(y, -100, None, torch.float32)[2].tolist() == [1, 0, 1]
+    assert recipe.counted_targets(y, -100, None)[2].tolist() == [1, 0, 1]

@@ -97,7 +97,7 @@ def _compiled(function: Function, device: str) -> Function:
     if device == "cuda" and importlib.util.find_spec("triton") is None:
         raise CantRunError("torch.compile needs Triton on a GPU, and it is not installed")
     torch.compiler.reset()
-    return torch.compile(function, dynamic=False)
+    return torch.compile(function)
 
 
 def _fused(loss: str, device: str) -> Function:

@@ -274,7 +274,7 @@ def _plain(
     """Do in PyTorch's operations, in place, what the kernel does."""
     dtype, V, z = z.dtype, z.shape[1], widened(z)
     weight = None if weight is None else widened(weight)
-    y, counted, w = counted_targets(target, ignore_index, weight, z.dtype)
+    y, counted, w = counted_targets(target, ignore_index, weight)
     z -= z.amax(1, keepdim=True)
     z_y = at_class(z, y, 1)
     of_all = torch.ones(V, dtype=z.dtype, device=z.device)
@@ -284,7 +284,7 @@ def _plain(
     total = p.sum(1)
 
     # The loss, and its gradient: a p - b w, less c at the label.
-    b, c = smoothing / V, (1 - smoothing) * w
+    b, c = smoothing / V, (1 - smoothing) * w.to(z.dtype)
     a = c + b * of_all.sum()
     losses = a * log(total) - c * z_y - b * weighed
     g = p.mul_((a / total)[:, None])

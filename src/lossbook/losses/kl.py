@@ -64,7 +64,8 @@ def kl_div(
         losses = torch.xlogy(q, q) - q * log_p
 
     if reduction == "batchmean":
-        return losses.sum() / input.shape[0] if input.ndim else losses.sum()
+        batch = input.shape[0] if input.ndim else 1
+        return reduce(losses, total_weight=batch)
     return reduce(losses, reduction)
 
 

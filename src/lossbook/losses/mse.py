@@ -57,7 +57,8 @@ def mse_loss(
     y_hat, y = _broadcast(input, target, weight)
     if weight is None:
         y_hat, y = _promoted(y_hat, y)
-    return _reduce_weighted((y_hat - y) ** 2, reduction, weight)
+    r = y_hat - y
+    return _reduce_weighted(r * r, reduction, weight)
 
 
 def l1_loss(
@@ -138,10 +139,11 @@ def smooth_l1_loss(
 
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    # Both cases at once, s (r − c/2): c is r in the parabola, ±β outside it.
+    # Both cases at once, (r − c/2) s: c is r in the parabola, ±β outside it.
     c = r.clamp(-beta, beta)
-    slope = c / beta
-    losses = slope * torch.sub(r, c, alpha=0.5)
+    losses = torch.sub(r, c, alpha=0.5).detach()
+    slope = c.div_(beta)
+    losses.mul_(slope.detach())
     losses = with_gradients(losses.to(y_hat.dtype), (r, slope))
     return reduce(losses, reduction)
 
@@ -194,9 +196,10 @@ def huber_loss(
 
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    # Both cases at once, s (r − s/2): s is r in the parabola, ±δ outside it.
+    # Both cases at once, (r − s/2) s: s is r in the parabola, ±δ outside it.
     slope = r.clamp(-delta, delta)
-    losses = slope * torch.sub(r, slope, alpha=0.5)
+    losses = torch.sub(r, slope, alpha=0.5).detach()
+    losses.mul_(slope.detach())
     losses = with_gradients(losses.to(input.dtype), (r, slope))
     return reduce(losses if weight is None else losses * weight, reduction)
 
@@ -311,7 +314,7 @@ def _broadcast(
 
 def _promoted(y_hat: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Bring predictions and observations to one floating-point dtype, the wider."""
-    dtype = torch.result_type(y_hat, y)
+    dtype = torch.promote_types(y_hat.dtype, y.dtype)
     y_hat, y = y_hat.to(dtype), y.to(dtype)
     require_floating(input=y_hat)
     return y_hat, y

@@ -107,17 +107,19 @@ def _with_indices(
     require_constant(weight=weight)
 
     k = class_dim(z)
-    log_p = log_softmax(z, k)
-    y, counted, w = counted_targets(target, ignore_index, weight, z.dtype)
-    losses = torch.where(counted, -w * at_class(log_p, y, k), 0)
-    loss = reduce(losses, reduction, total_weight=w.sum())
+    y, counted, w = counted_targets(target, ignore_index, weight)
+    losses = -_log_softmax_at(z, y, k)
+    losses = torch.where(counted, losses if weight is None else w * losses, 0)
+    total_weight = w.sum().to(losses.dtype)
+    loss = reduce(losses, reduction, total_weight)
     if smoothing == 0:
         return loss
 
+    log_p = log_softmax(z, k)
     spread = -log_p if weight is None else -log_p * per_class(weight, log_p)
     spread = torch.where(counted, spread.sum(k), 0)
     return (1 - smoothing) * loss + smoothing / z.shape[k] * reduce(
-        spread, reduction, total_weight=w.sum()
+        spread, reduction, total_weight
     )
 
 
@@ -232,6 +234,46 @@ class _LogSoftmax(torch.autograd.Function):
         return (
             grad - exp(widened(log_p)) * grad.sum(ctx.dim, keepdim=True)
         ).to(log_p.dtype), None
+
+
+def _log_softmax_at(z: Tensor, y: Tensor, dim: int) -> Tensor:
+    """Return the log-probabilities of the classes y, and compute no others."""
+    shifted = widened(z) - largest(widened(z), dim)
+    log_p: Tensor = _LogSoftmaxAt.apply(shifted, y, dim)[0]  # type: ignore[no-untyped-call]
+    return log_p.to(z.dtype)
+
+
+class _LogSoftmaxAt(torch.autograd.Function):
+    """The log-probability of class y, and the log-sum-exp.
+
+    Their gradients are [k = y] less p, and p.
+    """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(shifted: Tensor, y: Tensor, dim: int) -> tuple[Tensor, Tensor]:
+        log_sum = log(exp(shifted).sum(dim))
+        return at_class(shifted, y, dim) - log_sum, log_sum
+
+    @staticmethod
+    def setup_context(
+        ctx: Any,
+        inputs: tuple[Tensor, Tensor, int],
+        output: tuple[Tensor, Tensor],
+    ) -> None:
+        shifted, y, ctx.dim = inputs
+        ctx.save_for_backward(shifted, y, output[1])
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
+        shifted, y, log_sum = ctx.saved_tensors
+        y, log_sum, by_log_p, by_log_sum = (
+            x.unsqueeze(ctx.dim) for x in (y, log_sum, *grads)
+        )
+        p = (shifted - log_sum).exp_()
+        grad = p * (by_log_sum - by_log_p)
+        return grad.scatter_add_(ctx.dim, y, by_log_p), None, None
 
 
 def _require_options(ignore_index: int, label_smoothing: float) -> None:

@@ -68,9 +68,10 @@ def nll_loss(
     target = _require_classes(input, target, weight, ignore_index)
     log_p = input
 
-    y, counted, w = counted_targets(target, ignore_index, weight, log_p.dtype)
-    losses = torch.where(counted, -w * at_class(log_p, y, class_dim(log_p)), 0)
-    return reduce(losses, reduction, total_weight=w.sum())
+    y, counted, w = counted_targets(target, ignore_index, weight)
+    losses = -at_class(log_p, y, class_dim(log_p))
+    losses = torch.where(counted, losses if weight is None else w * losses, 0)
+    return reduce(losses, reduction, total_weight=w.sum().to(losses.dtype))
 
 
 def poisson_nll_loss(

@@ -67,6 +67,7 @@ def reduce(
 
     Raises:
         ValueError: ``reduction`` is none of the three.
+        RuntimeError: The losses have no floating-point dtype, and no mean.
 
     Source:
         Equation (reductions) of chapter 1.
@@ -75,10 +76,25 @@ def reduce(
     if reduction == "none":
         return losses
     if reduction == "sum":
-        return losses.sum()
-    return (
-        losses.mean() if total_weight is None else losses.sum() / total_weight
-    )
+        return _sum(losses)
+    if total_weight is not None:
+        return _sum(losses) / total_weight
+    # As losses.mean(), but the gradient is one quotient, not N equal ones.
+    require_floating(losses=losses)
+    mean = _sum(losses, widened(losses).dtype) / losses.numel()
+    return mean.to(losses.dtype)
+
+
+def _sum(losses: Tensor, dtype: torch.dtype | None = None) -> Tensor:
+    """Sum the losses as ``Tensor.sum`` does; when compiled for a CPU, in float64.
+
+    In float32 the compiler cascades a long sum, lest it round too much, which
+    takes time. In float64 it need not.
+    """
+    compiled = torch.compiler.is_compiling() and losses.device.type == "cpu"
+    if compiled and losses.is_floating_point():
+        return losses.sum(dtype=torch.float64).to(dtype or losses.dtype)
+    return losses.sum(dtype=dtype)
 
 
 def best_constant_mse(y: Tensor) -> Tensor:
@@ -154,7 +170,7 @@ def weighted(losses: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def counted_targets(
-    target: Tensor, ignore_index: int, weight: Tensor | None, dtype: torch.dtype
+    target: Tensor, ignore_index: int, weight: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Say which targets count, and how much.
 
@@ -162,16 +178,16 @@ def counted_targets(
         target: Class indices, shape ``(*)``.
         ignore_index: The class index of a target that does not count.
         weight: The weight of each class, shape ``(K,)``; None for 1.
-        dtype: The dtype of the returned weights.
 
     Returns:
         Class indices that are safe to look up, which of them count, and the
         weight of each target's class, 0 where it does not count, each of shape
-        ``(*)``.
+        ``(*)``. Without weights, those that count weigh ``True``, the others
+        ``False``.
     """
     counted = target != ignore_index
-    y = target.long().masked_fill(~counted, 0)
-    w = counted.to(dtype) if weight is None else weight[y] * counted
+    y = torch.where(counted, target.long(), 0)
+    w = counted if weight is None else weight[y] * counted
     return y, counted, w
 
 
@@ -353,7 +369,7 @@ def require_class_indices(
         return  # reading a value would end the graph
     if target.numel():
         least, most = target.aminmax()
-        if least >= 0 and most < K:
+        if least.item() >= 0 and most.item() < K:
             return
     wrong = (target != ignore_index) & ((target < 0) | (target >= K))
     if wrong.any():
