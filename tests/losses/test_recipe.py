@@ -111,4 +111,36 @@ def test_ignored_targets_weigh_nothing():
     assert indices.tolist() == [0, 0, 2]
     assert counted.tolist() == [True, False, True]
     assert w.tolist() == [2, 0, 5]
-    assert recipe.counted_targets(y, -100, None)[2].tolist() == [1, 0, 1]
+    assert recipe.counted_targets(y, -100, None)[2] is None
+    losses, total = recipe.counted_losses(torch.tensor([1.0, float("nan"), 3]), counted, w)
+    assert (losses.tolist(), total.item()) == ([2, 0, 15], 7)
+    losses, total = recipe.counted_losses(torch.tensor([1.0, float("nan"), 3]), counted, None)
+    assert (losses.tolist(), total.item()) == ([1, 0, 3], 2)
+
+
+@pytest.mark.parametrize("weight", [None, torch.tensor([2.0, 3, 5])])
+def test_where_all_targets_are_known_to_count_the_losses_are_the_same(weight):
+    y, each = torch.tensor([0, 1, 2, 2]), torch.tensor([1.0, 2, 3, 4])
+    known = recipe.counted_targets(y, -100, weight, all_count=True)
+    assert known[1] is None
+    found = recipe.counted_targets(y, -100, weight)
+    assert found[1].all()
+    for a, b in zip(recipe.counted_losses(each, *known[1:]), recipe.counted_losses(each, *found[1:]), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("target", "ignore_index", "known"),
+    [
+        ([0, 3, 1], -100, True),
+        ([0, 3, 1], 9, True),
+        ([1, 3, 3], 0, True),
+        ([0, 3, 1], 3, False),
+        ([0, 3, 1], 2, False),  # which no target is; the least and the most do not tell
+        ([0, -100, 1], -100, False),
+        ([], -100, True),
+    ],
+)
+def test_what_the_check_of_the_classes_finds_out(target, ignore_index, known):
+    target = torch.tensor(target, dtype=torch.long)
+    assert recipe.require_class_indices(torch.zeros(len(target), 4), target, ignore_index) is known

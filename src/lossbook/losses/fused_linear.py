@@ -275,6 +275,8 @@ def _plain(
     dtype, V, z = z.dtype, z.shape[1], widened(z)
     weight = None if weight is None else widened(weight)
     y, counted, w = counted_targets(target, ignore_index, weight)
+    assert counted is not None, "it was not said that all count"
+    w = counted if w is None else w
     z -= z.amax(1, keepdim=True)
     z_y = at_class(z, y, 1)
     of_all = torch.ones(V, dtype=z.dtype, device=z.device)

@@ -10,6 +10,7 @@ from torch import Tensor, exp, log
 from lossbook.losses.recipe import (
     at_class,
     class_dim,
+    counted_losses,
     counted_targets,
     per_class,
     reduce,
@@ -101,23 +102,22 @@ def _with_indices(
     target = (
         target.reshape(()) if z.ndim == 1 and target.shape == (1,) else target
     )
-    require_class_indices(z, target, ignore_index)
+    all_count = require_class_indices(z, target, ignore_index)
     require_class_weights(z, weight)
     require_same_dtype(z, weight)
     require_constant(weight=weight)
 
     k = class_dim(z)
-    y, counted, w = counted_targets(target, ignore_index, weight)
+    y, counted, w = counted_targets(target, ignore_index, weight, all_count)
     losses = -_log_softmax_at(z, y, k)
-    losses = torch.where(counted, losses if weight is None else w * losses, 0)
-    total_weight = w.sum().to(losses.dtype)
+    losses, total_weight = counted_losses(losses, counted, w)
     loss = reduce(losses, reduction, total_weight)
     if smoothing == 0:
         return loss
 
     log_p = log_softmax(z, k)
     spread = -log_p if weight is None else -log_p * per_class(weight, log_p)
-    spread = torch.where(counted, spread.sum(k), 0)
+    spread, _ = counted_losses(spread.sum(k), counted, None)
     return (1 - smoothing) * loss + smoothing / z.shape[k] * reduce(
         spread, reduction, total_weight
     )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 
-import torch
 from torch import Tensor, exp, log
 
 from lossbook.losses.recipe import (
     at_class,
     class_dim,
+    counted_losses,
     counted_targets,
     reduce,
     require_class_indices,
@@ -65,13 +65,13 @@ def nll_loss(
     Source:
         Equation (nll) of chapter 5.
     """
-    target = _require_classes(input, target, weight, ignore_index)
+    target, all_count = _require_classes(input, target, weight, ignore_index)
     log_p = input
 
-    y, counted, w = counted_targets(target, ignore_index, weight)
+    y, counted, w = counted_targets(target, ignore_index, weight, all_count)
     losses = -at_class(log_p, y, class_dim(log_p))
-    losses = torch.where(counted, losses if weight is None else w * losses, 0)
-    return reduce(losses, reduction, total_weight=w.sum().to(losses.dtype))
+    losses, total_weight = counted_losses(losses, counted, w)
+    return reduce(losses, reduction, total_weight)
 
 
 def poisson_nll_loss(
@@ -136,8 +136,13 @@ def poisson_nll_loss(
 
 def _require_classes(
     input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
-) -> Tensor:
-    """Refuse what ``nll_loss`` does not accept; return the target in its own shape: one class of ``(K,)`` is ``()``."""
+) -> tuple[Tensor, bool]:
+    """Refuse what ``nll_loss`` does not accept.
+
+    Returns:
+        The target in its own shape, for one class of ``(K,)`` is ``()``; and
+        whether it is known that all count.
+    """
     require_tensors(input=input, target=target)
     require_tensors_or_none(weight=weight)
     require_integers(ignore_index=ignore_index)
@@ -151,8 +156,8 @@ def _require_classes(
         else target
     )
     require_floating(input=input)
-    require_class_indices(input, target, ignore_index)
+    all_count = require_class_indices(input, target, ignore_index)
     require_class_weights(input, weight)
     require_same_dtype(input, weight)
     require_constant(weight=weight)
-    return target
+    return target, all_count

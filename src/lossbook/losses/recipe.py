@@ -170,25 +170,55 @@ def weighted(losses: Tensor, weight: Tensor | None) -> Tensor:
 
 
 def counted_targets(
-    target: Tensor, ignore_index: int, weight: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
+    target: Tensor,
+    ignore_index: int,
+    weight: Tensor | None,
+    all_count: bool = False,
+) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Say which targets count, and how much.
 
     Args:
         target: Class indices, shape ``(*)``.
         ignore_index: The class index of a target that does not count.
         weight: The weight of each class, shape ``(K,)``; None for 1.
+        all_count: Whether it is known that every target counts.
 
     Returns:
-        Class indices that are safe to look up, which of them count, and the
-        weight of each target's class, 0 where it does not count, each of shape
-        ``(*)``. Without weights, those that count weigh ``True``, the others
-        ``False``.
+        Class indices that are safe to look up; which of them count, or None
+        where all do; and the weight of each target's class, 0 where it does
+        not count, or None without weights; each of shape ``(*)``.
     """
+    y = target.long()
+    if all_count:
+        return y, None, None if weight is None else weight[y]
     counted = target != ignore_index
-    y = torch.where(counted, target.long(), 0)
-    w = counted if weight is None else weight[y] * counted
-    return y, counted, w
+    y = torch.where(counted, y, 0)
+    return y, counted, None if weight is None else weight[y] * counted
+
+
+def counted_losses(
+    losses: Tensor, counted: Tensor | None, w: Tensor | None
+) -> tuple[Tensor, Tensor]:
+    """Weigh the losses, and put 0 where a target does not count.
+
+    Args:
+        losses: The loss of each target, shape ``(*)``.
+        counted: Which targets count, shape ``(*)``; None where all do.
+        w: The weights of the targets, shape ``(*)``; None for 1.
+
+    Returns:
+        The losses, shape ``(*)``, and what their mean divides by, the sum of
+        the weights, shape ``()``, in the dtype of the losses.
+    """
+    if w is not None:
+        losses, total = w * losses, w.sum()
+    elif counted is not None:
+        total = counted.sum()
+    else:
+        total = losses.new_full((), float(losses.numel()))
+    if counted is not None:
+        losses = torch.where(counted, losses, 0)
+    return losses, total.to(losses.dtype)
 
 
 def at_class(x: Tensor, y: Tensor, dim: int) -> Tensor:
@@ -353,8 +383,11 @@ def require_flags(**arguments: object) -> None:
 
 def require_class_indices(
     input: Tensor, target: Tensor, ignore_index: int
-) -> None:
+) -> bool:
     """Refuse targets that do not name one class of ``input``, ``(K,)`` or ``(N, K, *)``, for each of its elements.
+
+    Returns:
+        Whether all targets count; False where that was not found out.
 
     Raises:
         ValueError: The batch sizes differ.
@@ -366,16 +399,18 @@ def require_class_indices(
     require_indices_for(input, target)
     K = input.shape[class_dim(input)]
     if torch.compiler.is_compiling():
-        return  # reading a value would end the graph
-    if target.numel():
-        least, most = target.aminmax()
-        if least.item() >= 0 and most.item() < K:
-            return
+        return False  # reading a value would end the graph
+    if not target.numel():
+        return True
+    least, most = (extreme.item() for extreme in target.aminmax())
+    if least >= 0 and most < K:
+        return not least <= ignore_index <= most
     wrong = (target != ignore_index) & ((target < 0) | (target >= K))
     if wrong.any():
         raise IndexError(
             f"target has the class {target[wrong][0].item()}; it must be in [0, {K}) or ignore_index"
         )
+    return False
 
 
 def require_indices_for(input: Tensor, target: Tensor) -> None:
