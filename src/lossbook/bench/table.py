@@ -68,10 +68,10 @@ def telling(lines: Sequence[Sequence[str]], left: int = 5) -> tuple[list[list[st
 
 
 def markdown(lines: Sequence[Sequence[str]], left: int = 5) -> str:
-    """Return a table in Markdown, its first columns flush left; long names may break after an underscore."""
+    """Return a table in Markdown, its first columns flush left; words may break after an underscore or a ×."""
     rule = ["---"] * left + ["--:"] * (len(lines[0]) - left)
     signs = str.maketrans({" ": "\N{NO-BREAK SPACE}", "_": "_\N{ZERO WIDTH SPACE}"})
-    told = [[word.translate(signs) for word in line] for line in lines[1:]]
+    told = [[word.translate(signs).replace("×\N{NO-BREAK SPACE}", "× ") for word in line] for line in lines[1:]]
     return "\n".join("| " + " | ".join(line) + " |" for line in (lines[0], rule, *told))
 
 

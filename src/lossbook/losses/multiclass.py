@@ -217,7 +217,7 @@ class _LogSoftmax(torch.autograd.Function):
 
     @staticmethod
     def forward(z: Tensor, dim: int) -> Tensor:
-        shifted = widened(z) - largest(widened(z), dim)
+        shifted = z - widened(largest(z, dim))
         return (shifted - log(exp(shifted).sum(dim, keepdim=True))).to(z.dtype)
 
     @staticmethod
@@ -238,7 +238,7 @@ class _LogSoftmax(torch.autograd.Function):
 
 def _log_softmax_at(z: Tensor, y: Tensor, dim: int) -> Tensor:
     """Return the log-probabilities of the classes y, and compute no others."""
-    shifted = widened(z) - largest(widened(z), dim)
+    shifted = z - widened(largest(z, dim))
     log_p: Tensor = _LogSoftmaxAt.apply(shifted, y, dim)[0]  # type: ignore[no-untyped-call]
     return log_p.to(z.dtype)
 
