@@ -109,13 +109,15 @@ def _with_indices(
 
     k = class_dim(z)
     y, counted, w = counted_targets(target, ignore_index, weight, all_count)
-    losses = -_log_softmax_at(z, y, k)
-    losses, total_weight = counted_losses(losses, counted, w)
+    log_p = log_softmax(z, k) if smoothing else None
+    log_p_y = (
+        _log_softmax_at(z, y, k) if log_p is None else at_class(log_p, y, k)
+    )
+    losses, total_weight = counted_losses(-log_p_y, counted, w)
     loss = reduce(losses, reduction, total_weight)
-    if smoothing == 0:
+    if log_p is None:
         return loss
 
-    log_p = log_softmax(z, k)
     spread = -log_p if weight is None else -log_p * per_class(weight, log_p)
     spread, _ = counted_losses(spread.sum(k), counted, None)
     return (1 - smoothing) * loss + smoothing / z.shape[k] * reduce(
