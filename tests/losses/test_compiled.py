@@ -1,5 +1,8 @@
 """Compiled, a loss is one graph, and returns what it returns uncompiled."""
 
+import os
+import shutil
+
 import pytest
 import torch
 
@@ -109,3 +112,15 @@ def test_a_sum_is_kept_in_float64_while_a_cpu_loop_runs():
     compiled = torch.compile(losses.mse_loss, backend="aot_eager", fullgraph=True)
     exact = (x.double() ** 2).float().double().sum()
     assert compiled(x, torch.zeros_like(x), reduction="sum") == exact.float()
+
+
+def test_the_compilers_own_float32_sum_is_a_cascade_and_ours_is_not():
+    if shutil.which("g++") is None and os.environ.get("CI") != "true":
+        pytest.skip("there is no C++ compiler")
+    from torch._inductor.utils import run_and_get_code  # seconds, which the other tests need not spend
+
+    x, y = numbers(100_000), numbers(100_001)[1:]
+    for loss, cascaded in ((lambda x, y: ((x - y) ** 2).mean(), True), (losses.mse_loss, False)):
+        torch.compiler.reset()
+        _, loops = run_and_get_code(torch.compile(loss), x, y)
+        assert any("cascade" in loop.lower() for loop in loops) is cascaded
