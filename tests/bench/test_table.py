@@ -81,6 +81,11 @@ def test_markdown(rows):
     assert "| ~4.00\N{NO-BREAK SPACE}ms | 2.00\N{NO-BREAK SPACE}µs |" in lines[2]
 
 
+def test_a_long_size_may_break_after_a_sign():
+    told = table.markdown([["size"], ["4,096 × 1,000"]], 1).splitlines()[-1]
+    assert told == "| 4,096\N{NO-BREAK SPACE}× 1,000 |"
+
+
 def test_the_largest_size_is_drawn(rows, case, made_up):
     larger = [made_up(case(size=(100,), passes=passes), seconds=1.0) for passes in (FORWARD, BOTH)]
     assert picture.groups([*rows, *larger]) == {("cpu", "float32"): larger}

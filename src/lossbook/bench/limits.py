@@ -24,7 +24,8 @@ ROUNDS = 5
 NO_GPU = "not measured here: no CUDA device"
 
 CPU_SIZES: dict[str, Size] = {"elements": (1_000_000,), "classes": (4096, 1000)}
-SMALLEST: dict[str, Size] = {"elements": (2,), "classes": (2, 2)}
+FEW = 2  # samples, so that a call costs what calling costs
+SMALLEST: dict[str, Size] = {"elements": (FEW,), "classes": (FEW, 2)}
 GPU_SIZE: Size = (8192, 131_072)
 SUM_SIZE = 1 << 28
 BYTES_A_ROW = 64  # what a kernel may keep for each row: its maximum, its sum, its loss, its target, and room to spare
@@ -44,8 +45,8 @@ class Figure:
         value: The measured value; None where it could not be measured.
         reason: Why it could not.
         numbers: The contestants' medians, fastest times and interquartile ranges, in seconds, their repeats, those that
-            were too noisy, and the machine's load; for what is compiled ``alone``, the median time of its call on two
-            samples, in seconds.
+            were too noisy, and the machine's load; for what is compiled ``alone``, the median time of its call on a
+            few samples, in seconds.
 
     """
 
@@ -71,7 +72,7 @@ class Figure:
         if self.passed is not False or alone is None or alone <= self.limit * seconds["pytorch"]:
             return None
         theirs = seconds_text(seconds["pytorch"])
-        return f"a compiled call on 2 samples takes {seconds_text(alone)}, PyTorch's on all {theirs}"
+        return f"a compiled call on {FEW} samples takes {seconds_text(alone)}, PyTorch's on all {theirs}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figure as words and numbers, for JSON."""
@@ -208,7 +209,7 @@ def _against_pytorch(name: str, size: Size, passes: str, budget: float) -> list[
 
 
 def _compiled_call(name: str, passes: str, budget: float) -> float:
-    """Return the median seconds that a compiled loss takes on two samples: what calling it costs."""
+    """Return the median seconds that a compiled loss takes on a few samples: what calling it costs."""
     loss = LOSSES[name]
     inputs = make_inputs(loss, SMALLEST[loss.kind], "float32", "cpu")
     call, args = passing(implementation(name, "compiled", "cpu"), inputs, loss, passes)
