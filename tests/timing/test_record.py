@@ -24,6 +24,8 @@ def test_the_circumstances_are_kept(path):
     assert date.fromisoformat(data["date"]).year >= 2024
     assert data["device"]
     assert data["threads"] == torch.get_num_threads()
+    assert data["race_threads"] == 1
+    assert all(isinstance(row["noisy"], bool) and row["fastest"] <= row["seconds"] for row in data["rows"])
     assert (data["driver"] is not None) == torch.cuda.is_available()
 
 
