@@ -20,7 +20,17 @@ from nbgrader.utils import compute_checksum
 
 from lossbook.authoring.convention import AuthorError
 from lossbook.authoring.execute import RunError
-from lossbook.authoring.release import _same_picture, generate, link_to_book, published, release, sources, stale
+from lossbook.authoring.release import (
+    DRAWS,
+    _same_picture,
+    describe_pictures,
+    generate,
+    link_to_book,
+    published,
+    release,
+    sources,
+    stale,
+)
 from lossbook.authoring.sphinx_ext import stay_inside
 from lossbook.exercises import exercise
 
@@ -292,3 +302,49 @@ def test_in_the_book_itself_such_a_link_stays_inside() -> None:
     )
     stay_inside(app, document, "lessons/01-recipe")
     assert [link["refuri"] for link in links] == list(targets.values())
+
+
+# Words for pictures
+
+
+def drawing(source: str, alt: str | None):
+    cell = nbformat.v4.new_code_cell(source)
+    if alt:
+        cell.metadata["mystnb"] = {"image": {"alt": alt}}
+    return nbformat.v4.new_notebook(cells=[cell])
+
+
+def test_the_words_of_a_picture_go_into_its_cell() -> None:
+    words = 'Two curves: "one" rises, the other falls from ½ to 0. ' * 4
+    nb = drawing("drawn, axes = figure()", words.strip())
+    describe_pictures(nb)
+    call = ast.parse(nb.cells[0].source).body[-1].value
+    assert call.func.id == "describe"
+    assert ast.literal_eval(call.args[0]) == words.strip()
+    assert max(map(len, nb.cells[0].source.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "source", ["drawn, (axes,) = figure(height=3)", "_ = race.draw()", "_ = roofline(speed, rungs)"]
+)
+def test_a_picture_without_words_is_refused(source: str) -> None:
+    with pytest.raises(AuthorError, match=r"cell 1 .* draws, and has no words for it"):
+        describe_pictures(drawing(source, None))
+
+
+def test_what_draws_nothing_needs_no_words() -> None:
+    nb = drawing("configure(3)\nx.drawing()", None)
+    describe_pictures(nb)
+    assert nb.cells[0].source == "configure(3)\nx.drawing()"
+
+
+def test_every_picture_of_every_lesson_has_words() -> None:
+    for path, nb in generate(ROOT, [], exercise).items():
+        code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+        drawn = [source for source in code if DRAWS.search(source)]
+        assert len(drawn) >= 4, path
+        for source in drawn:
+            call = ast.parse(source).body[-1].value
+            assert call.func.id == "describe"
+            assert len(ast.literal_eval(call.args[0])) > 40
+        assert any(re.search(r"^from lossbook\.figures import .*\bdescribe\b", source, re.M) for source in code)

@@ -3,7 +3,9 @@
 import base64
 import copy
 import io
+import json
 import re
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +21,8 @@ from lossbook.authoring.notebooks import from_text, place, skeleton, to_text
 
 STUB = "raise NotImplementedError"
 LESSONS, SOLUTIONS = "lessons", "solutions"
+# What draws in the course's own style. Its figures take words.
+DRAWS = re.compile(r"\bfigure\(|\broofline\(|\.draw\(\)")
 BOOK_LINK = re.compile(r"\]\(\.\./(book/[\w-]+)\.md(#[\w-]+)?\)")
 # Pictures are the same if at most this share of the values differ by more than this level (of 1).
 _PICTURE_SHARE, _PICTURE_LEVEL = 1e-5, 16 / 255
@@ -63,6 +67,7 @@ def generate(root: Path, slugs: Sequence[str], lookup: Lookup) -> dict[Path, Not
         else:
             try:
                 link_to_book(nb, root)
+                describe_pictures(nb)
             except AuthorError as error:
                 errors.append(f"{source.name}: {error}")
                 continue
@@ -96,6 +101,25 @@ def link_to_book(nb: NotebookNode, root: Path) -> None:
     for cell in nb.cells:
         if cell.cell_type == "markdown":
             cell.source = BOOK_LINK.sub(address, cell.source)
+
+
+def describe_pictures(nb: NotebookNode) -> None:
+    """Put the words of each picture, which the book takes from the cell's metadata, into the code as well.
+
+    A kernel sees no metadata, and a picture that a student draws needs words too. Raises AuthorError if a cell that
+    draws has none.
+    """
+    for number, cell in enumerate(nb.cells, 1):
+        if cell.cell_type == "code" and DRAWS.search(cell.source):
+            words = cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+            if not words:
+                raise AuthorError(f"{place(number, cell)} draws, and has no words for it (mystnb: image: alt:)")
+            lines = textwrap.wrap(words, 70, drop_whitespace=False, break_on_hyphens=False)
+            cell.source += "\n\ndescribe(\n" + "".join(f"    {_quoted(line)}\n" for line in lines) + ")"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def stale(root: Path, slugs: Sequence[str], lookup: Lookup) -> list[str]:

@@ -28,6 +28,7 @@ from sphinx.errors import SphinxError
 from sphinx.util import logging
 
 from lossbook.authoring.release import published
+from lossbook.figures import PLAIN
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ KERNEL_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    PLAIN: "1",
 }
 
 # Set by the tests, which run every notebook with nbval and compare its outputs: the build then takes them as committed.
