@@ -93,3 +93,30 @@ def test_the_figure_drawn_last_is_described_and_nothing_where_there_is_none():
     plt.figure()
     figures.describe("a figure of matplotlib's own")
     plt.close("all")
+
+
+def test_it_is_told_in_a_notebook_as_any_figure():
+    drawn, _ = figures.figure(2, height=3)
+    assert repr(drawn) == "<Figure size 910x390 with 2 Axes>"
+    plt.close(drawn)
+
+
+@pytest.mark.parametrize("level", [None, 100.0])
+def test_logarithmic_axes_without_a_number_are_drawn(level):
+    drawn, (left, right) = figures.figure(2)
+    for axes in (left, right):
+        axes.plot([1, 2], [float("nan")] * 2, marker="o")
+        axes.set(xscale="log", yscale="log")
+    if level:
+        right.axhline(level)
+    drawn.canvas.draw()
+    plt.close(drawn)
+
+
+def test_logarithmic_axes_stay_so_where_there_are_numbers():
+    drawn, (axes,) = figures.figure()
+    axes.plot([1, 2, 30], [float("nan"), 5, 600])
+    axes.set(xscale="log", yscale="log")
+    drawn.canvas.draw()
+    assert (axes.get_xscale(), axes.get_yscale()) == ("log", "log")
+    plt.close(drawn)

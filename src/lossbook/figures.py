@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import html
 import io
+import math
 import os
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from cycler import cycler
 from matplotlib.axes import Axes
+from matplotlib.backend_bases import RendererBase
 from matplotlib.figure import Figure
 
 # The colour set of Okabe and Ito (2008), ordered so that neighbours also differ in lightness when printed grey.
@@ -67,6 +69,18 @@ class Described(Figure):
     """
 
     words = ""
+
+    def __repr__(self) -> str:
+        return super().__repr__().replace(type(self).__name__, "Figure", 1)  # a notebook keeps it as the picture's text
+
+    def draw(self, renderer: RendererBase) -> None:
+        """Draw it all. An axis with nothing on it is not logarithmic: matplotlib finds no limits for one."""
+        for axes in self.axes:
+            for axis, change in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+                empty = min(axis.get_view_interval()) <= 0 and not math.isfinite(axis.get_minpos())
+                if axis.get_scale() == "log" and empty:
+                    change("linear")
+        super().draw(renderer)
 
     def _ipython_display_(self) -> None:
         if not self.words or os.environ.get(PLAIN):

@@ -44,6 +44,8 @@ def printed_by(path, monkeypatch, *, noisy):
         if cell.cell_type == "code" and "pip" not in cell.source:
             with contextlib.redirect_stdout(io.StringIO()) as told:
                 exec(compile(cell.source, path.name, "exec"), space)
+            for number in plt.get_fignums():
+                plt.figure(number).canvas.draw()
             plt.close("all")
             if "timing" in cell.metadata.get("tags", []):
                 printed.append(told.getvalue())

@@ -22,7 +22,7 @@ LEAST = 2  # repeats of one contestant at one size in a try
 SPREAD = 0.2  # the middle half of the repeats, as a part of the median, up to which they are calm
 BUDGET = 0.6  # seconds after which a try ends; a calm one ends much earlier, one of a slow call later
 TRIES = 5  # of one contestant at one size at most, and two at least
-PATIENCE = 6.0  # seconds for the third tries and all later ones together
+PATIENCE = 4.0  # seconds for the third tries and all later ones together
 BEATEN = 2.0  # times as fast as the bound: then it is the bound that is wrong
 SCALAR = 8  # bytes of the result, which a prediction may count: float64 at most
 
@@ -131,6 +131,7 @@ def _timed(
 ) -> dict[tuple[int, str], Tries]:
     """Time each contestant at each size twice, by turns, and again those that are noisy."""
     tried = {(n, name): Tries() for n in inputs for name in losses}
+    took: dict[tuple[int, str], float] = {}
     with _one_thread():
         for turn in range(TRIES):
             if turn <= 2:
@@ -141,8 +142,9 @@ def _timed(
                 mine = tried[n, name]
                 if turn > 1 and time.perf_counter() - begin > PATIENCE:
                     return tried
-                # A slow call may have used up the budget before it was repeated often enough.
-                budget = min(max(BUDGET, 8 * mine.best.median), PATIENCE) if turn else BUDGET
+                # On a busy machine the budget is soon spent: what has too few repeats gets more time.
+                few = bool(mine.done) and mine.done[-1].repeats <= LEAST
+                budget = min(max(BUDGET, 4 * took[n, name]), PATIENCE) if few else BUDGET
                 args = [item.to(device) for item in inputs[n]]
                 options: dict[str, Any] = {
                     "budget": budget,
@@ -151,7 +153,9 @@ def _timed(
                     "work": False,
                     "own": True,
                 }
+                start = time.perf_counter()
                 mine.done.append(measure(losses[name], *args, device=device, **options))
+                took[n, name] = time.perf_counter() - start
     return tried
 
 
