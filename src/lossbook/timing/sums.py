@@ -22,7 +22,7 @@ LEAST = 2  # repeats of one contestant at one size in a try
 SPREAD = 0.2  # the middle half of the repeats, as a part of the median, up to which they are calm
 BUDGET = 0.6  # seconds after which a try ends; a calm one ends much earlier, one of a slow call later
 TRIES = 5  # of one contestant at one size at most, and two at least
-PATIENCE = 4.0  # seconds for the third tries and all later ones together
+PATIENCE = 3.0  # seconds for the third tries and all later ones together
 BEATEN = 2.0  # times as fast as the bound: then it is the bound that is wrong
 SCALAR = 8  # bytes of the result, which a prediction may count: float64 at most
 
