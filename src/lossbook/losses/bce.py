@@ -189,7 +189,8 @@ def _require_probabilities(input: Tensor, target: Tensor) -> None:
             f"target has dtype {target.dtype}; it must be the input's, {input.dtype}"
         )
     for name, value in (("input", input), ("target", target)):
-        outside = RuntimeError(
-            f"{name} has elements outside [0, 1]; every one must be a probability"
+        require_all(
+            (value >= 0) & (value <= 1),
+            RuntimeError,
+            f"{name} has elements outside [0, 1]; every one must be a probability",
         )
-        require_all((value >= 0) & (value <= 1), outside)

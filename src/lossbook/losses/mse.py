@@ -261,15 +261,14 @@ def gaussian_nll_loss(
 
 def _variance(var: Tensor | float, input: Tensor) -> Tensor:
     """Return the variances in a shape that broadcasts with ``input``; refuse negative ones."""
-    negative = ValueError(
-        "var has negative elements; a variance must be at least 0"
-    )
+    negative = "var has negative elements; a variance must be at least 0"
     if isinstance(var, float):
         if var < 0:
-            raise negative
+            raise ValueError(negative)
         var = var * torch.ones_like(input)
     require_tensors(var=var)
-    require_all(~(var < 0), negative)  # nan passes, as in PyTorch
+    # nan passes, as in PyTorch.
+    require_all(~(var < 0), ValueError, negative)
     short = var.shape == input.shape[:-1] and var.shape != input.shape
     mismatched = [
         v for v, x in zip(var.shape, input.shape, strict=False) if v != x

@@ -251,11 +251,15 @@ def autocasted(*arguments: Any) -> tuple[Any, ...]:
         x.float()
         if isinstance(x, Tensor)
         and x.dtype in (torch.float16, torch.bfloat16)
-        and torch.amp.is_autocast_available(x.device.type)
-        and torch.is_autocast_enabled(x.device.type)
+        and under_autocast(x)
         else x
         for x in arguments
     )
+
+
+def under_autocast(x: Tensor) -> bool:
+    """Tell whether autocast is on for the device of ``x``."""
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
 def value_of(x: Tensor) -> Any:
@@ -273,18 +277,20 @@ def value_of(x: Tensor) -> Any:
     return value if isinstance(value, (bool, int, float)) else None
 
 
-def require_all(condition: Tensor, error: Exception) -> None:
-    """Raise ``error`` unless a condition holds for every element.
+def require_all(
+    condition: Tensor, error: type[Exception], message: str
+) -> None:
+    """Raise an error unless a condition holds for every element.
 
-    Compiled, the graph itself raises a ``RuntimeError`` with the error's words.
+    Compiled, the graph itself raises a ``RuntimeError`` with the same words.
     Nothing is raised where no value can be read (``value_of``).
     """
     everywhere = condition.all()
     if not torch.compiler.is_compiling():
         if value_of(everywhere) is False:
-            raise error
+            raise error(message)
     elif not torch._C._are_functorch_transforms_active():
-        torch._assert_async(everywhere, str(error))
+        torch._assert_async(everywhere, message)
 
 
 def require_reduction(
