@@ -86,12 +86,12 @@ def test_weights_have_the_dtype_of_the_logits_and_under_autocast_of_their_sums()
     half, single, double = (torch.zeros(2, dtype=d) for d in (torch.bfloat16, torch.float32, torch.float64))
     parts.require_weight_dtype(half, None)
     parts.require_weight_dtype(half, half)
-    with pytest.raises(RuntimeError, match="weight has dtype torch.float32"):
+    with pytest.raises(RuntimeError, match=r"weight has dtype torch\.float32"):
         parts.require_weight_dtype(half, single)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         parts.require_weight_dtype(half, single)
         parts.require_weight_dtype(single, half)
-        with pytest.raises(RuntimeError, match="weight has dtype torch.float32"):
+        with pytest.raises(RuntimeError, match=r"weight has dtype torch\.float32"):
             parts.require_weight_dtype(double, single)
 
 
