@@ -148,7 +148,7 @@ class _CrossEntropy(torch.autograd.Function):
     ) -> Tensor:  # fmt: skip
         ctx.kernels = kernels
         ctx.gradient = torch.empty_like(z) if wanted else None
-        target = indices(target, ignore_index)
+        target = indices(target)
         divisor = None
         if reduction == "mean":
             divisor = total_weight(target, weight, ignore_index)

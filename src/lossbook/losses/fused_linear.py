@@ -129,7 +129,7 @@ def linear_cross_entropy(
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; it must be at least 1")
 
-    target = indices(target, ignore_index)
+    target = indices(target)
     smoothing = label_smoothing if label_smoothing > 0 else 0.0
     options = _Options(target, weight, ignore_index, smoothing, chunk)
     needs = tuple(
