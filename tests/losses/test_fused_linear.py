@@ -157,7 +157,7 @@ def test_options_of_pytorchs_give_the_chunk(monkeypatch):
     whole = fused_chunks._plain
     monkeypatch.setattr(fused_chunks, "_plain", lambda z, *others: (seen.append(len(z)), whole(z, *others))[1])
     for options, chunk, sizes in (
-        (kind(), None, [1] * 7),
+        (kind(), None, [7]),
         (kind(), 4, [4, 3]),
         (kind(batch_chunk_size=4), None, [4, 3]),
         (kind(batch_chunk_size=4), 4, [4, 3]),
@@ -634,11 +634,14 @@ def test_holds_a_chunk_and_the_gradients(reduction, dtype):
 
 
 def test_a_chunk_takes_a_quarter_of_what_is_held_anyway():
-    sizes = ((64, 200, 8), (10_000, 200, 8), (3, 200, 8), (0, 5, 2), (4, 0, 2), (4, 5, 0), (8192, 131_072, 4096))
+    sizes = ((64, 200, 8), (10_000, 200, 8), (1000, 200, 2000), (0, 5, 2), (4, 0, 2), (4, 5, 0), (8192, 131_072, 4096))
     for (N, V, D), dtype in itertools.product(sizes, DTYPES):
         chunk = fused_chunks.default_chunk(N, V, D, dtype)
-        assert 1 <= chunk <= max(N, 1)
         sums = 8 if dtype == torch.float64 else 4
-        assert chunk == 1 or 4 * chunk * V * dtype.itemsize <= max(N * D * dtype.itemsize, V * D * sums)
+        quarter = max(N * D * dtype.itemsize, V * D * sums) / 4
+        assert min(N, 128) <= chunk <= max(N, 1)
+        assert chunk <= 128 or chunk * V * dtype.itemsize <= quarter
+        assert chunk in (1, N) or quarter < (chunk + 1) * V * dtype.itemsize
     assert fused_chunks.default_chunk(8192, 131_072, 4096, torch.bfloat16) == 2048
     assert fused_chunks.default_chunk(8192, 131_072, 4096, torch.float32) == 1024
+    assert fused_chunks.default_chunk(8192, 4096, 32, torch.float32) == 128

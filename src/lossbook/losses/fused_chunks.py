@@ -25,6 +25,9 @@ from lossbook.losses.recipe import at_class, require_class_indices, widened
 # PyTorch 2.8 and newer sum half-precision products in float32, on a GPU.
 SUMS_WIDE = hasattr(torch.ops.aten.addmm, "dtype_out")
 
+# Fewer rows than this keep no device busy: a GPU has more multiprocessors.
+BUSY = 128
+
 Gradients = list[Tensor | None]
 Needs = tuple[bool, ...]
 
@@ -185,10 +188,10 @@ def _scaled(g: Tensor, factor: Tensor) -> Tensor:
 
 
 def default_chunk(N: int, V: int, D: int, dtype: torch.dtype) -> int:
-    """Return how many rows of logits take a quarter of what is held anyway: the input, or the table's gradient."""
+    """Return how many rows of logits take a quarter of what is held anyway, input or gradient; at least BUSY."""
     real = 8 if dtype == torch.float64 else 4
     held = max(N * D, V * D * real // dtype.itemsize)
-    return min(max(held // (4 * max(V, 1)), 1), max(N, 1))
+    return min(max(held // (4 * max(V, 1)), BUSY), max(N, 1))
 
 
 def _walk(
@@ -207,8 +210,10 @@ def _walk(
         for x, needed in zip((input, table, bias), needs, strict=True)
     ]
     of_input, of_table, of_bias = gradients
-    P = V // max(options.classes, 1)
-    for start in range(0, N if V else 0, chunk):
+    if not V:
+        return losses, gradients
+    P = V // options.classes
+    for start in range(0, N, chunk):
         rows = slice(start, start + chunk)
         places = slice(start * P, (start + chunk) * P)
         x = input[rows].to(options.dtype)
