@@ -111,7 +111,7 @@ def _(
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
-    *tensors, _, ctx.each, ctx.needs = inputs[:8]
+    *tensors, _, ctx.each, _ = inputs[:8]
     ctx.options = Options(*inputs[8:])
     ctx.save_for_backward(*tensors, *(() if ctx.each else output[1:]))
     ctx.set_materialize_grads(False)
