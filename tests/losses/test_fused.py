@@ -34,10 +34,11 @@ def python(*arguments, **environment):
 # --- The kernels --------------------------------------------------------------------------------------------------
 
 
-def test_the_kernels_in_the_interpreter():
+@pytest.mark.parametrize("file", ["fused_interpreted.py", "fused_interpreted_more.py"])
+def test_the_kernels_in_the_interpreter(file):
     pytest.importorskip("triton", reason="Triton is for Linux")
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly")
-    printed = python("-m", "pytest", *options, str(HERE / "fused_interpreted.py"), TRITON_INTERPRET="1")
+    printed = python("-m", "pytest", *options, str(HERE / file), TRITON_INTERPRET="1", PYTHONPATH=str(HERE))
     assert re.search(r"\d\d passed", printed)
     assert "skipped" not in printed
 
