@@ -32,10 +32,11 @@ def python(*arguments, **environment):
 # --- The kernels --------------------------------------------------------------------------------------------------
 
 
-def test_the_kernels_in_the_interpreter():
+@pytest.mark.parametrize("file", ["fused_interpreted.py", "fused_interpreted_more.py"])
+def test_the_kernels_in_the_interpreter(file):
     pytest.importorskip("triton", reason="Triton is for Linux")
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly")
-    printed = python("-m", "pytest", *options, str(HERE / "fused_interpreted.py"), TRITON_INTERPRET="1")
+    printed = python("-m", "pytest", *options, str(HERE / file), TRITON_INTERPRET="1", PYTHONPATH=str(HERE))
     assert re.search(r"\d\d passed", printed)
     assert "skipped" not in printed
 
@@ -47,6 +48,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from lossbook.losses import fused_kernels as kernels
 
+TOOLS = os.path.join(os.path.dirname(triton.__file__), "backends", "nvidia", "bin")
+NAMES = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
+
 def compiled(kernel, warps, constants, types, divisible):
     names = kernel.arg_names
     signature = {n: "constexpr" if n in constants else types.get(n, "i32") for n in names}
@@ -54,32 +58,62 @@ def compiled(kernel, warps, constants, types, divisible):
     source = ASTSource(kernel, signature, {(names.index(n),): v for n, v in constants.items()}, attributes)
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
 
-def report(name, binary):
-    tools = os.path.join(os.path.dirname(triton.__file__), "backends", "nvidia", "bin")
+def tool(path, option):
+    return subprocess.run([TOOLS + "/cuobjdump", option, path], capture_output=True, text=True).stdout
+
+def report(name, binary, held):
     path = os.path.join(sys.argv[1], "kernel.cubin")
     open(path, "wb").write(binary.asm["cubin"])
-    usage = subprocess.run([tools + "/cuobjdump", "-res-usage", path], capture_output=True, text=True).stdout
-    registers, stack = re.search(r"REG:(\\d+) STACK:(\\d+)", usage).groups()
-    ptx = binary.asm["ptx"]
-    wide = len(re.findall(r"ld\\.global\\S*\\.v4\\.b32", ptx)), len(re.findall(r"st\\.global\\S*\\.v4\\.b32", ptx))
-    print(name, registers, stack, *wide, sep=",")
+    registers, stack = re.search(r"REG:(\\d+) STACK:(\\d+)", tool(path, "-res-usage")).groups()
+    sass = tool(path, "-sass")
+    wide = len(re.findall(r"LDG\\.\\S*128", sass)), len(re.findall(r"STG\\.\\S*128", sass))
+    # The inner loops: what comes back to an earlier line and has no loop inside.
+    lines = [(int(a, 16), what) for a, what in re.findall(r"/\\*([0-9a-f]{4,})\\*/ +(.*?);", sass)]
+    jumps = [(int(m[1], 16), at) for at, what in lines if (m := re.search(r"BRA.* (0x[0-9a-f]+)", what))]
+    back = [(to, at) for to, at in jumps if to < at]
+    inner = [(a, b) for a, b in back if not any(a <= c and d <= b for c, d in back if (c, d) != (a, b))]
+    bodies = [[what for at, what in lines if a <= at <= b] for a, b in inner]
+    loops = [body for body in bodies if any("EX2" in what for what in body)]
+    each = sum(map(len, loops)) / held, sum("EX2" in what for body in loops for what in body) / held
+    ones = sum("LDG" in what and ".128" not in what for body in loops for what in body)
+    print(name, registers, stack, *wide, *each, ones, sep=",")
 
-for V, smoothing in ((131072, 0.0), (131072, 0.1), (1, 0.1)):
-    x = torch.empty(0, dtype=torch.bfloat16).as_strided((0, V), (V, 1))
-    R, T, E = kernels.plan(x)
-    shared = dict(EVEN=V % (R * T * E) == 0, R=R, T=T, E=E)
-    constants = dict(SMOOTHING=smoothing, WEIGHTED=smoothing > 0, MEAN=True, GRADIENT=True, DIVIDED=True,
-                     z_column=1, gradient_column=1, **shared)
+def rows(V, dtype=torch.bfloat16):
+    x = torch.empty(0, dtype=dtype).as_strided((0, V), (V, 1))
+    return x, [n for n in ("z_row", "gradient_row", "V", "row_stride") if V % 16 == 0]
+
+def loss(V, dtype=torch.bfloat16, SMOOTHING=0.0, WEIGHTED=False, CAP=0.0, Z_LOSS=0.0):
+    x, divisible = rows(V, dtype)
+    R, T, E, PEELED, _ = kernels.plan(x, heavy=WEIGHTED and SMOOTHING > 0)
+    constants = dict(SMOOTHING=SMOOTHING, WEIGHTED=WEIGHTED, CAP=CAP, Z_LOSS=Z_LOSS, DIVIDED=True, LSE=True,
+                     GRADIENT=True, EVEN=not PEELED and V % (R * T * E) == 0, PEELED=PEELED, R=R, T=T, E=E,
+                     z_column=1, gradient_column=1)
     if V == 1:
         constants.update(V=1, z_row=1, gradient_row=1)
-    pointers = dict(z_ptr="*bf16", gradient_ptr="*bf16", target_ptr="*i64", weight_ptr="*bf16",
-                    weight_sum_ptr="*fp32", divisor_ptr="*fp32", losses_ptr="*fp32")
-    divisible = [*pointers, *(n for n in ("z_row", "gradient_row", "V") if n not in constants)]
-    report("loss", compiled(kernels.loss_and_gradient, T // 32, constants, pointers, divisible))
-R, T, E = kernels.plan(torch.empty(0, dtype=torch.bfloat16).as_strided((0, 131072), (131072, 1)))
-constants = dict(REAL=kernels.tl.float32, EVEN=True, R=R, T=T, E=E, column_stride=1)
-pointers = dict(gradient_ptr="*bf16", factor_ptr="*bf16")
-report("scale", compiled(kernels.scale, T // 32, constants, pointers, [*pointers, "row_stride", "V"]))
+    pointers = dict(z_ptr=NAMES[dtype], gradient_ptr=NAMES[dtype], target_ptr="*i64", weight_ptr=NAMES[dtype],
+                    weight_sum_ptr="*fp32", divisor_ptr="*fp32", losses_ptr="*fp32", lse_ptr="*fp32")
+    divisible = [*pointers, *(n for n in divisible if n in kernels.loss_and_gradient.arg_names)]
+    name = f"{V} {dtype} smoothing {SMOOTHING} weighted {WEIGHTED} cap {CAP}"
+    report(name, compiled(kernels.loss_and_gradient, T // 32, constants, pointers, divisible), R * E)
+
+def scale(V):
+    x, divisible = rows(V)
+    R, T, E, PEELED, _ = kernels.plan(x)
+    constants = dict(REAL=kernels.tl.float32, EVEN=not PEELED and V % (R * T * E) == 0, PEELED=PEELED, R=R, T=T, E=E,
+                     column_stride=1)
+    pointers = dict(gradient_ptr="*bf16", factor_ptr="*fp32")
+    divisible = [*pointers, *(n for n in divisible if n in kernels.scale.arg_names)]
+    report(f"{V} scale", compiled(kernels.scale, T // 32, constants, pointers, divisible), R * E)
+
+for V in (131072, 50257):
+    loss(V)
+    loss(V, torch.float32)
+    loss(V, SMOOTHING=0.1)
+    loss(V, CAP=30.0, Z_LOSS=1e-4)
+    loss(V, SMOOTHING=0.1, WEIGHTED=True)
+    loss(V, SMOOTHING=0.1, WEIGHTED=True, CAP=30.0, Z_LOSS=1e-4)
+    scale(V)
+loss(1, SMOOTHING=0.1, WEIGHTED=True)
 """
 
 
@@ -89,15 +123,25 @@ def test_the_kernels_compile_for_hopper(tmp_path):
     if not (tools / "cuobjdump").exists():
         pytest.skip("this Triton brings no tools of NVIDIA's")
     printed = python("-W", "ignore", "-c", COMPILE, str(tmp_path), TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
-    plain, smooth, single, scale = [line.split(",") for line in printed.split()]
-    for name, registers, stack, *_ in (plain, smooth, scale):
+    *large, single = [line.split(",") for line in printed.splitlines()]
+    assert len(large) == 14
+    for name, *numbers in large:
+        registers, stack, loads, stores, instructions, exponentials, single_loads = map(float, numbers)
         # 1024 threads have 64 registers each; and nothing may be spilled to memory.
-        assert int(registers) <= 64, name
-        assert int(stack) == 0, name
-    for name, _, _, loads, stores in (plain, smooth, scale):
-        assert int(loads) >= 2, f"{name}: logits are loaded 16 bytes at a time"
-        assert int(stores) >= 2, f"{name}: gradients are stored 16 bytes at a time"
-    assert single[0] == "loss"
+        assert registers <= 64, name
+        assert stack == 0, name
+        assert loads >= 2, f"{name}: logits are loaded 16 bytes at a time"
+        assert stores >= 2, f"{name}: gradients are stored 16 bytes at a time"
+        if "scale" not in name and "weighted True" not in name:
+            assert single_loads == 0, f"{name}: and no logit alone, inside a row"
+        if "cap 0.0" in name and "smoothing 0.0" in name:
+            # Chapter 8 counts with these.
+            assert 2 <= exponentials <= 2.2, name
+            assert 15 <= instructions <= 18, name
+        if "cap 30.0" in name:
+            assert 4 <= exponentials <= 4.2, name
+            assert instructions <= 3.5 * 17, name
+    assert single[0].startswith("1 ")
 
 
 needs_gpu = pytest.mark.skipif(not fused.available("cuda")[0], reason=fused.available("cuda")[1])

@@ -262,7 +262,7 @@ def _loss_and_gradient(
 
         losses: Tensor = fused_kernels.run_loss_and_gradient(
             z, target, weight, None, z if wanted else None, ignore_index,
-            smoothing, False,
+            smoothing,
         )  # fmt: skip
         return losses, z
     return _plain(widened(z), target, weight, ignore_index, smoothing)

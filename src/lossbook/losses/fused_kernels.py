@@ -7,7 +7,7 @@ Triton's interpreter, on any machine.
 
 # Triton reads a kernel's annotations itself: they must not become strings.
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,17 +37,65 @@ def _columns(R: tl.constexpr, T: tl.constexpr, E: tl.constexpr):  # type: ignore
 
 
 @triton.jit
-def _load(row, columns, stride, V, wanted, AGAIN: tl.constexpr):  # type: ignore[no-untyped-def]
+def _row(pointer, start, row, stride, E: tl.constexpr, PEELED: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Point at the piece in which a row starts, and say how far inside."""
+    at = tl.to_tensor(row).to(tl.int64) * stride
+    if PEELED:
+        at += start
+        return pointer + at // E * E, (at % E).to(tl.int32)
+    return pointer + at, 0
+
+
+@triton.jit
+def _pieces(first, V, E: tl.constexpr, PEELED: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return where the pieces that are a row's alone begin and end."""
+    if PEELED:
+        return (first + E - 1) // E * E, (first + V) // E * E
+    return first, first + V
+
+
+@triton.jit
+def _edges(first, V, E: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return a row's columns in the two pieces that it may share; else -1."""
+    end = first + V
+    lane = tl.arange(0, 2 * E)
+    edge = tl.where(lane < E, lane, end // E * E + lane - E)
+    piece = edge // E * E
+    mine = (edge >= first) & (edge < end)
+    mine &= (piece < first) | (piece + E > end)
+    mine &= (lane < E) | (piece > 0)  # one piece may be both
+    return tl.where(mine, edge, -1)
+
+
+@triton.jit
+def _load(row, columns, stride, low, high, AGAIN: tl.constexpr):  # type: ignore[no-untyped-def]
     """Load a block of logits, -inf where there are none or none are wanted.
 
     What is read AGAIN is to stay in the cache; what is not, to go first.
     """
     return tl.load(
         row + columns.to(tl.int64) * stride,
-        mask=columns < tl.where(wanted, V, 0),
+        mask=(columns >= low) & (columns < high),
         other=-INF,
         eviction_policy="evict_last" if AGAIN else "evict_first",
     )
+
+
+@triton.jit
+def _cap(z, CAP: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return CAP tanh(z / CAP), by an exponential that can't overflow."""
+    e = tl.exp2(tl.abs(z) * (-2 / CAP * LOG2_E))
+    capped = CAP * (1 - e) / (1 + e)
+    return tl.where(z < 0, -capped, capped)
+
+
+@triton.jit
+def _widened(z, columns, low, high, real: tl.constexpr, CAP: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Return a block of logits in the dtype of sums, and capped."""
+    z = z.to(real)
+    if CAP > 0:
+        z = tl.where((columns >= low) & (columns < high), _cap(z, CAP), -INF)
+    return z
 
 
 @triton.jit
@@ -62,42 +110,58 @@ def _online(m, d, z, E: tl.constexpr):  # type: ignore[no-untyped-def]
 
 @triton.jit
 def _weighed(  # type: ignore[no-untyped-def]
-    s, z, shift, weight_ptr, columns, V, WEIGHTED: tl.constexpr, E: tl.constexpr
+    z, columns, low, high, first, origin, weight_ptr, WEIGHTED: tl.constexpr
 ):
-    """Add the weighed logits, less a shift, to each thread's sum."""
-    z = tl.where(columns < V, z - shift, 0.0)
+    """Return the weighed logits, measured from an origin; 0 for none."""
+    present = (columns >= low) & (columns < high)
+    z = tl.where(present, z - origin, 0.0)
     if WEIGHTED:
-        z = z * tl.load(weight_ptr + columns, columns < V, 0).to(z.dtype)
-    z = tl.reshape(z, (z.shape[0], z.shape[1] // E, E))
-    return s + tl.sum(tl.sum(z, 2), 0)
+        w = tl.load(weight_ptr + columns - first, present, 0)
+        z = z * w.to(z.dtype)
+    return z
+
+
+@triton.jit
+def _summed(s, x, E: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Add a block to each thread's sum."""
+    x = tl.reshape(x, (x.shape[0], x.shape[1] // E, E))
+    return s + tl.sum(tl.sum(x, 2), 0)
 
 
 @triton.jit
 def _store(  # type: ignore[no-untyped-def]
-    row, columns, stride, V, z, top, a, b, weight_ptr,
-    SMOOTH: tl.constexpr, WEIGHTED: tl.constexpr, EVEN: tl.constexpr,
+    row, columns, stride, z, top, a, b, weight_ptr, first, low, end,
+    SMOOTH: tl.constexpr, WEIGHTED: tl.constexpr, CAP: tl.constexpr,
+    EVEN: tl.constexpr,
 ):  # fmt: skip
-    """Store a block of the gradient, a exp(z - top) - b w."""
+    """Store a block of the gradient, a exp(z - top) - b w, less the label's."""
+    present = (columns >= low) & (columns < end)
     g = tl.exp2((z - top) * LOG2_E) * a
     if SMOOTH and WEIGHTED:
-        g -= b * tl.load(weight_ptr + columns, columns < V, 0).to(z.dtype)
+        w = tl.load(weight_ptr + columns - first, present, 0)
+        g -= b * w.to(z.dtype)
     elif SMOOTH:
         g -= b
+    if CAP > 0:
+        # Of a row that does not count each logit is -inf, and g is 0.
+        g *= tl.where(z == -INF, 1.0, 1 - (z / CAP) * (z / CAP))
     tl.store(
         row + columns.to(tl.int64) * stride,
         g.to(row.dtype.element_ty),
-        mask=None if EVEN else columns < V,
+        mask=None if EVEN else present,
         eviction_policy="evict_first",
     )
 
 
-@triton.jit(do_not_specialize=["N", "ignore_index"])
+@triton.jit(do_not_specialize=["N", "ignore_index", "start"])
 def loss_and_gradient(  # type: ignore[no-untyped-def]
-    z_ptr, z_row, z_column, gradient_ptr, gradient_row, gradient_column,
-    target_ptr, weight_ptr, weight_sum_ptr, divisor_ptr, losses_ptr,
+    z_ptr, z_row, z_column, gradient_ptr, gradient_row, gradient_column, start,
+    target_ptr, weight_ptr, weight_sum_ptr, divisor_ptr, losses_ptr, lse_ptr,
     N, V, ignore_index, SMOOTHING: tl.constexpr, WEIGHTED: tl.constexpr,
-    MEAN: tl.constexpr, GRADIENT: tl.constexpr, DIVIDED: tl.constexpr,
-    EVEN: tl.constexpr, R: tl.constexpr, T: tl.constexpr, E: tl.constexpr,
+    CAP: tl.constexpr, Z_LOSS: tl.constexpr, DIVIDED: tl.constexpr,
+    LSE: tl.constexpr, GRADIENT: tl.constexpr, EVEN: tl.constexpr,
+    PEELED: tl.constexpr,
+    R: tl.constexpr, T: tl.constexpr, E: tl.constexpr,
 ):  # fmt: skip
     """Write the loss of every row, and its gradient by the row's logits.
 
@@ -105,50 +169,81 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
     online softmax, then backwards for the gradient: what was read last is
     still at hand, in registers first and then in the caches. Gradient and
     logits may be the same memory.
+
+    Logits are read and written in pieces of E. Rows that start or end inside a
+    piece are PEELED: the few logits at their edges, which share a piece with a
+    neighbour, are read and written one by one.
     """
-    real = losses_ptr.dtype.element_ty
-    # Which the compiler must see to load E at once.
-    V, z_row, gradient_row = V // E * E, z_row // E * E, gradient_row // E * E
+    real: tl.constexpr = losses_ptr.dtype.element_ty
     smooth: tl.constexpr = SMOOTHING > 0
     block: tl.constexpr = R * T * E
     blocks = tl.cdiv(V, block)
+    if PEELED:
+        blocks = tl.cdiv(V + E - 1, block)
+    else:  # which the compiler must see to load E at once
+        V, z_row = V // E * E, z_row // E * E
+        gradient_row = gradient_row // E * E
     columns = _columns(R, T, E)
-    first, step = tl.program_id(0), tl.num_programs(0)
+    row0, step = tl.program_id(0), tl.num_programs(0)
 
-    y = tl.load(target_ptr + first)
-    here = z_ptr + first.to(tl.int64) * z_row
-    there = gradient_ptr + first.to(tl.int64) * gradient_row
-    z = _load(here, columns, z_column, V, y != ignore_index, GRADIENT)
-    for row in range(first, N, step):
+    y = tl.load(target_ptr + row0)
+    here, first = _row(z_ptr, start, row0, z_row, E, PEELED)
+    low, end = _pieces(first, V, E, PEELED)
+    high = tl.where(y != ignore_index, end, 0)
+    z = _load(here, columns, z_column, low, high, GRADIENT)
+    for row in range(row0, N, step):
+        here, first = _row(z_ptr, start, row, z_row, E, PEELED)
+        low, end = _pieces(first, V, E, PEELED)
         counted = y != ignore_index
+        high = tl.where(counted, end, 0)
         named = counted & (y >= 0) & (y < V)
-        z_y = tl.load(here + y * z_column, named, 0).to(real)
+        z_y = tl.load(here + (first + y) * z_column, named, 0).to(real)
+        if CAP > 0:
+            z_y = _cap(z_y, CAP)
         w_y = tl.full((), 1, real)
         if WEIGHTED:
             w_y = tl.load(weight_ptr + y, named, 0).to(real)
         # A target that names no class poisons its row.
         w_y = tl.where(counted & (named == 0), float("nan"), w_y)
-        shift = tl.where(tl.abs(z_y) < INF, z_y, 0.0)
+        origin = tl.where(tl.abs(z_y) < INF, z_y, 0.0)
 
         m, d = tl.full((T,), -INF, real), tl.zeros((T,), real)
-        m, d = _online(m, d, z.to(real), E)
         s = tl.zeros((T,), real)
+        x = _widened(z, columns, low, high, real, CAP)
+        m, d = _online(m, d, x, E)
         if smooth:
-            s = _weighed(
-                s, z.to(real), shift, weight_ptr, columns, V, WEIGHTED, E
+            x = _weighed(
+                x, columns, low, high, first, origin, weight_ptr, WEIGHTED
             )
+            s = _summed(s, x, E)
         for i in range(1, blocks):
             at = i * block + columns
-            z = _load(here, at, z_column, V, counted, GRADIENT)
-            m, d = _online(m, d, z.to(real), E)
+            z = _load(here, at, z_column, low, high, GRADIENT)
+            x = _widened(z, at, low, high, real, CAP)
+            m, d = _online(m, d, x, E)
             if smooth:
-                s = _weighed(
-                    s, z.to(real), shift, weight_ptr, at, V, WEIGHTED, E
+                x = _weighed(
+                    x, at, low, high, first, origin, weight_ptr, WEIGHTED
                 )
+                s = _summed(s, x, E)
 
-        top = tl.max(m, 0)
+        top, spread = tl.max(m, 0), tl.sum(s, 0)
+        if PEELED:
+            edge = _edges(first, V, E)
+            seen = tl.where(counted, first + V, 0)
+            z_edge = _load(here, edge, z_column, 0, seen, GRADIENT)
+            z_edge = _widened(z_edge, edge, 0, seen, real, CAP)
+            top = tl.maximum(top, tl.max(z_edge, 0))
         base = tl.where(top == -INF, 0.0, top)
         total = tl.sum(d * tl.exp2((m - base) * LOG2_E), 0)
+        if PEELED:
+            total += tl.sum(tl.exp2((z_edge - base) * LOG2_E), 0)
+            if smooth:
+                x = _weighed(
+                    z_edge, edge, 0, seen, first, origin, weight_ptr, WEIGHTED
+                )  # fmt: skip
+                spread += tl.sum(x, 0)
+        lse = tl.log(total) + top
         # The row's loss, and its gradient: a p - b w, less f at the label.
         f = w_y * (1 - SMOOTHING)
         loss = f * (tl.log(total) + (top - z_y))
@@ -160,74 +255,95 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
             if WEIGHTED:
                 w = tl.load(weight_sum_ptr).to(real)
             a += b * w
-            spread = w * (tl.log(total) + (top - shift)) - tl.sum(s, 0)
-            loss += b * spread
-        loss = tl.where(counted, loss, 0.0)
-        if MEAN:
+            loss += b * (w * (tl.log(total) + (top - origin)) - spread)
+        if Z_LOSS != 0:
+            loss += Z_LOSS * lse * lse
+            a += 2 * Z_LOSS * lse
+        tl.store(losses_ptr + row, tl.where(counted, loss, 0.0))
+        if LSE:
+            tl.store(lse_ptr + row, tl.where(counted, lse, 0.0))
+        if DIVIDED:
             divisor = tl.load(divisor_ptr).to(real)
-            loss /= divisor
-            if DIVIDED:
-                a, b, f = a / divisor, b / divisor, f / divisor
-        tl.store(losses_ptr + row, loss)
+            a, b, f = a / divisor, b / divisor, f / divisor
         # Of a row that does not count, each logit was read as -inf: with top 0
         # its exponential is 0, and so is the gradient.
         a = tl.where(counted, a / total, 0.0)
         b = tl.where(counted, b, 0.0)
         top = tl.where(counted, top, 0.0)
 
+        there, _ = _row(gradient_ptr, start, row, gradient_row, E, PEELED)
         if GRADIENT:
             at = (blocks - 1) * block + columns
+            x = _widened(z, at, low, high, real, CAP)
             _store(
-                there, at, gradient_column, V, z.to(real), top, a, b,
-                weight_ptr, smooth, WEIGHTED, EVEN,
+                there, at, gradient_column, x, top, a, b, weight_ptr, first, low,
+                end, smooth, WEIGHTED, CAP, EVEN,
             )  # fmt: skip
         # The next row sets out while this one ends.
         y_next = tl.load(target_ptr + row + step, row + step < N, ignore_index)
-        next_row = here + step.to(tl.int64) * z_row
-        early = _load(
-            next_row, columns, z_column, V, y_next != ignore_index, GRADIENT
-        )
+        next_row, first_ = _row(z_ptr, start, row + step, z_row, E, PEELED)
+        low_, end_ = _pieces(first_, V, E, PEELED)
+        high_ = tl.where(y_next != ignore_index, end_, 0)
+        early = _load(next_row, columns, z_column, low_, high_, GRADIENT)
         if GRADIENT:
             for i in range(1, blocks):
                 at = (blocks - 1 - i) * block + columns
-                z = _load(here, at, z_column, V, counted, False)
+                z = _load(here, at, z_column, low, high, False)
+                x = _widened(z, at, low, high, real, CAP)
                 _store(
-                    there, at, gradient_column, V, z.to(real), top, a, b,
-                    weight_ptr, smooth, WEIGHTED, EVEN,
+                    there, at, gradient_column, x, top, a, b, weight_ptr, first,
+                    low, end, smooth, WEIGHTED, CAP, EVEN,
+                )  # fmt: skip
+            if PEELED:
+                _store(
+                    there, edge, gradient_column, z_edge, top, a, b, weight_ptr,
+                    first, 0, end + E, smooth, WEIGHTED, CAP, False,
                 )  # fmt: skip
             # The label's entry again, after every thread has stored its own.
             tl.debug_barrier()
             g = tl.exp2((z_y - top) * LOG2_E) * a - f
             if smooth and WEIGHTED:
                 b *= tl.load(weight_ptr + y, named, 0).to(real)
-            tl.store(there + y * gradient_column, g - b, mask=named)
-        here = next_row
-        there += step.to(tl.int64) * gradient_row
+            g -= b
+            if CAP > 0:
+                g *= 1 - (z_y / CAP) * (z_y / CAP)
+            tl.store(there + (first + y) * gradient_column, g, mask=named)
         z, y = early, y_next
 
 
-@triton.jit(do_not_specialize=["N"])
+@triton.jit
+def _scale(where, factor, present):  # type: ignore[no-untyped-def]
+    """Multiply what is present by a factor, in place."""
+    g = tl.load(where, present, eviction_policy="evict_first")
+    g = (g.to(factor.dtype) * factor).to(g.dtype)
+    tl.store(where, g, present, eviction_policy="evict_first")
+
+
+@triton.jit(do_not_specialize=["N", "start"])
 def scale(  # type: ignore[no-untyped-def]
-    gradient_ptr, row_stride, column_stride, factor_ptr, factor_stride, N, V,
-    REAL: tl.constexpr, EVEN: tl.constexpr,
+    gradient_ptr, row_stride, column_stride, start, factor_ptr, factor_stride,
+    N, V, REAL: tl.constexpr, EVEN: tl.constexpr, PEELED: tl.constexpr,
     R: tl.constexpr, T: tl.constexpr, E: tl.constexpr,
 ):  # fmt: skip
     """Multiply rows by factors, in place; leave those alone whose factor is 1."""
-    V, row_stride = V // E * E, row_stride // E * E
+    blocks = tl.cdiv(V, R * T * E)
+    if PEELED:
+        blocks = tl.cdiv(V + E - 1, R * T * E)
+    else:
+        V, row_stride = V // E * E, row_stride // E * E
     columns = _columns(R, T, E)
-    first, step = tl.program_id(0), tl.num_programs(0)
-    here = gradient_ptr + first.to(tl.int64) * row_stride
-    for row in range(first, N, step):
+    for row in range(tl.program_id(0), N, tl.num_programs(0)):
         factor = tl.load(factor_ptr + row * factor_stride).to(REAL)
         if factor != 1:
-            for i in range(tl.cdiv(V, R * T * E)):
+            here, first = _row(gradient_ptr, start, row, row_stride, E, PEELED)
+            low, end = _pieces(first, V, E, PEELED)
+            for i in range(blocks):
                 at = i * (R * T * E) + columns
-                where = here + at.to(tl.int64) * column_stride
-                present = None if EVEN else at < V
-                g = tl.load(where, present, eviction_policy="evict_first")
-                g = (g.to(REAL) * factor).to(g.dtype)
-                tl.store(where, g, present, eviction_policy="evict_first")
-        here += step.to(tl.int64) * row_stride
+                present = None if EVEN else (at >= low) & (at < end)
+                _scale(here + at.to(tl.int64) * column_stride, factor, present)
+            if PEELED:
+                edge = _edges(first, V, E)
+                _scale(here + edge, factor, edge >= 0)
 
 
 # The interpreter must be asked for before anything imports Triton.
@@ -236,21 +352,52 @@ interpreted = not any(
 )
 
 
-def plan(x: Tensor) -> tuple[int, int, int]:
-    """Return a block's sizes (R, T, E) for rows of ``x``, shape ``(N, V)``.
+class Plan(NamedTuple):
+    """How a row is read: R times, T threads take E neighbours each.
 
-    E neighbours are 16 bytes where every row starts, and ends, at a multiple of
-    16 bytes.
+    Of PEELED rows the first starts at ``start`` in a piece of E.
     """
-    size = x.element_size()
-    starts = (x.shape[1] * size, x.stride(0) * size, x.data_ptr())
-    aligned = x.stride(1) == 1 and all(n % VECTOR_BYTES == 0 for n in starts)
-    E = VECTOR_BYTES // size if aligned else 1
-    elements = min(
-        triton.next_power_of_2(x.shape[1]), BLOCK, BLOCK_BYTES // size
-    )
+
+    R: int
+    T: int
+    E: int
+    PEELED: bool = False
+    start: int = 0
+
+
+def plan(x: Tensor, y: Tensor | None = None, heavy: bool = False) -> Plan:
+    """Say how to read rows of ``x`` and write those of ``y``, both ``(N, V)``.
+
+    E neighbours are 16 bytes. Where rows don't all start and end at a multiple
+    of 16 bytes, as those of 50257 classes, they are peeled. That takes rows
+    that start in ``x`` and in ``y`` at the same place inside 16 bytes.
+
+    Args:
+        x: What is read.
+        y: What is written; None for the same.
+        heavy: Whether so much is kept for each logit that a thread has
+            registers for half as many.
+    """
+    V, size = x.shape[1], x.element_size()
+    both = (x, x if y is None else y)
+    E, start = VECTOR_BYTES // size, x.data_ptr() % VECTOR_BYTES // size
+    places = {(r.stride(0) % E, r.data_ptr() % VECTOR_BYTES) for r in both}
+    peeled = V % E != 0 or places != {(0, 0)}
+    reachable = all(start <= r.storage_offset() for r in both)
+    if any(r.stride(1) != 1 for r in both) or (
+        peeled and not (reachable and len(places) == 1)
+    ):
+        E, peeled, start = 1, False, 0
+    longest = V + E - 1 if peeled else V
+    elements = min(triton.next_power_of_2(longest), BLOCK, BLOCK_BYTES // size)
     T = min(max(elements // EACH, 32), WARPS * 32)
-    return max(elements // (T * E), 1), T, E
+    R = max(elements // (2 * T * E if heavy else T * E), 1)
+    return Plan(R, T, E, peeled, start)
+
+
+def _from_piece(x: Tensor, start: int) -> Tensor:
+    """Return ``x`` from the start of its first piece, a multiple of 16 bytes."""
+    return x.as_strided((1,), (1,), x.storage_offset() - start) if start else x
 
 
 def programs(N: int, T: int, device: torch.device) -> int:
@@ -267,21 +414,18 @@ def programs(N: int, T: int, device: torch.device) -> int:
     return min(range(most, most * 7 // 8, -1), key=lambda p: -N % p)
 
 
-def _options(x: Tensor) -> tuple[dict[str, Any], Any]:
-    """Return what both launches pass on, and what to launch them inside."""
-    R, T, E = plan(x)
-    even = x.shape[1] % (R * T * E) == 0
-    options = {"EVEN": even, "R": R, "T": T, "E": E, "num_warps": T // 32}
+def _around(x: Tensor) -> Any:
+    """Return what to launch a kernel inside."""
+    if x.is_cuda:
+        return torch.cuda.device(x.device)
     # The interpreter is numpy, which would warn of each nan and infinity.
-    around = (
-        torch.cuda.device(x.device) if x.is_cuda else np.errstate(all="ignore")
-    )
-    return options, around
+    return np.errstate(all="ignore")
 
 
 def run_loss_and_gradient(
     z: Tensor, target: Tensor, weight: Tensor | None, divisor: Tensor | None,
-    gradient: Tensor | None, ignore_index: int, smoothing: float, divided: bool,
+    gradient: Tensor | None, ignore_index: int, smoothing: float,
+    softcap: float = 0.0, z_loss: float = 0.0, lse: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """Return the loss of each row; fill the gradient, if one is given.
 
@@ -289,11 +433,14 @@ def run_loss_and_gradient(
         z: Logits, shape ``(N, V)``, N and V at least 1, of any strides.
         target: Class indices, int64, shape ``(N,)``.
         weight: The weight of each class, shape ``(V,)``.
-        divisor: What the losses are divided by, shape ``()``; None for 1.
+        divisor: What the gradient is divided by, shape ``()``; None for 1.
         gradient: Where the gradient goes, shape ``(N, V)``; may be ``z``.
         ignore_index: The target of rows that do not count.
         smoothing: The share of the label that all classes get alike.
-        divided: Whether the gradient is divided, too.
+        softcap: Where logits are capped; 0 for nowhere.
+        z_loss: What the squared log-sum-exp is multiplied by.
+        lse: Where the log-sum-exp of each row goes, shape ``(N,)``; 0 of rows
+            that do not count.
 
     Returns:
         Losses, float32, or float64 for float64 logits, shape ``(N,)``.
@@ -306,14 +453,20 @@ def run_loss_and_gradient(
     if weight is not None:
         w = weight.contiguous()
         w_sum = w.sum(dtype=real) if smoothing > 0 else w
-    options, around = _options(z)
-    with around:
-        loss_and_gradient[(programs(N, options["T"], z.device),)](
-            z, *z.stride(), g, *g.stride(), target,
-            w, w_sum, losses if divisor is None else divisor, losses, N, V, ignore_index,
-            SMOOTHING=smoothing, WEIGHTED=weight is not None,
-            MEAN=divisor is not None, GRADIENT=gradient is not None,
-            DIVIDED=divided, **options,
+    R, T, E, peeled, start = plan(
+        z, g, heavy=weight is not None and smoothing > 0
+    )
+    with _around(z):
+        loss_and_gradient[(programs(N, T, z.device),)](
+            _from_piece(z, start), *z.stride(),
+            _from_piece(g, start), *g.stride(), start, target, w, w_sum,
+            losses if divisor is None else divisor, losses,
+            losses if lse is None else lse, N, V, ignore_index,
+            SMOOTHING=smoothing, WEIGHTED=weight is not None, CAP=softcap,
+            Z_LOSS=z_loss, DIVIDED=divisor is not None,
+            LSE=lse is not None, GRADIENT=gradient is not None,
+            EVEN=not peeled and V % (R * T * E) == 0, PEELED=peeled,
+            R=R, T=T, E=E, num_warps=T // 32,
         )  # fmt: skip
     return losses
 
@@ -321,12 +474,14 @@ def run_loss_and_gradient(
 def run_scale(gradient: Tensor, factor: Tensor) -> None:
     """Multiply a gradient, ``(N, V)``, in place, by a factor ``()`` or ``(N,)``."""
     N, V = gradient.shape
-    options, around = _options(gradient)
     real = tl.float64 if gradient.dtype == torch.float64 else tl.float32
     same = factor.ndim == 0
-    count = programs(N, options["T"], gradient.device) if same else N
-    with around:
+    R, T, E, peeled, start = plan(gradient)
+    count = programs(N, T, gradient.device) if same else N
+    with _around(gradient):
         scale[(count,)](
-            gradient, *gradient.stride(), factor,
-            0 if same else factor.stride(0), N, V, REAL=real, **options,
+            _from_piece(gradient, start), *gradient.stride(), start, factor,
+            0 if same else factor.stride(0), N, V, REAL=real,
+            EVEN=not peeled and V % (R * T * E) == 0, PEELED=peeled,
+            R=R, T=T, E=E, num_warps=T // 32,
         )  # fmt: skip

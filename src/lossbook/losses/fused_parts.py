@@ -13,6 +13,9 @@ from torch.autograd import forward_ad
 
 from lossbook.losses.recipe import require_constant, widened
 
+# The key of a tensor in ``torch.autograd.grad(..., is_grads_batched=True)``.
+_BATCHED = torch._C._dispatch_key_parse("Batched")
+
 DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
@@ -169,6 +172,8 @@ def why_not_plain(*tensors: Tensor | None) -> str:
             continue
         if type(x) not in (Tensor, torch.nn.Parameter):
             return f"a tensor is a {type(x).__name__}"
+        if torch._C._dispatch_keys(x).has(_BATCHED):
+            return "a tensor is a batch of tensors"
         dual = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
         if dual.tangent is not None:
             return "a tensor carries a tangent of forward mode"
