@@ -479,6 +479,16 @@ def test_compiled_it_holds_no_more_and_refuses_as_much(monkeypatch):
         compiled(h, v, torch.full_like(y, 3))
 
 
+def test_its_operation_is_one_of_pytorchs_kind():
+    """Its schema, what it says of tensors without values, and its gradients, traced too: PyTorch's own check."""
+    h, v, b, w, y = layer(6, 2, 3)
+    layers = (*leaves(h, v), None), leaves(h, v, b)
+    for (h, v, b), weight, each in itertools.product(layers, (None, w), (False, True)):
+        needs = [not each and x is not None for x in (h, v, b)]
+        options = fused_chunks.Options(3, -100, 0.1, torch.float64, 4)
+        torch.library.opcheck(fused_chunks.in_chunks, (h, v, b, y, weight, None, each, needs, *options))
+
+
 def test_its_gradient_function_compiles():
     h, v, _, _, y = layer(6, 2, 3)
     torch.compiler.reset()

@@ -180,9 +180,10 @@ def at_once(
 
 
 def _scaled(g: Tensor, factor: Tensor) -> Tensor:
-    """Multiply a gradient, in place where no second backward pass will need it."""
+    """Multiply a gradient: in place, unless it is traced, batched, or needed by a second backward pass."""
     kept = torch._C._autograd._get_current_graph_task_keep_graph()
-    if kept or torch._C._functorch.is_legacy_batchedtensor(factor):
+    batched = torch._C._functorch.is_legacy_batchedtensor(factor)
+    if kept or batched or type(g) is not Tensor:
         return g * factor
     return g.mul_(factor)
 
