@@ -257,6 +257,24 @@ def test_targets_that_do_not_count_leave_the_layer_alone(reduction, dtype):
         value, *slopes = outcome(mine, (h, v, b), target, **options)
         torch.testing.assert_close(value.double(), theirs(h, v, target, **options).double(), equal_nan=True)
         assert all((g == 0).all() for g in slopes)
+        # And with a graph of the gradients, as a penalty on them needs.
+        given = leaves(h, v, b)
+        loss = mine(given[0], given[1], target, linear_bias=given[2], **options).sum()
+        if weight is None or weight.isfinite().all():
+            for g in torch.autograd.grad(loss, given, create_graph=True):
+                assert (g == 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_mean_over_weights_of_0_is_nan_although_the_smoothed_label_weighs(dtype):
+    h, v, b, _, y = layer(4, 2, 3, dtype)
+    weight = torch.tensor([0, 0, 1], dtype=dtype)
+    for smoothing in (0.0, 0.1):
+        options = {"weight": weight, "label_smoothing": smoothing}
+        value, *slopes = outcome(mine, (h, v, b), y % 2, **options)
+        assert value.isnan()
+        assert theirs(h, v, y % 2, **options).isnan()
+        assert all((g == 0).all() for g in slopes)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -503,6 +521,19 @@ def test_compiled_by_inductor():
     torch.compiler.reset()
     compiled = torch.compile(mine, fullgraph=True)
     assert_same(outcome(compiled, (h, v, b), y), outcome(mine, (h, v, b), y), 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_exported_and_traced():
+    class Head(torch.nn.Module):
+        def forward(self, h, v, y):
+            return mine(h, v, y)
+
+    given = layer(6, 2, 3)
+    h, v, y = given[0], given[1], given[4]
+    expected = mine(h, v, y)
+    assert_same([torch.export.export(Head(), (h, v, y)).module()(h, v, y)], [expected], 1e-14)
+    assert_same([torch.jit.trace(lambda h, v: mine(h, v, y), (h, v))(h, v)], [expected], 1e-14)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)

@@ -182,11 +182,11 @@ def _of_indices(
         )  # fmt: skip
     if reduction != "mean":
         return loss
-    # Of nothing that weighs anything, the mean is nan and the gradient 0.
+    # Where nothing weighs anything the mean is nan and its gradient 0.
     divisor = total_weight(target, weight, options.ignore_index)
     nothing = divisor == 0
     mean = loss / divisor.masked_fill(nothing, 1)
-    return torch.where(nothing, loss.detach() / divisor, mean)
+    return mean.masked_fill(nothing, torch.nan)
 
 
 def _flattened(
