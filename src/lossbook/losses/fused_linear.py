@@ -15,14 +15,14 @@ from lossbook.losses.fused_chunks import (
 )
 from lossbook.losses.fused_parts import (
     indices,
-    integer,
-    number,
     require_one_device,
     require_weight_dtype,
     total_weight,
     under_autocast,
 )
 from lossbook.losses.recipe import (
+    integer,
+    number,
     require_class_weights,
     require_constant,
     require_floating,
@@ -137,7 +137,7 @@ def linear_cross_entropy(
     ignored = integer(
         "ignore_index", -100 if ignore_index is None else ignore_index
     )
-    smoothing = number("label_smoothing", label_smoothing)
+    smoothing = float(number("label_smoothing", label_smoothing))
     if smoothing > 1:
         raise RuntimeError(
             f"label_smoothing is {smoothing}; it must be between 0 and 1"
