@@ -65,7 +65,8 @@ def linear_cross_entropy(
     It runs on every device: by the fused kernel where that is available, else
     by PyTorch's operations. The gradients of the layer are summed over all rows
     in float32, or in float64 for float64, and rounded once to the dtype of what
-    they are gradients by. If no target counts, or all weigh 0, they are 0.
+    they are gradients by. Where no target counts, or all weigh 0, those of the mean
+    are 0.
 
     All logits are held at once, as PyTorch does without ``options``, where
     chunks can't help or don't suffice: for class probabilities, which are as
