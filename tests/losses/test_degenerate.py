@@ -235,3 +235,26 @@ def test_second_derivatives_of_mixed_dtypes_are_right_and_of_their_variables_dty
         assert [x.dtype for x in found[1:]] == [*dtypes] * 3
         for mine, right in zip(found, truth, strict=True):
             torch.testing.assert_close(mine.to(F64), right)
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "options"),
+    [
+        ("cross_entropy", (torch.randn(3), torch.tensor(1)), {"label_smoothing": 0.1}),
+        ("cross_entropy", (torch.randn(4, 3), torch.tensor([0, 1, 2, 2])), {"label_smoothing": 0.1}),
+        ("gaussian_nll_loss", (torch.tensor(0.3), torch.tensor(1.0), torch.tensor(0.5)), {"full": True}),
+        ("poisson_nll_loss", (torch.tensor(0.3), torch.tensor(2.0)), {"full": True}),
+        ("huber_loss", (torch.tensor(0.3), torch.tensor(2.0)), {"delta": 0.5}),
+        ("smooth_l1_loss", (torch.tensor(0.3), torch.tensor(2.0)), {"beta": 0.5}),
+        ("binary_cross_entropy", (torch.tensor(0.3), torch.tensor(1.0)), {}),
+        ("kl_div", (torch.tensor(-1.0), torch.tensor(0.2)), {"reduction": "batchmean"}),
+    ],
+)
+def test_the_tangent_of_a_single_loss_has_its_dtype(name, args, options):
+    """PyTorch's tangent of a tensor without dimensions, times a Python number, is in float64."""
+    primals = tuple(arg for arg in args if arg.is_floating_point())
+    rest = args[len(primals) :]
+    value, tangent = torch.func.jvp(
+        lambda *x: getattr(losses, name)(*x, *rest, **options), primals, tuple(map(torch.ones_like, primals))
+    )
+    assert (value.dtype, tangent.dtype) == (torch.float32, torch.float32)

@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch._subclasses import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from lossbook import losses
 
@@ -237,6 +238,10 @@ def in_dtype(dtype):
     return lambda loss, args: loss(*halved(args, dtype))
 
 
+def traced_with_symbols(loss, args):
+    return make_fx(lambda *given: loss(*given), tracing_mode="symbolic")(*args)(*args)
+
+
 def meta(loss, args):
     made = loss(*(arg.to("meta") for arg in args))
     assert made.device.type == "meta"
@@ -260,7 +265,7 @@ CELLS = {
         func_jvp, func_jvp_without_gradients, dual_numbers, jacfwd, jacrev, hessian, hessian_reverse, vmap, vmap_grad,
         vmap_of_one_target, vmap_over_a_last_dimension, compile_value, compile_value_without_gradients,
         compile_dynamic, compile_gradient, compile_func_grad, compile_vmap_grad, compile_jvp, compile_autocast, meta,
-        meta_in_half, fake,
+        meta_in_half, fake, traced_with_symbols,
     )
 }  # fmt: skip
 CELLS |= {f"autocast {dtype}": autocast(dtype) for dtype in HALVES}
@@ -384,6 +389,14 @@ def test_what_is_no_number_is_refused_by_name(name, kind, option):
     for wrong in (*NO_NUMBERS[kind], torch.tensor(0.5, requires_grad=True)):
         with pytest.raises(TypeError, match=f"{option} is .*; it must be"):
             getattr(losses, name)(*args, **{option: wrong})
+
+
+def test_a_compiled_loss_takes_numpys_numbers():
+    x, y = torch.randn(5), torch.randn(5)
+    torch.compiler.reset()
+    compiled = torch.compile(lambda x, y, delta: losses.huber_loss(x, y, delta=delta), backend="aot_eager")
+    for number in (np.float32(0.5), np.int64(1), torch.tensor(0.5)):
+        torch.testing.assert_close(compiled(x, y, number), F.huber_loss(x, y, delta=float(number)))
 
 
 def test_a_type_of_numpys_is_told_from_pythons():

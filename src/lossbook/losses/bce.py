@@ -74,7 +74,7 @@ def binary_cross_entropy(
 
 
 def _held_logs(p: Tensor) -> tuple[Tensor, Tensor]:
-    """Return log p and log (1 - p), held where they or their slopes would leave all bounds.
+    """Return log p and log (1 - p), held where they would leave all bounds.
 
     Next to 0 and 1 the chain rule would return the slope of what holds them.
     There each is replaced by a parabola, whose value, slope and curvature are

@@ -253,7 +253,7 @@ def gaussian_nll_loss(
     mu, y = input, target
     v = _at_least(_variance(var, input), eps)
 
-    losses = 0.5 * (torch.log(v) + (mu - y) ** 2 / v)
+    losses = (torch.log(v) + (mu - y) ** 2 / v) / 2
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
     return reduce(losses, reduction)

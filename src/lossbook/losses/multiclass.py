@@ -115,9 +115,12 @@ def _with_indices(
 
     spread = -log_p if weight is None else -log_p * per_class(weight, log_p)
     spread, _ = counted_losses(spread.sum(k), counted, None)
-    return (1 - smoothing) * loss + smoothing / max(z.shape[k], 1) * reduce(
-        spread, reduction, total_weight
-    )
+    spread = reduce(spread, reduction, total_weight)
+    # Of a tensor without dimensions, times a number, PyTorch's tangent is in
+    # float64: they get one.
+    loss, spread = loss[None], spread[None]
+    share = smoothing / max(z.shape[k], 1)
+    return ((1 - smoothing) * loss + share * spread)[0]
 
 
 def _with_probabilities(

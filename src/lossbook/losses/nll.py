@@ -129,7 +129,7 @@ def poisson_nll_loss(
 
     losses = exp(x) - y * x if log_input else x - y * log(x + eps)
     if full:
-        log_factorial = y * log(y) - y + 0.5 * log(2 * math.pi * y)
+        log_factorial = y * log(y) - y + log(2 * math.pi * y) / 2
         losses = losses + log_factorial.masked_fill(y <= 1, 0).to(losses.dtype)
     return reduce(losses, reduction)
 

@@ -217,7 +217,10 @@ def counted_losses(
 
 
 def at_class(x: Tensor, y: Tensor, dim: int) -> Tensor:
-    """Pick from ``x``, shape ``(N, K, *)``, its entries at ``y``, ``(N, *)``; 0 where there are no classes."""
+    """Pick from ``x``, shape ``(N, K, *)``, its entries at ``y``, ``(N, *)``.
+
+    They are 0 where there are no classes, and so no y that counts.
+    """
     if not x.shape[dim]:
         return x.sum(dim)
     return x.gather(dim, y.unsqueeze(dim)).squeeze(dim)
@@ -258,15 +261,16 @@ def autocasted(*arguments: Any) -> tuple[Any, ...]:
 def value_of(x: Tensor) -> Any:
     """Return the value of a tensor of shape ``()``, or None where none can be read.
 
-    That is so while PyTorch compiles or exports, in ``vmap``, and for tensors
-    without values, on the device ``meta`` or fake.
+    That is so while PyTorch compiles, exports or traces with symbols, in
+    ``vmap``, and for tensors without values, on the device ``meta`` or fake.
     """
     if torch.compiler.is_compiling():
         return None  # reading a value would end the graph
     try:
-        return x.item()
+        value = x.item()
     except RuntimeError:
         return None
+    return value if isinstance(value, (bool, int, float)) else None
 
 
 def require_all(condition: Tensor, error: Exception) -> None:
