@@ -142,7 +142,7 @@ def test_the_kernels_compile_for_hopper(tmp_path):
             assert 15 <= instructions <= 18, name
         if "cap 30.0" in name:
             assert 4 <= exponentials <= 4.2, name
-            assert instructions <= 3.5 * 17, name
+            assert "smoothing 0.1" in name or 2.5 * 17 <= instructions <= 3.3 * 17, name
     assert single[0].startswith("1 ")
 
 
