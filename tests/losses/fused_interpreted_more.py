@@ -182,6 +182,10 @@ TRANSFORMS = {
     "vmap of grad": lambda loss, z, y: torch.func.vmap(torch.func.grad(loss), (0, None))(torch.stack([z, 2 * z]), y),
     "vmap of grad over targets": lambda loss, z, y: torch.func.vmap(torch.func.grad(loss))(z, y),
     "jvp": lambda loss, z, y: torch.func.jvp(lambda z: loss(z, y), (z,), (z.cos(),))[1],
+    "jvp without grad mode": lambda loss, z, y: torch.no_grad()(
+        lambda: torch.func.jvp(lambda z: loss(z, y), (z,), (z.cos(),))[1]
+    )(),
+    "compiled grad": lambda loss, z, y: torch.compile(torch.func.grad(loss), backend="aot_eager")(z, y),
     "jacrev": lambda loss, z, y: torch.func.jacrev(loss)(z, y),
     "jacfwd": lambda loss, z, y: torch.func.jacfwd(loss)(z, y),
     "hessian": lambda loss, z, y: torch.func.hessian(loss)(z, y),

@@ -1,6 +1,6 @@
-r"""Cross-entropy at the limit: on a GPU, each logit read once and each gradient written once.
+r"""Cross-entropy at the limit: as few bytes read and written as loss and gradient need.
 
-A Triton kernel (``fused_kernels``) computes loss and gradient together, in the
+A Triton kernel (``fused_triton``) computes loss and gradient together, in the
 forward pass. Where it can't run, the reference does the work and a warning
 says why. Importing this module doesn't import Triton.
 """
@@ -409,10 +409,10 @@ def online_softmax(z: Tensor, block: int = 1) -> tuple[Tensor, Tensor]:
 def bytes_moved(n: int, v: int, dtype: torch.dtype) -> int:
     """Count the bytes that loss and gradient must move: each logit read once, each gradient written once.
 
-    Targets and losses, of O(N), are left out. The kernel reads a row twice,
-    the second time from its registers and the caches: a program holds one row
-    at a time, and all that run at once hold about 33 MB of 131072 logits in
-    bfloat16 on an H100, whose caches take 50 MB and 30 MB more.
+    Targets and losses, of O(N), are left out. The kernel reads a row twice: the
+    second time from the cache, if one row for each multiprocessor fits there;
+    else it moves half as many bytes again. An incoming gradient other than 1
+    doubles them: give the ``divisor`` instead.
 
     Args:
         n: The number of rows.
