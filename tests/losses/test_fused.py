@@ -103,7 +103,7 @@ def scale(V):
     R, T, E, PEELED, _ = kernels.plan(x)
     constants = dict(REAL=kernels.tl.float32, EVEN=not PEELED and V % (R * T * E) == 0, PEELED=PEELED, R=R, T=T, E=E,
                      column_stride=1)
-    pointers = dict(gradient_ptr="*bf16", factor_ptr="*fp32")
+    pointers = dict(gradient_ptr="*bf16", factor_ptr="*fp32", target_ptr="*i64")
     divisible = [*pointers, *(n for n in divisible if n in kernels.scale.arg_names)]
     report(f"{V} scale", compiled(kernels.scale, T // 32, constants, pointers, divisible), R * E)
 

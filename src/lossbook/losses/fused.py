@@ -262,17 +262,17 @@ class _CrossEntropy(torch.autograd.Function):
         factor = incoming[0]
         if ctx.divisor is not None:
             factor = factor.float() / ctx.divisor
-        # The zeros of a row that does not count stay, whatever comes in.
-        counted = options.target != options.ignore_index
-        factor = torch.where(counted, factor, 1)
         if why_not_plain(factor):  # a batch of incoming gradients
-            gradient = (gradient * factor[:, None]).to(gradient.dtype)
-            return None, gradient, None, None
+            counted = options.target != options.ignore_index
+            factors = torch.where(counted, factor, 1)[:, None]
+            return None, (gradient * factors).to(gradient.dtype), None, None
         if torch._C._autograd._get_current_graph_task_keep_graph():
             gradient = gradient.clone()
         else:
             ctx.gradient = None
-        ctx.kernels.run_scale(gradient, factor)
+        ctx.kernels.run_scale(
+            gradient, factor, options.target, options.ignore_index
+        )
         return None, gradient, None, None
 
 

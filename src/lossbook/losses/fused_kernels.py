@@ -151,8 +151,17 @@ def run_loss_and_gradient(
     return losses
 
 
-def run_scale(gradient: Tensor, factor: Tensor) -> None:
-    """Multiply a gradient, ``(N, V)``, in place, by a factor ``()`` or ``(N,)``."""
+def run_scale(
+    gradient: Tensor, factor: Tensor, target: Tensor, ignore_index: int
+) -> None:
+    """Multiply the rows of a gradient that count, in place.
+
+    Args:
+        gradient: Shape ``(N, V)``.
+        factor: Shape ``()`` or ``(N,)``.
+        target: Class indices, int64, shape ``(N,)``.
+        ignore_index: The target of rows that do not count.
+    """
     N, V = gradient.shape
     real = tl.float64 if gradient.dtype == torch.float64 else tl.float32
     same = factor.ndim == 0
@@ -161,7 +170,8 @@ def run_scale(gradient: Tensor, factor: Tensor) -> None:
     with _around(gradient):
         scale[(count,)](
             _from_piece(gradient, start), *gradient.stride(), start, factor,
-            0 if same else factor.stride(0), N, V, REAL=real,
+            0 if same else factor.stride(0), target, ignore_index, N, V,
+            REAL=real,
             EVEN=not peeled and V % (R * T * E) == 0, PEELED=peeled,
             R=R, T=T, E=E, num_warps=T // 32,
         )  # fmt: skip

@@ -303,13 +303,17 @@ def _scale(where, factor, present):  # type: ignore[no-untyped-def]
     tl.store(where, g, present, eviction_policy="evict_first")
 
 
-@triton.jit(do_not_specialize=["N", "start"])
+@triton.jit(do_not_specialize=["N", "start", "ignore_index"])
 def scale(  # type: ignore[no-untyped-def]
     gradient_ptr, row_stride, column_stride, start, factor_ptr, factor_stride,
-    N, V, REAL: tl.constexpr, EVEN: tl.constexpr, PEELED: tl.constexpr,
-    R: tl.constexpr, T: tl.constexpr, E: tl.constexpr,
+    target_ptr, ignore_index, N, V, REAL: tl.constexpr, EVEN: tl.constexpr,
+    PEELED: tl.constexpr, R: tl.constexpr, T: tl.constexpr, E: tl.constexpr,
 ):  # fmt: skip
-    """Multiply rows by factors, in place; leave those alone whose factor is 1."""
+    """Multiply rows by factors, in place.
+
+    Rows are left alone whose factor is 1, and those that do not count: their
+    zeros stay, whatever comes in.
+    """
     blocks = tl.cdiv(V, R * T * E)
     if PEELED:
         blocks = tl.cdiv(V + E - 1, R * T * E)
@@ -318,13 +322,15 @@ def scale(  # type: ignore[no-untyped-def]
     columns = _columns(R, T, E)
     for row in range(tl.program_id(0), N, tl.num_programs(0)):
         factor = tl.load(factor_ptr + row * factor_stride).to(REAL)
-        if factor != 1:
+        counted = tl.load(target_ptr + row) != ignore_index
+        if (factor != 1) & counted:
             here, first = _row(gradient_ptr, start, row, row_stride, E, PEELED)
             low, end = _pieces(first, V, E, PEELED)
             for i in range(blocks):
                 at = i * (R * T * E) + columns
                 present = None if EVEN else (at >= low) & (at < end)
-                _scale(here + at.to(tl.int64) * column_stride, factor, present)
+                where = here + at.to(tl.int64) * column_stride
+                _scale(where, factor, present)
             if PEELED:
                 edge = _edges(first, V, E)
                 _scale(here + edge, factor, edge >= 0)
