@@ -294,21 +294,29 @@ def test_what_the_kernel_cannot_do_falls_back_and_says_so(monkeypatch):
         torch.testing.assert_close(fused.cross_entropy(z, q), F.cross_entropy(z, q))
 
 
-def test_the_linear_form_uses_the_kernel(monkeypatch):
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("places", [(), (2,)], ids=str)
+def test_the_linear_form_uses_the_kernel(monkeypatch, places, dtype):
     calls = []
     original = fused_kernels.run_loss_and_gradient
     monkeypatch.setattr(
         fused_kernels, "run_loss_and_gradient", lambda *args: calls.append(len(args[0])) or original(*args)
     )
     torch.manual_seed(0)
-    h, v = torch.randn(5, 4, requires_grad=True), torch.randn(7, 4, requires_grad=True)
-    y = torch.tensor([0, 6, -100, 3, 3])
-    mine = fused.linear_cross_entropy(h, v, y, chunk=2, label_smoothing=0.1)
-    theirs = F.cross_entropy(h @ v.T, y, label_smoothing=0.1)
-    assert calls == [2, 2, 1]
-    torch.testing.assert_close(mine, theirs)
-    for a, b in zip(torch.autograd.grad(mine, (h, v)), torch.autograd.grad(theirs, (h, v)), strict=True):
-        torch.testing.assert_close(a, b)
+    h, v = torch.randn(5, 4).to(dtype), torch.randn(7, *places, 4).to(dtype)
+    y = torch.tensor([0, 6, -100, 3, 3]).reshape(5, *[1] * len(places)).expand(5, *places)
+    given, exact = ([x.to(d).requires_grad_() for x in (h, v)] for d in (dtype, torch.float64))
+    for reduction in ("none", "mean"):
+        calls.clear()
+        mine = fused.linear_cross_entropy(*given, y, chunk=2, label_smoothing=0.1, reduction=reduction)
+        slopes = torch.autograd.grad(mine.sum(), given)
+        many = 2 if places else 1
+        assert calls == [2 * many, 2 * many, many] * (2 if reduction == "none" else 1)
+        z = torch.einsum("nd,v...d->nv...", *exact)
+        theirs = F.cross_entropy(z, y, label_smoothing=0.1, reduction=reduction)
+        truth = torch.autograd.grad(theirs.sum(), exact)
+        for a, b in zip((mine, *slopes), (theirs, *truth), strict=True):
+            torch.testing.assert_close(a.double(), b, rtol=0, atol=8 * torch.finfo(dtype).eps * b.abs().max().item())
 
 
 PIECES = {torch.bfloat16: 8, torch.float32: 4, torch.float64: 2}
