@@ -260,8 +260,8 @@ def loss_and_gradient(  # type: ignore[no-untyped-def]
             at = (blocks - 1) * block + columns
             x = _widened(z, at, low, high, real, CAP)
             _store(
-                there, at, gradient_column, x, top, a, b, weight_ptr, first, low,
-                end, smooth, WEIGHTED, CAP, EVEN,
+                there, at, gradient_column, x, top, a, b, weight_ptr, first,
+                low, end, smooth, WEIGHTED, CAP, EVEN,
             )  # fmt: skip
         # The next row sets out while this one ends.
         y_next = tl.load(target_ptr + row + step, row + step < N, ignore_index)
