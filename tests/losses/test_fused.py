@@ -252,6 +252,20 @@ def test_without_the_kernel_what_weighs_nothing_has_pytorchs_gradient(dtype, red
 
 
 @pytest.mark.filterwarnings("ignore::lossbook.losses.fused.FusedFallback")
+def test_losses_of_probabilities_are_float32_each_and_under_autocast():
+    torch.manual_seed(0)
+    z, q, w = torch.randn(4, 3).bfloat16(), torch.randn(4, 3).softmax(1).bfloat16(), torch.rand(3).bfloat16()
+    assert fused.cross_entropy(z, q).dtype == torch.bfloat16
+    each = fused.cross_entropy(z, q, w, reduction="none")
+    assert each.dtype == torch.float32
+    torch.testing.assert_close(each, F.cross_entropy(z.float(), q.float(), w.float(), reduction="none"))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for reduction in REDUCTIONS:
+            mine = fused.cross_entropy(z, q, w, reduction=reduction)
+            torch.testing.assert_close(mine, F.cross_entropy(z, q, w, reduction=reduction))
+
+
+@pytest.mark.filterwarnings("ignore::lossbook.losses.fused.FusedFallback")
 def test_without_the_kernel_the_extras_are_there_as_well(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     torch.manual_seed(0)

@@ -319,8 +319,9 @@ def _of_probabilities(
             "divisor, softcap, z_loss and return_lse need class indices"
         )
     _tell("the target holds class probabilities")
-    if reduction == "none":
-        z = widened(z)
+    if reduction == "none" or under_autocast(z):
+        z, q = widened(z), widened(q)
+        weight = None if weight is None else widened(weight)
     return multiclass.cross_entropy(
         z, q, weight, ignore_index, reduction, label_smoothing
     )
