@@ -202,7 +202,7 @@ def test_an_incoming_gradient_of_one_leaves_the_gradient_alone():
     assert torch.equal(leaf.grad, kept)
     # Rows are left alone one by one; NaN is no 1.
     g = torch.full((3, 300), 2.0)
-    fused_kernels.run_scale(g, torch.tensor([1.0, 3.0, NAN]))
+    fused_kernels.run_scale(g, torch.tensor([1.0, 3.0, NAN]), torch.tensor([0, 1, 2]), -100)
     assert g[0].eq(2).all()
     assert g[1].eq(6).all()
     assert g[2].isnan().all()
@@ -346,7 +346,7 @@ def test_what_is_beside_the_rows_is_neither_used_nor_written(dtype, start, V):
         torch.testing.assert_close(found, losses)
         torch.testing.assert_close(gradient, expected)
     before, factors = g.clone(), torch.tensor([2.0, 1, 4])
-    fused_kernels.run_scale(g, factors)
+    fused_kernels.run_scale(g, factors, torch.zeros(3, dtype=torch.long), -100)
     assert torch.equal(g, before * factors[:, None].to(dtype))
     for x in (wide, other):
         assert x[:, :start].isnan().all()

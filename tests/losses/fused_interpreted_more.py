@@ -78,7 +78,9 @@ def test_a_divisor_costs_no_pass_over_the_gradient(dtype, monkeypatch):
     z, y, _ = draw(5, 7, dtype)
     factors = []
     original = fused_kernels.run_scale
-    monkeypatch.setattr(fused_kernels, "run_scale", lambda g, f: factors.append(f.clone()) or original(g, f))
+    monkeypatch.setattr(
+        fused_kernels, "run_scale", lambda g, f, *rest: factors.append(f.clone()) or original(g, f, *rest)
+    )
     count = (y != -100).sum()
     values = []
     for divisor in (count, count.item(), count.double()):
@@ -182,6 +184,10 @@ TRANSFORMS = {
     "vmap of grad": lambda loss, z, y: torch.func.vmap(torch.func.grad(loss), (0, None))(torch.stack([z, 2 * z]), y),
     "vmap of grad over targets": lambda loss, z, y: torch.func.vmap(torch.func.grad(loss))(z, y),
     "jvp": lambda loss, z, y: torch.func.jvp(lambda z: loss(z, y), (z,), (z.cos(),))[1],
+    "jvp without grad mode": lambda loss, z, y: torch.no_grad()(
+        lambda: torch.func.jvp(lambda z: loss(z, y), (z,), (z.cos(),))[1]
+    )(),
+    "compiled grad": lambda loss, z, y: torch.compile(torch.func.grad(loss), backend="aot_eager")(z, y),
     "jacrev": lambda loss, z, y: torch.func.jacrev(loss)(z, y),
     "jacfwd": lambda loss, z, y: torch.func.jacfwd(loss)(z, y),
     "hessian": lambda loss, z, y: torch.func.hessian(loss)(z, y),

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.autograd import gradcheck, gradgradcheck
 
 from lossbook.losses import cross_entropy, fused
 
@@ -101,7 +102,7 @@ def scale(V):
     R, T, E, PEELED, _ = kernels.plan(x)
     constants = dict(REAL=kernels.tl.float32, EVEN=not PEELED and V % (R * T * E) == 0, PEELED=PEELED, R=R, T=T, E=E,
                      column_stride=1)
-    pointers = dict(gradient_ptr="*bf16", factor_ptr="*fp32")
+    pointers = dict(gradient_ptr="*bf16", factor_ptr="*fp32", target_ptr="*i64")
     divisible = [*pointers, *(n for n in divisible if n in kernels.scale.arg_names)]
     report(f"{V} scale", compiled(kernels.scale, T // 32, constants, pointers, divisible), R * E)
 
@@ -140,7 +141,7 @@ def test_the_kernels_compile_for_hopper(tmp_path):
             assert 15 <= instructions <= 18, name
         if "cap 30.0" in name:
             assert 4 <= exponentials <= 4.2, name
-            assert instructions <= 3.5 * 17, name
+            assert "smoothing 0.1" in name or 2.5 * 17 <= instructions <= 3.3 * 17, name
     assert single[0].startswith("1 ")
 
 
@@ -221,6 +222,74 @@ def test_the_reference_stands_in_and_says_why_once(monkeypatch, recwarn):
         fused.cross_entropy(z, y)
     with pytest.raises(TypeError, match="input is a list"):
         fused.cross_entropy([1.0], y)
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.filterwarnings("ignore::lossbook.losses.fused.FusedFallback")
+def test_without_the_kernel_what_weighs_nothing_has_pytorchs_gradient(dtype, reduction, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    z = torch.tensor([[1.0, 2, 3], [3, 1, 0], [0, 0, 2]]).to(dtype)
+    absent, zero = torch.tensor([INF, 2, 1]), torch.tensor([0.0, 0, 1])
+    for y, weight in (
+        ((-100, -100, -100), None),
+        ((-100, -100, -100), zero),
+        ((0, -100, 1), zero),
+        ((0, -100, 2), zero),
+        ((1, -100, 2), absent),
+    ):
+        mine, theirs = z.clone().requires_grad_(), z.double().clone().requires_grad_()
+        options = {"reduction": reduction}
+        a = fused.cross_entropy(mine, torch.tensor(y), None if weight is None else weight.to(dtype), **options)
+        b = F.cross_entropy(theirs, torch.tensor(y), None if weight is None else weight.double(), **options)
+        half = reduction == "none" and dtype in (torch.bfloat16, torch.float16)
+        assert a.dtype == (torch.float32 if half else dtype)
+        eps = torch.finfo(dtype).eps
+        torch.testing.assert_close(a.double(), b, rtol=2 * eps, atol=2 * eps, equal_nan=True)
+        a.sum().backward()
+        b.sum().backward()
+        torch.testing.assert_close(mine.grad.double(), theirs.grad, rtol=2 * eps, atol=2 * eps, equal_nan=True)
+
+
+@pytest.mark.filterwarnings("ignore::lossbook.losses.fused.FusedFallback")
+def test_losses_of_probabilities_are_float32_each_and_under_autocast():
+    torch.manual_seed(0)
+    z, q, w = torch.randn(4, 3).bfloat16(), torch.randn(4, 3).softmax(1).bfloat16(), torch.rand(3).bfloat16()
+    assert fused.cross_entropy(z, q).dtype == torch.bfloat16
+    each = fused.cross_entropy(z, q, w, reduction="none")
+    assert each.dtype == torch.float32
+    torch.testing.assert_close(each, F.cross_entropy(z.float(), q.float(), w.float(), reduction="none"))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for reduction in REDUCTIONS:
+            mine = fused.cross_entropy(z, q, w, reduction=reduction)
+            torch.testing.assert_close(mine, F.cross_entropy(z, q, w, reduction=reduction))
+
+
+@pytest.mark.filterwarnings("ignore::lossbook.losses.fused.FusedFallback")
+def test_without_the_kernel_the_extras_are_there_as_well(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    torch.manual_seed(0)
+    z, y = torch.randn(4, 5, dtype=torch.float64) * 3, torch.tensor([0, -100, 4, 2])
+    z[1, 0] = math.nan  # in a row that does not count
+
+    def loss(z):
+        return fused.cross_entropy(z, y, reduction="sum", softcap=5.0, z_loss=0.1, divisor=3)
+
+    leaf = z.clone().requires_grad_()
+    value, lse = fused.cross_entropy(leaf, y, reduction="sum", softcap=5.0, z_loss=0.1, divisor=3, return_lse=True)
+    counted = y != -100
+    capped = 5 * torch.tanh(z[counted] / 5)
+    expected = torch.zeros(4, dtype=torch.float64)
+    expected[counted] = capped.logsumexp(1)
+    torch.testing.assert_close(lse, expected)
+    assert not lse.requires_grad
+    plain = F.cross_entropy(capped, y[counted], reduction="sum") + 0.1 * capped.logsumexp(1).pow(2).sum()
+    torch.testing.assert_close(value.detach(), plain / 3)
+    (g,) = torch.autograd.grad(value, leaf)
+    assert g[1].eq(0).all()
+    finite = z.nan_to_num().requires_grad_()
+    assert gradcheck(loss, finite)
+    assert gradgradcheck(loss, finite)
 
 
 def test_available_says_why_not(monkeypatch):

@@ -106,5 +106,6 @@ def test_a_kernel_takes_plain_tensors_alone():
 
     with FakeTensorMode() as mode:
         seen.append(parts.why_not_plain(mode.from_tensor(z)))
-    for why, part in zip(seen, ("torch.func", "forward mode", "FakeTensor"), strict=True):
+    seen.append(parts.why_not_plain(z.to("meta")))
+    for why, part in zip(seen, ("torch.func", "forward mode", "FakeTensor", "meta"), strict=True):
         assert part in why

@@ -1,6 +1,6 @@
-r"""Cross-entropy at the limit: on a GPU, each logit read once and each gradient written once.
+r"""Cross-entropy at the limit: as few bytes read and written as loss and gradient need.
 
-A Triton kernel (``fused_kernels``) computes loss and gradient together, in the
+A Triton kernel (``fused_triton``) computes loss and gradient together, in the
 forward pass. Where it can't run, the reference does the work and a warning
 says why. Importing this module doesn't import Triton.
 """
@@ -262,17 +262,17 @@ class _CrossEntropy(torch.autograd.Function):
         factor = incoming[0]
         if ctx.divisor is not None:
             factor = factor.float() / ctx.divisor
-        # The zeros of a row that does not count stay, whatever comes in.
-        counted = options.target != options.ignore_index
-        factor = torch.where(counted, factor, 1)
         if why_not_plain(factor):  # a batch of incoming gradients
-            gradient = (gradient * factor[:, None]).to(gradient.dtype)
-            return None, gradient, None, None
+            counted = options.target != options.ignore_index
+            factors = torch.where(counted, factor, 1)[:, None]
+            return None, (gradient * factors).to(gradient.dtype), None, None
         if torch._C._autograd._get_current_graph_task_keep_graph():
             gradient = gradient.clone()
         else:
             ctx.gradient = None
-        ctx.kernels.run_scale(gradient, factor)
+        ctx.kernels.run_scale(
+            gradient, factor, options.target, options.ignore_index
+        )
         return None, gradient, None, None
 
 
@@ -319,8 +319,9 @@ def _of_probabilities(
             "divisor, softcap, z_loss and return_lse need class indices"
         )
     _tell("the target holds class probabilities")
-    if reduction == "none":
-        z = widened(z)
+    if reduction == "none" or under_autocast(z):
+        z, q = widened(z), widened(q)
+        weight = None if weight is None else widened(weight)
     return multiclass.cross_entropy(
         z, q, weight, ignore_index, reduction, label_smoothing
     )
@@ -409,10 +410,10 @@ def online_softmax(z: Tensor, block: int = 1) -> tuple[Tensor, Tensor]:
 def bytes_moved(n: int, v: int, dtype: torch.dtype) -> int:
     """Count the bytes that loss and gradient must move: each logit read once, each gradient written once.
 
-    Targets and losses, of O(N), are left out. The kernel reads a row twice,
-    the second time from its registers and the caches: a program holds one row
-    at a time, and all that run at once hold about 33 MB of 131072 logits in
-    bfloat16 on an H100, whose caches take 50 MB and 30 MB more.
+    Targets and losses, of O(N), are left out. The kernel reads a row twice: the
+    second time from the cache, if one row for each multiprocessor fits there;
+    else it moves half as many bytes again. An incoming gradient other than 1
+    doubles them: give the ``divisor`` instead.
 
     Args:
         n: The number of rows.

@@ -172,6 +172,8 @@ def why_not_plain(*tensors: Tensor | None) -> str:
             continue
         if type(x) not in (Tensor, torch.nn.Parameter):
             return f"a tensor is a {type(x).__name__}"
+        if x.is_meta:
+            return "a tensor on the meta device has no values"
         if torch._C._dispatch_keys(x).has(_BATCHED):
             return "a tensor is a batch of tensors"
         dual = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]
