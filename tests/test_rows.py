@@ -31,7 +31,7 @@ SHARED = {
     },
     "src/lossbook/exercises": {"__init__", "bounds", "core", "trial", "showing", "judging", "checking"},
     "src/lossbook/exercises/misconceptions": {"__init__"},
-    "tests/losses": {"compiled", "fused_linear", "fused_parts", "losses"},
+    "tests/losses": {"compiled", "degenerate", "fused_linear", "fused_parts", "losses", "transforms"},
     "tests/exercises": {"bounds", "checking", "declared"},
 }
 

@@ -56,6 +56,13 @@ CASES = {
     "cross-entropy, probabilities": (losses.cross_entropy, lambda n: (logits(n), logits(n + 1)[1:].softmax(1)), {}),
     "nll": (losses.nll_loss, lambda n: (logits(n).log_softmax(1), some_ignored(n)), {}),
     "nll, weighted": (losses.nll_loss, lambda n: (logits(n).log_softmax(1), some_ignored(n), class_weights()), {}),
+    "gaussian": (losses.gaussian_nll_loss, lambda n: (numbers(n), numbers(n + 1)[1:], rates(n) + 0.1), {}),
+    "bce": (losses.binary_cross_entropy, lambda n: (rates(n), rates(n + 1)[1:]), {}),
+    "bce, certain": (
+        losses.binary_cross_entropy,
+        lambda n: (rates(n).round(), rates(n).round()),
+        {"reduction": "none"},
+    ),
     "poisson": (losses.poisson_nll_loss, lambda n: (numbers(n), classes(n).float()), {"full": True}),
     "kl": (
         losses.kl_div,
@@ -84,43 +91,49 @@ def test_one_graph_of_any_size_with_the_same_values(case):
             torch.testing.assert_close(a, b)
 
 
-READING = {
-    "binary_cross_entropy": (
+REFUSED = {
+    "binary_cross_entropy, input": (
         losses.binary_cross_entropy,
-        (rates(N), rates(N + 1)[1:]),
-        0,
+        (rates(N) + 1, rates(N)),
         "input has elements outside",
     ),
-    "gaussian_nll_loss": (losses.gaussian_nll_loss, (numbers(N), numbers(N + 1)[1:], rates(N)), 2, "var has negative"),
+    "binary_cross_entropy, target": (losses.binary_cross_entropy, (rates(N), -rates(N)), "target has elements outside"),
+    "gaussian_nll_loss": (losses.gaussian_nll_loss, (numbers(N), numbers(N), -rates(N)), "var has negative"),
+    "cross_entropy": (losses.cross_entropy, (logits(N), classes(N) + 1), "index|bounds"),
+    "nll_loss": (losses.nll_loss, (logits(N), classes(N) - 1), "index|bounds"),
 }
 
 
-@pytest.mark.parametrize("name", READING)
-def test_those_that_read_values_still_refuse_wrong_ones(name):
-    loss, args, wrong, message = READING[name]
+@pytest.mark.parametrize("name", REFUSED)
+def test_one_graph_still_refuses_wrong_values(name):
+    loss, args, message = REFUSED[name]
     torch.compiler.reset()
-    compiled = torch.compile(loss, backend="aot_eager")
-    for mine, theirs in zip(value_and_gradient(compiled, args, {}), value_and_gradient(loss, args, {}), strict=True):
-        torch.testing.assert_close(mine, theirs)
-    with pytest.raises((ValueError, RuntimeError), match=message):
-        compiled(*(-arg if place == wrong else arg for place, arg in enumerate(args)))
+    compiled = torch.compile(loss, backend="aot_eager", fullgraph=True)
+    with pytest.raises(RuntimeError, match=message):
+        compiled(*args)
 
 
-def test_a_sum_is_kept_in_float64_while_a_cpu_loop_runs():
-    torch.compiler.reset()
-    x = torch.full((1 << 20,), 0.3)
-    compiled = torch.compile(losses.mse_loss, backend="aot_eager", fullgraph=True)
-    exact = (x.double() ** 2).float().double().sum()
-    assert compiled(x, torch.zeros_like(x), reduction="sum") == exact.float()
+def test_a_compiled_gradient_is_never_lost():
+    """Whatever computes it: the backward pass, a transform inside the graph, or one outside."""
+    z, y = numbers(N), rates(N + 1)[1:]
+    eager = torch.func.grad(losses.binary_cross_entropy_with_logits)(z, y)
+    assert eager.abs().min() > 0
+    for wrapped in (
+        lambda loss: torch.compile(torch.func.grad(loss), backend="aot_eager"),
+        lambda loss: torch.compile(torch.func.jacrev(loss), backend="aot_eager"),
+        lambda loss: lambda z, y: value_and_gradient(torch.compile(loss, backend="aot_eager"), (z, y), {})[1],
+    ):
+        torch.compiler.reset()
+        torch.testing.assert_close(wrapped(losses.binary_cross_entropy_with_logits)(z, y), eager)
 
 
-def test_the_compilers_own_float32_sum_is_a_cascade_and_ours_is_not():
+def test_a_long_float32_sum_is_compiled_as_a_cascade():
+    """As chapter 7 says, whose loss this is: a single running total would round far more."""
     if shutil.which("g++") is None and os.environ.get("CI") != "true":
         pytest.skip("there is no C++ compiler")
     from torch._inductor.utils import run_and_get_code  # seconds, which the other tests need not spend
 
     x, y = numbers(100_000), numbers(100_001)[1:]
-    for loss, cascaded in ((lambda x, y: ((x - y) ** 2).mean(), True), (losses.mse_loss, False)):
-        torch.compiler.reset()
-        _, loops = run_and_get_code(torch.compile(loss), x, y)
-        assert any("cascade" in loop.lower() for loop in loops) is cascaded
+    torch.compiler.reset()
+    _, loops = run_and_get_code(torch.compile(losses.mse_loss), x, y)
+    assert any("cascade" in loop.lower() for loop in loops)

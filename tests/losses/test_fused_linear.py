@@ -15,7 +15,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.checkpoint import checkpoint
 
 from lossbook.bench import memory
-from lossbook.losses import cross_entropy, fused, fused_chunks
+from lossbook.losses import fused, fused_chunks
 
 REDUCTIONS = ("none", "mean", "sum")
 HALVES = (torch.bfloat16, torch.float16)
@@ -257,6 +257,24 @@ def test_targets_that_do_not_count_leave_the_layer_alone(reduction, dtype):
         value, *slopes = outcome(mine, (h, v, b), target, **options)
         torch.testing.assert_close(value.double(), theirs(h, v, target, **options).double(), equal_nan=True)
         assert all((g == 0).all() for g in slopes)
+        # And with a graph of the gradients, as a penalty on them needs.
+        given = leaves(h, v, b)
+        loss = mine(given[0], given[1], target, linear_bias=given[2], **options).sum()
+        if weight is None or weight.isfinite().all():
+            for g in torch.autograd.grad(loss, given, create_graph=True):
+                assert (g == 0).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_mean_over_weights_of_0_is_nan_although_the_smoothed_label_weighs(dtype):
+    h, v, b, _, y = layer(4, 2, 3, dtype)
+    weight = torch.tensor([0, 0, 1], dtype=dtype)
+    for smoothing in (0.0, 0.1):
+        options = {"weight": weight, "label_smoothing": smoothing}
+        value, *slopes = outcome(mine, (h, v, b), y % 2, **options)
+        assert value.isnan()
+        assert theirs(h, v, y % 2, **options).isnan()
+        assert all((g == 0).all() for g in slopes)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)
@@ -379,26 +397,10 @@ def test_batched_gradients_and_hessians(reduction):
 # --- torch.func, the compiler, tensors without values ---------------------------------------------------------------
 
 
-def lacks(transform):
-    """Say whether the cross-entropy that all logits at once go through can't be transformed so."""
-    try:
-        transform(lambda z, y: cross_entropy(z, y))
-    except (NotImplementedError, RuntimeError):
-        return True
-    return False
+def dual_numbers(loss, h, v, y):
+    with forward_ad.dual_level():
+        return forward_ad.unpack_dual(loss(forward_ad.make_dual(h, 2 * h), v, y)).tangent
 
-
-def forward(loss):
-    z = torch.randn(2, 3)
-    return torch.func.jvp(lambda z: loss(z, torch.tensor([0, 1])), (z,), (z,))
-
-
-def mapped(loss):
-    return torch.func.vmap(loss)(torch.randn(2, 3), torch.tensor([0, 1]))
-
-
-NO_FORWARD = pytest.mark.xfail(lacks(forward), reason="the reference has no forward mode", strict=True)
-NO_MAPPED_TARGETS = pytest.mark.xfail(lacks(mapped), reason="the reference reads its targets", strict=True)
 
 TRANSFORMS = {
     "grad": lambda loss, h, v, y: torch.func.grad(loss, (0, 1))(h, v, y),
@@ -415,7 +417,7 @@ TRANSFORMS = {
     ),
     "jacfwd": lambda loss, h, v, y: torch.func.jacfwd(lambda h: loss(h, v, y, reduction="none"))(h),
     "hessian": lambda loss, h, v, y: torch.func.hessian(loss)(h, v, y),
-    "dual numbers": lambda loss, h, v, y: forward_ad.unpack_dual(loss(forward_ad.make_dual(h, 2 * h), v, y)).tangent,
+    "dual numbers": dual_numbers,
     "per-sample gradients": lambda loss, h, v, y: torch.func.vmap(torch.func.grad(loss, 1), (0, None, 0))(
         h, v, y.clamp(min=0)
     ),
@@ -423,17 +425,12 @@ TRANSFORMS = {
         torch.stack([h, 2 * h]), v, torch.stack([y, y.flip(0)])
     ),
 }
-MARKS = {
-    **dict.fromkeys(("jvp", "jvp under no_grad", "jacfwd", "hessian", "dual numbers"), NO_FORWARD),
-    **dict.fromkeys(("per-sample gradients", "vmap over batches"), NO_MAPPED_TARGETS),
-}
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=MARKS.get(name, ())) for name in TRANSFORMS])
+@pytest.mark.parametrize("name", TRANSFORMS)
 def test_transforms_of_torch_func(name):
     h, v, _, _, y = layer(4, 2, 3)
-    with forward_ad.dual_level():
-        found, expected = (tree_leaves(TRANSFORMS[name](loss, h, v, y)) for loss in (mine, theirs))
+    found, expected = (tree_leaves(TRANSFORMS[name](loss, h, v, y)) for loss in (mine, theirs))
     assert_same(found, expected, 1e-13)
 
 
@@ -452,8 +449,7 @@ COMPILED = {
 }
 
 
-@pytest.mark.parametrize("half", [False, True], ids=["", "autocast"])
-@pytest.mark.parametrize("name", COMPILED)
+@pytest.mark.parametrize(("name", "half"), [*((name, False) for name in COMPILED), ("default", True)])
 def test_compiled_it_is_one_graph_of_any_size(name, half):
     h, v, _, _, y = layer(6, 2, 3, torch.float32)
     options = COMPILED[name]
@@ -491,9 +487,12 @@ def test_its_operation_is_one_of_pytorchs_kind():
 
 def test_its_gradient_function_compiles():
     h, v, _, _, y = layer(6, 2, 3)
-    torch.compiler.reset()
-    found = torch.compile(torch.func.grad(mine, (0, 1)), backend="aot_eager", fullgraph=True)(h, v, y)
-    assert_same(found, torch.func.grad(theirs, (0, 1))(h, v, y), 1e-13)
+    of_all, of_each = torch.func.grad(mine, (0, 1)), torch.func.vmap(torch.func.grad(mine, 1), (0, None, 0))
+    for function, target in ((of_all, y), (of_each, y.clamp(min=0))):
+        torch.compiler.reset()
+        found = torch.compile(function, backend="aot_eager", fullgraph=True)(h, v, target)
+        assert_same(tree_leaves(found), tree_leaves(function(h, v, target)), 1e-13)
+    assert_same(of_all(h, v, y), torch.func.grad(theirs, (0, 1))(h, v, y), 1e-13)
 
 
 def test_compiled_by_inductor():
@@ -503,6 +502,19 @@ def test_compiled_by_inductor():
     torch.compiler.reset()
     compiled = torch.compile(mine, fullgraph=True)
     assert_same(outcome(compiled, (h, v, b), y), outcome(mine, (h, v, b), y), 1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_exported_and_traced():
+    class Head(torch.nn.Module):
+        def forward(self, h, v, y):
+            return mine(h, v, y)
+
+    given = layer(6, 2, 3)
+    h, v, y = given[0], given[1], given[4]
+    expected = mine(h, v, y)
+    assert_same([torch.export.export(Head(), (h, v, y)).module()(h, v, y)], [expected], 1e-14)
+    assert_same([torch.jit.trace(lambda h, v: mine(h, v, y), (h, v))(h, v)], [expected], 1e-14)
 
 
 @pytest.mark.parametrize("reduction", REDUCTIONS)

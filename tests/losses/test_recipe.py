@@ -92,17 +92,22 @@ def test_two_classes_are_a_coin(labels):
     torch.testing.assert_close(coin, classes)
 
 
-def test_supplied_gradients_are_the_ones_used_and_are_differentiable():
-    x = torch.tensor([0.5, 2.0], dtype=torch.float64, requires_grad=True)
-    y = torch.tensor([1.0, 3.0], dtype=torch.float64, requires_grad=True)
+def test_a_value_is_read_where_there_is_one():
+    assert recipe.value_of(torch.tensor(3)) == 3
+    assert recipe.value_of(torch.tensor(True)) is True
+    assert recipe.value_of(torch.tensor(3, device="meta")) is None
+    seen = []
+    torch.vmap(lambda x: (seen.append(recipe.value_of(x)), x)[1])(torch.ones(2))
+    assert seen == [None]
 
-    def loss(x, y):
-        return recipe.with_gradients(x**2 * y, (x, 2 * x * y), (y, x**2))
 
-    assert torch.autograd.gradcheck(loss, (x, y))
-    assert torch.autograd.gradgradcheck(loss, (x, y))
-    claimed = recipe.with_gradients(x.detach(), (x, torch.full_like(x, 7)))
-    assert torch.autograd.grad(claimed.sum(), x)[0].tolist() == [7, 7]
+def test_autocast_widens_halves_alone_and_on_its_own_device():
+    half, wide, index = torch.ones(1).half(), torch.ones(1, dtype=torch.float64), torch.ones(1, dtype=torch.int64)
+    assert recipe.autocasted(half, wide)[0] is half
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        dtypes = [x.dtype for x in recipe.autocasted(half, half.bfloat16(), wide, index, half.to("meta"))]
+        assert dtypes == [torch.float32, torch.float32, torch.float64, torch.int64, torch.float16]
+        assert recipe.autocasted(None, 2.0) == (None, 2.0)
 
 
 def test_ignored_targets_weigh_nothing():
@@ -112,6 +117,8 @@ def test_ignored_targets_weigh_nothing():
     assert counted.tolist() == [True, False, True]
     assert w.tolist() == [2, 0, 5]
     assert recipe.counted_targets(y, -100, None)[2] is None
+    assert recipe.counted_targets(y, -100, torch.tensor([2.0, 3, float("inf")]))[2].tolist() == [2, 0, float("inf")]
+    assert recipe.counted_targets(y, -100, torch.tensor([float("inf"), 3, 5]))[2].tolist() == [float("inf"), 0, 5]
     losses, total = recipe.counted_losses(torch.tensor([1.0, float("nan"), 3]), counted, w)
     assert (losses.tolist(), total.item()) == ([2, 0, 15], 7)
     losses, total = recipe.counted_losses(torch.tensor([1.0, float("nan"), 3]), counted, None)

@@ -6,20 +6,22 @@ import torch
 from torch import Tensor, exp, log, log1p
 
 from lossbook.losses.recipe import (
+    autocasted,
     reduce,
+    require_all,
     require_constant,
     require_expandable,
     require_floating,
     require_same_shape,
     require_tensors,
     require_tensors_or_none,
+    value_of,
     weighted,
     widened,
-    with_gradients,
 )
 
-# PyTorch writes 1e-12 as a float32 constant, for every dtype: 9.99999996e-13.
-EPSILON = torch.tensor(1e-12, dtype=torch.float32).item()
+# PyTorch writes 1e-12 as a float32 constant, for every dtype.
+EPSILON = 9.999999960041972e-13
 
 
 def binary_cross_entropy(
@@ -37,7 +39,9 @@ def binary_cross_entropy(
 
     Each logarithm is held at or above -100, so that a certain and wrong model
     costs 100 and not infinity. The gradient's denominator is held at or above
-    1e-12: it does not vanish where the logarithm is held.
+    1e-12: it does not vanish where the logarithm is held. The second derivative
+    by p is that of the loss at p = 0 and p = 1 too, up to 1e24. By y, the
+    derivative is the difference of the held logarithms.
 
     Args:
         input: Probabilities :math:`p` in [0, 1], shape ``(*)``.
@@ -59,17 +63,47 @@ def binary_cross_entropy(
         Equation (bce-clamped) of chapter 3.
     """
     _require_pair(input, target, weight=weight)
-    _require_probabilities(input, target)
-    p, y = input, target
+    p, y, weight = autocasted(input, target, weight)
+    _require_probabilities(p, y)
 
-    log_p = log(p).clamp(min=-100)
-    log_not_p = log1p(-p).clamp(min=-100)
+    dtype = p.dtype
+    p, y = widened(p), widened(y)
+    log_p, log_not_p = _held_logs(p)
     losses = (y - 1) * log_not_p - y * log_p
+    return reduce(weighted(losses.to(dtype), weight), reduction)
 
-    by_p = (p - y) / (p * (1 - p)).clamp(min=EPSILON)
-    by_y = -torch.logit(p)
-    losses = with_gradients(losses, (p, by_p), (y, by_y))
-    return reduce(weighted(losses, weight), reduction)
+
+def _held_logs(p: Tensor) -> tuple[Tensor, Tensor]:
+    """Return log p and log (1 - p), held where they would leave all bounds.
+
+    Next to 0 and 1 the chain rule would return the slope of what holds them.
+    There each is replaced by a parabola, whose value, slope and curvature are
+    stated.
+    """
+    not_p = 1 - p
+    inside = p * not_p > EPSILON
+    if value_of(inside.all()):
+        return log(p), log1p(-p)
+    safe = torch.where(inside, p, 0.5)
+    step = p - p.detach()  # 0, but its slope is 1
+    log_p = _parabola(log(p), p, not_p, step)
+    log_not_p = _parabola(log1p(-p), not_p, p, -step)
+    return (
+        torch.where(inside, log(safe), log_p),
+        torch.where(inside, log1p(-safe), log_not_p),
+    )
+
+
+def _parabola(log_p: Tensor, p: Tensor, not_p: Tensor, step: Tensor) -> Tensor:
+    """Return log p next to p = 0 and p = 1, held at or above -100.
+
+    Its slope is (1 - p) / (p (1 - p)), the denominator held at 1e-12, and its
+    curvature -1 / p², p held at or above 1e-12.
+    """
+    held = log_p.detach().clamp(min=-100)
+    slope = not_p.detach() / EPSILON
+    bend = (step / p.detach().clamp(min=EPSILON)) ** 2
+    return held + slope * step - bend / 2
 
 
 def binary_cross_entropy_with_logits(
@@ -112,40 +146,28 @@ def binary_cross_entropy_with_logits(
         Equation (bce-stable) of chapter 3.
     """
     _require_pair(input, target, weight=weight, pos_weight=pos_weight)
-    z, y = input, target
+    arguments = autocasted(input, target, weight, pos_weight)
+    z, y, weight, pos_weight = arguments
+    dtype = y.dtype
+    z, y = widened(z), widened(y)
 
-    l = 1 if pos_weight is None else 1 + (pos_weight - 1) * y
-    losses = (1 - y) * z + l * neg_log_sigmoid(z)
-
+    # (1 - y) z + l max(-z, 0), its terms in z collected: none cancels another.
     positive = y if pos_weight is None else pos_weight * y
-    by_z = l * torch.sigmoid(z) - positive
-    by_y = (
-        -z
-        if pos_weight is None
-        else pos_weight * neg_log_sigmoid(z) - neg_log_sigmoid(-z)
-    )
-    losses = with_gradients(losses.to(y.dtype), (z, by_z), (y, by_y))
-    return reduce(weighted(losses, weight), reduction)
+    straight = torch.where(z >= 0, 1 - y, -positive) * z
+    bent = _log1p_exp_minus_abs(z)
+    if pos_weight is not None:
+        bent = (1 + (pos_weight - 1) * y) * bent
+    losses = straight + bent
+    return reduce(weighted(losses.to(dtype), weight), reduction)
 
 
-def neg_log_sigmoid(z: Tensor) -> Tensor:
-    r"""Negative log of the sigmoid, whose exponential never overflows.
+def _log1p_exp_minus_abs(z: Tensor) -> Tensor:
+    """Return log(1 + exp(-|z|)), whose slope at 0 is that from the right, -1/2.
 
-    .. math::
-
-        -\log \sigma(z) = \log (1 + e^{-z}) = \log (1 + e^{-|z|}) + \max(-z, 0)
-
-    Args:
-        z: Logits, shape ``(*)``.
-
-    Returns:
-        The negative log-probabilities of a positive label, shape ``(*)``.
-
-    Source:
-        Equation (softplus-stable) of chapter 3.
+    The function has a corner there, which ``abs`` would round off; what is
+    added to it has the opposite one, from the right too.
     """
-    wide = widened(z)
-    return (log1p(exp(-wide.abs())) + (-wide).clamp(min=0)).to(z.dtype)
+    return log1p(exp(torch.where(z >= 0, -z, z)))
 
 
 def _require_pair(
@@ -167,7 +189,7 @@ def _require_probabilities(input: Tensor, target: Tensor) -> None:
             f"target has dtype {target.dtype}; it must be the input's, {input.dtype}"
         )
     for name, value in (("input", input), ("target", target)):
-        if not ((value >= 0) & (value <= 1)).all():
-            raise RuntimeError(
-                f"{name} has elements outside [0, 1]; every one must be a probability"
-            )
+        outside = RuntimeError(
+            f"{name} has elements outside [0, 1]; every one must be a probability"
+        )
+        require_all((value >= 0) & (value <= 1), outside)

@@ -151,8 +151,9 @@ in_chunks.register_autograd(_backward, setup_context=_setup_context)
 
 
 def transformed(*tensors: Tensor | None) -> bool:
-    """Say whether a transform of ``torch.func`` is at work, or forward mode on one of the tensors."""
-    if torch._C._are_functorch_transforms_active():
+    """Say whether a transform of ``torch.func`` is at work, a trace, or forward mode on one of the tensors."""
+    traced = torch.jit.is_tracing()  # type: ignore[attr-defined, no-untyped-call]
+    if traced or torch._C._are_functorch_transforms_active():
         return True
     return any(
         x is not None and forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]

@@ -15,14 +15,14 @@ from lossbook.losses.fused_chunks import (
 )
 from lossbook.losses.fused_parts import (
     indices,
-    integer,
-    number,
     require_one_device,
     require_weight_dtype,
     total_weight,
     under_autocast,
 )
 from lossbook.losses.recipe import (
+    integer,
+    number,
     require_class_weights,
     require_constant,
     require_floating,
@@ -65,7 +65,8 @@ def linear_cross_entropy(
     It runs on every device: by the fused kernel where that is available, else
     by PyTorch's operations. The gradients of the layer are summed over all rows
     in float32, or in float64 for float64, and rounded once to the dtype of what
-    they are gradients by. If no target counts, or all weigh 0, they are 0.
+    they are gradients by. Where no target counts, or all weigh 0, those of the mean
+    are 0.
 
     All logits are held at once, as PyTorch does without ``options``, where
     chunks can't help or don't suffice: for class probabilities, which are as
@@ -137,7 +138,7 @@ def linear_cross_entropy(
     ignored = integer(
         "ignore_index", -100 if ignore_index is None else ignore_index
     )
-    smoothing = number("label_smoothing", label_smoothing)
+    smoothing = float(number("label_smoothing", label_smoothing))
     if smoothing > 1:
         raise RuntimeError(
             f"label_smoothing is {smoothing}; it must be between 0 and 1"
@@ -182,11 +183,11 @@ def _of_indices(
         )  # fmt: skip
     if reduction != "mean":
         return loss
-    # Of nothing that weighs anything, the mean is nan and the gradient 0.
+    # Where nothing weighs anything the mean is nan and its gradient 0.
     divisor = total_weight(target, weight, options.ignore_index)
     nothing = divisor == 0
     mean = loss / divisor.masked_fill(nothing, 1)
-    return torch.where(nothing, loss.detach() / divisor, mean)
+    return mean.masked_fill(nothing, torch.nan)
 
 
 def _flattened(

@@ -9,6 +9,7 @@ from torch import Tensor, exp
 
 from lossbook.losses.recipe import (
     REDUCTIONS,
+    autocasted,
     reduce,
     require_flags,
     require_reduction,
@@ -54,7 +55,7 @@ def kl_div(
         Equation (kl) of chapter 6; Kullback & Leibler (1951).
     """
     _require_distributions(input, target, reduction, log_target)
-    log_p = input
+    log_p, target = autocasted(input, target)
 
     if log_target:
         log_q = target
@@ -76,7 +77,8 @@ def _require_distributions(
     require_tensors(input=input, target=target)
     require_flags(log_target=log_target)
     require_reduction(reduction, (*REDUCTIONS, "batchmean"))
-    if reduction == "mean":
+    # The compiler can't trace a warning.
+    if reduction == "mean" and not torch.compiler.is_compiling():
         warnings.warn(
             "reduction is 'mean', which divides by the number of elements; 'batchmean' divides by the batch, as the "
             "divergence does",

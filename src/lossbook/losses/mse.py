@@ -7,16 +7,18 @@ import warnings
 
 import torch
 from torch import Tensor
+from torch.nn.functional import hardtanh
 
 from lossbook.losses.recipe import (
+    autocasted,
+    number,
     reduce,
+    require_all,
     require_floating,
-    require_numbers,
     require_reduction,
     require_tensors,
     require_tensors_or_none,
     widened,
-    with_gradients,
 )
 
 
@@ -56,7 +58,7 @@ def mse_loss(
     """
     y_hat, y = _broadcast(input, target, weight)
     if weight is None:
-        y_hat, y = _promoted(y_hat, y)
+        y_hat, y = _promoted(*autocasted(y_hat, y))
     r = y_hat - y
     return _reduce_weighted(r * r, reduction, weight)
 
@@ -96,6 +98,8 @@ def l1_loss(
         Equation (l1) of chapter 2.
     """
     y_hat, y = _broadcast(input, target, weight)
+    if weight is None:
+        y_hat, y = autocasted(y_hat, y)
     return _reduce_weighted((y_hat - y).abs(), reduction, weight)
 
 
@@ -130,8 +134,8 @@ def smooth_l1_loss(
     Source:
         Equation (smooth-l1) of chapter 2.
     """
-    require_numbers(beta=beta)
-    y_hat, y = _broadcast(input, target)
+    beta = number("beta", beta)
+    y_hat, y = autocasted(*_broadcast(input, target))
     if beta == 0:
         return reduce((y_hat - y).abs(), reduction)
     if not beta > 0:
@@ -139,13 +143,10 @@ def smooth_l1_loss(
 
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    # Both cases at once, (r − c/2) s: c is r in the parabola, ±β outside it.
-    c = r.clamp(-beta, beta)
-    losses = torch.sub(r, c, alpha=0.5).detach()
-    slope = c.div_(beta)
-    losses.mul_(slope.detach())
-    losses = with_gradients(losses.to(y_hat.dtype), (r, slope))
-    return reduce(losses, reduction)
+    c = hardtanh(r, -beta, beta)
+    # Both cases at once: c is r in the parabola, and ±β outside it.
+    losses = torch.sub(r, c, alpha=0.5) * (c if beta == 1 else c / beta)
+    return reduce(losses.to(y_hat.dtype), reduction)
 
 
 def huber_loss(
@@ -188,19 +189,18 @@ def huber_loss(
     Source:
         Equation (huber) of chapter 2; Huber (1964).
     """
-    require_numbers(delta=delta)
-    y_hat, y = _broadcast(input, target, weight)
+    delta = number("delta", delta)
+    y_hat, y = autocasted(*_broadcast(input, target, weight))
     require_floating(input=input)
     if not delta > 0:
         raise RuntimeError(f"delta is {delta}; it must be above 0")
 
+    dtype = y_hat.dtype
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    # Both cases at once, (r − s/2) s: s is r in the parabola, ±δ outside it.
-    slope = r.clamp(-delta, delta)
-    losses = torch.sub(r, slope, alpha=0.5).detach()
-    losses.mul_(slope.detach())
-    losses = with_gradients(losses.to(input.dtype), (r, slope))
+    c = hardtanh(r, -delta, delta)
+    # Both cases at once: c is r in the parabola, and ±δ outside it.
+    losses = (torch.sub(r, c, alpha=0.5) * c).to(dtype)
     return reduce(losses if weight is None else losses * weight, reduction)
 
 
@@ -248,12 +248,12 @@ def gaussian_nll_loss(
         Equation (gaussian-nll) of chapter 2; Nix & Weigend (1994).
     """
     require_tensors(input=input, target=target)
-    require_numbers(eps=eps)
+    eps = number("eps", eps)
     require_reduction(reduction)
     mu, y = input, target
     v = _at_least(_variance(var, input), eps)
 
-    losses = 0.5 * (torch.log(v) + (mu - y) ** 2 / v)
+    losses = (torch.log(v) + (mu - y) ** 2 / v) / 2
     if full:
         losses = losses + 0.5 * math.log(2 * math.pi)
     return reduce(losses, reduction)
@@ -261,27 +261,26 @@ def gaussian_nll_loss(
 
 def _variance(var: Tensor | float, input: Tensor) -> Tensor:
     """Return the variances in a shape that broadcasts with ``input``; refuse negative ones."""
+    negative = ValueError(
+        "var has negative elements; a variance must be at least 0"
+    )
     if isinstance(var, float):
-        negative, var = var < 0, var * torch.ones_like(input)
-    else:
-        require_tensors(var=var)
-        negative = bool((var < 0).any())
-    if negative:
-        raise ValueError(
-            "var has negative elements; a variance must be at least 0"
-        )
-    require_floating(var=var)
-    if var.shape == input.shape[:-1] and var.shape != input.shape:
-        return var.unsqueeze(-1)
+        if var < 0:
+            raise negative
+        var = var * torch.ones_like(input)
+    require_tensors(var=var)
+    require_all(~(var < 0), negative)  # nan passes, as in PyTorch
+    short = var.shape == input.shape[:-1] and var.shape != input.shape
     mismatched = [
         v for v, x in zip(var.shape, input.shape, strict=False) if v != x
     ]
-    if var.ndim != input.ndim or mismatched not in ([], [1]):
+    if not short and (var.ndim != input.ndim or mismatched not in ([], [1])):
         raise ValueError(
             f"var has shape {tuple(var.shape)}; it must be the input's, {tuple(input.shape)}, without its last "
             "dimension, or with one dimension of size 1"
         )
-    return var
+    require_floating(var=var)
+    return var.unsqueeze(-1) if short else var
 
 
 def _at_least(var: Tensor, eps: float) -> Tensor:
@@ -298,7 +297,8 @@ def _broadcast(
     """Bring predictions and observations to one shape, and warn where they were not of one."""
     require_tensors(input=input, target=target)
     require_tensors_or_none(weight=weight)
-    if target.shape != input.shape:
+    # The compiler can't trace a warning.
+    if target.shape != input.shape and not torch.compiler.is_compiling():
         warnings.warn(
             f"target has shape {tuple(target.shape)} and input {tuple(input.shape)}: they broadcast, and the loss "
             "compares each with each. It is seldom what was meant.",

@@ -2,24 +2,22 @@ r"""Cross-entropy: the negative log-likelihood of one class among K, from logits
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch import Tensor, exp, log
 
 from lossbook.losses.recipe import (
     at_class,
+    autocasted,
     class_dim,
     counted_losses,
     counted_targets,
+    integer,
+    number,
     per_class,
     reduce,
     require_class_indices,
     require_class_weights,
     require_constant,
     require_floating,
-    require_integers,
-    require_numbers,
     require_same_dtype,
     require_tensors,
     require_tensors_or_none,
@@ -76,10 +74,10 @@ def cross_entropy(
     Source:
         Equation (cross-entropy) of chapter 4.
     """
-    _require_options(ignore_index, label_smoothing)
+    ignore_index, smoothing = _require_options(ignore_index, label_smoothing)
     require_tensors(input=input, target=target)
     require_tensors_or_none(weight=weight)
-    smoothing = label_smoothing if label_smoothing > 0 else 0.0
+    input, target, weight = autocasted(input, target, weight)
     if input.shape == target.shape:
         return _with_probabilities(
             input, target, weight, ignore_index, reduction, smoothing
@@ -109,20 +107,20 @@ def _with_indices(
 
     k = class_dim(z)
     y, counted, w = counted_targets(target, ignore_index, weight, all_count)
-    log_p = log_softmax(z, k) if smoothing else None
-    log_p_y = (
-        _log_softmax_at(z, y, k) if log_p is None else at_class(log_p, y, k)
-    )
-    losses, total_weight = counted_losses(-log_p_y, counted, w)
+    log_p = log_softmax(z, k)
+    losses, total_weight = counted_losses(-at_class(log_p, y, k), counted, w)
     loss = reduce(losses, reduction, total_weight)
-    if log_p is None:
+    if not smoothing:
         return loss
 
     spread = -log_p if weight is None else -log_p * per_class(weight, log_p)
     spread, _ = counted_losses(spread.sum(k), counted, None)
-    return (1 - smoothing) * loss + smoothing / z.shape[k] * reduce(
-        spread, reduction, total_weight
-    )
+    spread = reduce(spread, reduction, total_weight)
+    # Of a tensor without dimensions, times a number, PyTorch's tangent is in
+    # float64: they get one.
+    loss, spread = loss[None], spread[None]
+    share = smoothing / max(z.shape[k], 1)
+    return ((1 - smoothing) * loss + share * spread)[0]
 
 
 def _with_probabilities(
@@ -150,7 +148,7 @@ def _with_probabilities(
     k = class_dim(z)
     K = z.shape[k]
     if smoothing > 0:
-        q = q * (1 - smoothing) + smoothing / K
+        q = q * (1 - smoothing) + smoothing / max(K, 1)
     products = log_softmax(z, k) * q
     if weight is not None:
         products = products * per_class(weight, products)
@@ -176,8 +174,8 @@ def log_softmax(z: Tensor, dim: int) -> Tensor:
     Source:
         Equation (log-softmax) of chapter 4.
     """
-    result: Tensor = _LogSoftmax.apply(z, dim)  # type: ignore[no-untyped-call]
-    return result
+    shifted = z - widened(largest(z, dim))
+    return (shifted - log(exp(shifted).sum(dim, keepdim=True))).to(z.dtype)
 
 
 def logsumexp(z: Tensor, dim: int) -> Tensor:
@@ -212,80 +210,17 @@ def largest(z: Tensor, dim: int) -> Tensor:
     )
 
 
-class _LogSoftmax(torch.autograd.Function):
-    """Log-softmax; its gradient is the incoming one less p times its sum."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(z: Tensor, dim: int) -> Tensor:
-        shifted = z - widened(largest(z, dim))
-        return (shifted - log(exp(shifted).sum(dim, keepdim=True))).to(z.dtype)
-
-    @staticmethod
-    def setup_context(
-        ctx: Any, inputs: tuple[Tensor, int], output: Tensor
-    ) -> None:
-        ctx.dim = inputs[1]
-        ctx.save_for_backward(output)
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        (log_p,) = ctx.saved_tensors
-        grad = widened(grads[0])
-        return (
-            grad - exp(widened(log_p)) * grad.sum(ctx.dim, keepdim=True)
-        ).to(log_p.dtype), None
-
-
-def _log_softmax_at(z: Tensor, y: Tensor, dim: int) -> Tensor:
-    """Return the log-probabilities of the classes y, and compute no others."""
-    shifted = z - widened(largest(z, dim))
-    log_p: Tensor = _LogSoftmaxAt.apply(shifted, y, dim)[0]  # type: ignore[no-untyped-call]
-    return log_p.to(z.dtype)
-
-
-class _LogSoftmaxAt(torch.autograd.Function):
-    """The log-probability of class y, and the log-sum-exp.
-
-    Their gradients are [k = y] less p, and p.
-    """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(shifted: Tensor, y: Tensor, dim: int) -> tuple[Tensor, Tensor]:
-        log_sum = log(exp(shifted).sum(dim))
-        return at_class(shifted, y, dim) - log_sum, log_sum
-
-    @staticmethod
-    def setup_context(
-        ctx: Any,
-        inputs: tuple[Tensor, Tensor, int],
-        output: tuple[Tensor, Tensor],
-    ) -> None:
-        shifted, y, ctx.dim = inputs
-        ctx.save_for_backward(shifted, y, output[1])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None]:
-        shifted, y, log_sum = ctx.saved_tensors
-        y, log_sum, by_log_p, by_log_sum = (
-            x.unsqueeze(ctx.dim) for x in (y, log_sum, *grads)
-        )
-        p = (shifted - log_sum).exp_()
-        grad = p * (by_log_sum - by_log_p)
-        return grad.scatter_add_(ctx.dim, y, by_log_p), None, None
-
-
-def _require_options(ignore_index: int, label_smoothing: float) -> None:
-    """Refuse options of the wrong kind, and a share above 1."""
-    require_integers(ignore_index=ignore_index)
-    require_numbers(label_smoothing=label_smoothing)
-    if label_smoothing > 1:
+def _require_options(
+    ignore_index: int, label_smoothing: float
+) -> tuple[int, float]:
+    """Return the options as Python's numbers; refuse another kind, and a share above 1."""
+    smoothing = number("label_smoothing", label_smoothing)
+    if smoothing > 1:
         raise RuntimeError(
-            f"label_smoothing is {label_smoothing}; it must be between 0 and 1"
+            f"label_smoothing is {smoothing}; it must be between 0 and 1"
         )
+    ignore_index = integer("ignore_index", ignore_index)
+    return ignore_index, smoothing if smoothing > 0 else 0.0
 
 
 def _require_logits(z: Tensor) -> None:

@@ -8,17 +8,18 @@ from torch import Tensor, exp, log
 
 from lossbook.losses.recipe import (
     at_class,
+    autocasted,
     class_dim,
     counted_losses,
     counted_targets,
+    integer,
+    number,
     reduce,
     require_class_indices,
     require_class_weights,
     require_constant,
     require_flags,
     require_floating,
-    require_integers,
-    require_numbers,
     require_reduction,
     require_same_dtype,
     require_tensors,
@@ -65,8 +66,9 @@ def nll_loss(
     Source:
         Equation (nll) of chapter 5.
     """
-    target, all_count = _require_classes(input, target, weight, ignore_index)
-    log_p = input
+    log_p, weight = autocasted(input, weight)
+    ignore_index = integer("ignore_index", ignore_index)
+    target, all_count = _require_classes(log_p, target, weight, ignore_index)
 
     y, counted, w = counted_targets(target, ignore_index, weight, all_count)
     losses = -at_class(log_p, y, class_dim(log_p))
@@ -121,15 +123,13 @@ def poisson_nll_loss(
     """
     require_tensors(input=input, target=target)
     require_flags(log_input=log_input, full=full)
-    require_numbers(eps=eps)
+    eps = number("eps", eps)
     require_reduction(reduction)
-    y = target
+    x, y = autocasted(input, target)
 
-    losses = (
-        exp(input) - y * input if log_input else input - y * log(input + eps)
-    )
+    losses = exp(x) - y * x if log_input else x - y * log(x + eps)
     if full:
-        log_factorial = y * log(y) - y + 0.5 * log(2 * math.pi * y)
+        log_factorial = y * log(y) - y + log(2 * math.pi * y) / 2
         losses = losses + log_factorial.masked_fill(y <= 1, 0).to(losses.dtype)
     return reduce(losses, reduction)
 
@@ -145,7 +145,6 @@ def _require_classes(
     """
     require_tensors(input=input, target=target)
     require_tensors_or_none(weight=weight)
-    require_integers(ignore_index=ignore_index)
     if input.ndim == 0:
         raise ValueError(
             "input has no dimension; it must have one of classes: (K,) or (N, K, *)"

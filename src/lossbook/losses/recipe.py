@@ -7,7 +7,9 @@ wrong argument is told.
 
 from __future__ import annotations
 
-from typing import Any
+import operator
+from numbers import Real
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -76,25 +78,13 @@ def reduce(
     if reduction == "none":
         return losses
     if reduction == "sum":
-        return _sum(losses)
+        return losses.sum()
     if total_weight is not None:
-        return _sum(losses) / total_weight
+        return losses.sum() / total_weight
     # As losses.mean(), but the gradient is one quotient, not N equal ones.
     require_floating(losses=losses)
-    mean = _sum(losses, widened(losses).dtype) / losses.numel()
+    mean = losses.sum(dtype=widened(losses).dtype) / losses.numel()
     return mean.to(losses.dtype)
-
-
-def _sum(losses: Tensor, dtype: torch.dtype | None = None) -> Tensor:
-    """Sum the losses as ``Tensor.sum`` does; when compiled for a CPU, in float64.
-
-    In float32 the compiler cascades a long sum, lest it round too much, which
-    takes time. In float64 it need not.
-    """
-    compiled = torch.compiler.is_compiling() and losses.device.type == "cpu"
-    if compiled and losses.is_floating_point():
-        return losses.sum(dtype=torch.float64).to(dtype or losses.dtype)
-    return losses.sum(dtype=dtype)
 
 
 def best_constant_mse(y: Tensor) -> Tensor:
@@ -188,12 +178,17 @@ def counted_targets(
         where all do; and the weight of each target's class, 0 where it does
         not count, or None without weights; each of shape ``(*)``.
     """
-    y = target.long()
-    if all_count:
-        return y, None, None if weight is None else weight[y]
-    counted = target != ignore_index
-    y = torch.where(counted, y, 0)
-    return y, counted, None if weight is None else weight[y] * counted
+    y = target.long()  # in uint8, -100 would be 156
+    counted = None if all_count else y != ignore_index
+    if counted is not None:
+        y = torch.where(counted, y, 0)
+    w = None
+    if weight is not None:
+        w = at_class(weight.expand(*y.shape, -1), y, -1)
+    if w is not None and counted is not None:
+        # Times 0 would not do: the weight of class 0 may be infinite.
+        w = torch.where(counted, w, 0)
+    return y, counted, w
 
 
 def counted_losses(
@@ -222,7 +217,12 @@ def counted_losses(
 
 
 def at_class(x: Tensor, y: Tensor, dim: int) -> Tensor:
-    """Pick from ``x``, shape ``(N, K, *)``, its entries at ``y``, ``(N, *)``."""
+    """Pick from ``x``, shape ``(N, K, *)``, its entries at ``y``, ``(N, *)``.
+
+    They are 0 where there are no classes, and so no y that counts.
+    """
+    if not x.shape[dim]:
+        return x.sum(dim)
     return x.gather(dim, y.unsqueeze(dim)).squeeze(dim)
 
 
@@ -241,50 +241,50 @@ def widened(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x
 
 
-class _WithGradients(torch.autograd.Function):
-    """The identity on a value, with its derivatives supplied (see ``with_gradients``)."""
+def autocasted(*arguments: Any) -> tuple[Any, ...]:
+    """Return the arguments as autocast hands them to PyTorch's losses.
 
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(value: Tensor, *pairs: Tensor) -> Tensor:
-        return value.view_as(value)
-
-    @staticmethod
-    def setup_context(
-        ctx: Any, inputs: tuple[Tensor, ...], output: Tensor
-    ) -> None:
-        ctx.save_for_backward(*inputs[2::2])
-
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
-        gradients: list[Tensor | None] = [None]
-        needed = ctx.needs_input_grad[1::2]
-        for derivative, need in zip(ctx.saved_tensors, needed, strict=True):
-            gradients += [grads[0] * derivative if need else None, None]
-        return tuple(gradients)
-
-
-def with_gradients(losses: Tensor, *pairs: tuple[Tensor, Tensor]) -> Tensor:
-    """Give each loss the gradient on the page, not that of the code.
-
-    The chain rule, applied to a formula made safe by a clamp or an absolute
-    value, returns the gradient of the clamp. The gradient of the loss is known
-    in closed form, so it is stated.
-
-    Args:
-        losses: The losses, shape ``(*)``.
-        pairs: For each variable, shape ``(*)``, the derivative of its loss by
-            it, shape ``(*)``.
-
-    Returns:
-        The same losses, shape ``(*)``, with those derivatives and no others.
+    Where it is on, tensors in half precision become float32, as a loss needs
+    more digits than a matrix product. All else stays as it is.
     """
-    if not torch.is_grad_enabled():  # torch.compile can't fuse past a Function
-        return losses.detach()
-    flat = [tensor for pair in pairs for tensor in pair]
-    result: Tensor = _WithGradients.apply(losses.detach(), *flat)  # type: ignore[no-untyped-call]
-    return result
+    return tuple(
+        x.float()
+        if isinstance(x, Tensor)
+        and x.dtype in (torch.float16, torch.bfloat16)
+        and torch.amp.is_autocast_available(x.device.type)
+        and torch.is_autocast_enabled(x.device.type)
+        else x
+        for x in arguments
+    )
+
+
+def value_of(x: Tensor) -> Any:
+    """Return the value of a tensor of shape ``()``, or None where none can be read.
+
+    That is so while PyTorch compiles, exports or traces with symbols, in
+    ``vmap``, and for tensors without values, on the device ``meta`` or fake.
+    """
+    if torch.compiler.is_compiling():
+        return None  # reading a value would end the graph
+    try:
+        value = x.item()
+    except RuntimeError:
+        return None
+    return value if isinstance(value, (bool, int, float)) else None
+
+
+def require_all(condition: Tensor, error: Exception) -> None:
+    """Raise ``error`` unless a condition holds for every element.
+
+    Compiled, the graph itself raises a ``RuntimeError`` with the error's words.
+    Nothing is raised where no value can be read (``value_of``).
+    """
+    everywhere = condition.all()
+    if not torch.compiler.is_compiling():
+        if value_of(everywhere) is False:
+            raise error
+    elif not torch._C._are_functorch_transforms_active():
+        torch._assert_async(everywhere, str(error))
 
 
 def require_reduction(
@@ -363,22 +363,72 @@ def require_constant(**arguments: Tensor | None) -> None:
             )
 
 
-def require_numbers(**arguments: object) -> None:
-    """Raise ``TypeError`` unless every argument is a Python number."""
-    for name, value in arguments.items():
-        if not isinstance(value, int | float):
-            raise TypeError(
-                f"{name} is a {type(value).__name__}; it must be a float"
-            )
+def number(name: str, value: Any) -> float:
+    """Return an option as a Python number.
+
+    Args:
+        name: The option's name.
+        value: A real number, Python's or NumPy's, or a tensor of shape ``()``
+            that requires no gradient.
+
+    Raises:
+        TypeError: It is nothing of this kind.
+    """
+    if isinstance(value, (int, float)):
+        return value
+    if isinstance(value, Tensor):
+        if value.ndim == 0 and not value.requires_grad | value.is_complex():
+            return cast(float, value.item())
+    elif isinstance(value, Real) or _is_numpys_bool(value):
+        return float(value)
+    raise TypeError(f"{name} is {_kind(value)}; it must be a real number")
+
+
+def integer(name: str, value: Any) -> int:
+    """Return an option as a Python integer.
+
+    Args:
+        name: The option's name.
+        value: What Python takes as an index, a NumPy integer or a tensor of
+            one integer included. True and False are none.
+
+    Raises:
+        TypeError: It is nothing of this kind.
+    """
+    if not (
+        isinstance(value, bool)
+        or (isinstance(value, Tensor) and value.dtype == torch.bool)
+    ):
+        try:
+            return operator.index(value)
+        except TypeError:
+            pass
+    raise TypeError(f"{name} is {_kind(value)}; it must be an integer")
+
+
+def _is_numpys_bool(value: object) -> bool:
+    """Tell whether a value is NumPy's True or False, which is no number to Python."""
+    kind = type(value)
+    return kind.__module__ == "numpy" and kind.__name__ in ("bool", "bool_")
+
+
+def _kind(value: object) -> str:
+    """Say what an option is, in words that tell NumPy's types from Python's."""
+    if isinstance(value, Tensor):
+        wanted = ", requiring a gradient" if value.requires_grad else ""
+        return (
+            f"a tensor of shape {tuple(value.shape)} and {value.dtype}{wanted}"
+        )
+    kind = type(value)
+    prefix = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"a {prefix}{kind.__name__}"
 
 
 def require_flags(**arguments: object) -> None:
     """Raise ``TypeError`` unless every argument is True or False."""
     for name, value in arguments.items():
         if not isinstance(value, bool):
-            raise TypeError(
-                f"{name} is a {type(value).__name__}; it must be a bool"
-            )
+            raise TypeError(f"{name} is {_kind(value)}; it must be a bool")
 
 
 def require_class_indices(
@@ -393,22 +443,24 @@ def require_class_indices(
         ValueError: The batch sizes differ.
         RuntimeError: The other sizes differ, or the dtype is not int64 (or
             uint8, without trailing dimensions).
-        IndexError: An index lies outside [0, K) and is not ``ignore_index``;
-            under ``torch.compile`` a RuntimeError, from the lookup itself.
+        IndexError: An index lies outside [0, K) and is not ``ignore_index``.
+            Where no value can be read (``value_of``), the lookup itself raises
+            a RuntimeError.
     """
     require_indices_for(input, target)
     K = input.shape[class_dim(input)]
-    if torch.compiler.is_compiling():
-        return False  # reading a value would end the graph
     if not target.numel():
         return True
-    least, most = (extreme.item() for extreme in target.aminmax())
+    y = target.long()
+    least, most = (value_of(extreme) for extreme in y.aminmax())
+    if least is None or most is None:
+        return False
     if least >= 0 and most < K:
         return not least <= ignore_index <= most
-    wrong = (target != ignore_index) & ((target < 0) | (target >= K))
+    wrong = (y != ignore_index) & ((y < 0) | (y >= K))
     if wrong.any():
         raise IndexError(
-            f"target has the class {target[wrong][0].item()}; it must be in [0, {K}) or ignore_index"
+            f"target has the class {y[wrong][0].item()}; it must be in [0, {K}) or ignore_index"
         )
     return False
 
@@ -427,8 +479,9 @@ def require_indices_for(input: Tensor, target: Tensor) -> None:
         raise error(
             f"target has shape {tuple(target.shape)}; it must be {tuple(expected)}"
         )
+    byte = input.ndim <= 2 or not target.numel()
     if target.dtype != torch.int64 and not (
-        target.dtype == torch.uint8 and input.ndim <= 2
+        target.dtype == torch.uint8 and byte
     ):
         raise RuntimeError(
             f"target has dtype {target.dtype}; class indices must be torch.int64"
@@ -453,9 +506,6 @@ def require_same_dtype(input: Tensor, weight: Tensor | None) -> None:
 
 
 def require_integers(**arguments: object) -> None:
-    """Raise ``TypeError`` unless every argument is a Python integer."""
+    """Raise ``TypeError`` unless every argument is an integer."""
     for name, value in arguments.items():
-        if not isinstance(value, int):
-            raise TypeError(
-                f"{name} is a {type(value).__name__}; it must be an int"
-            )
+        integer(name, value)
