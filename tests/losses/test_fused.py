@@ -172,6 +172,26 @@ class TestOnAGPU:
                 a.grad.double(), b.grad, rtol=4 * eps + 1e-5 * (eps > 1e-9), atol=4 * eps * scale
             )
 
+    @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+    @pytest.mark.parametrize("V", [7, 50257, 131072])
+    def test_the_extras_equal_a_few_plain_lines(self, dtype, V):
+        torch.manual_seed(0)
+        z = (torch.randn(300, V, device="cuda") * 3).to(dtype)
+        y = torch.randint(0, V, (300,), device="cuda")
+        a, b = z.clone().requires_grad_(), z.double().clone().requires_grad_()
+        count = (y != -100).sum()
+        extras = {"softcap": 30.0, "z_loss": 1e-3, "divisor": count, "return_lse": True}
+        mine, lse = fused.cross_entropy(a, y, reduction="sum", **extras)
+        capped = 30 * torch.tanh(b / 30)
+        plain = (F.cross_entropy(capped, y, reduction="sum") + 1e-3 * capped.logsumexp(1).pow(2).sum()) / count
+        eps = torch.finfo(dtype).eps
+        torch.testing.assert_close(mine.double(), plain, rtol=4 * eps + 1e-6 * (eps > 1e-9), atol=0)
+        torch.testing.assert_close(lse.double(), capped.logsumexp(1), rtol=1e-6, atol=0)
+        mine.backward()
+        plain.backward()
+        scale = b.grad.abs().max().item()
+        torch.testing.assert_close(a.grad.double(), b.grad, rtol=4 * eps + 1e-5 * (eps > 1e-9), atol=4 * eps * scale)
+
     def test_needs_no_more_memory_than_logits_and_gradient(self):
         N, V = 1024, 32768
         z = torch.randn(N, V, device="cuda", dtype=torch.bfloat16, requires_grad=True)

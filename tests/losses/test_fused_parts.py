@@ -52,21 +52,6 @@ def test_gradients_can_be_differentiated_again():
     torch.testing.assert_close(again, 8 * x * y**2)
 
 
-def test_options_may_be_numbers_of_numpy_and_of_tensors():
-    for value in (3, np.int64(3), np.uint8(3), torch.tensor(3)):
-        found = parts.integer("ignore_index", value)
-        assert (found, type(found)) == (3, int)
-    for value in (0.5, np.float32(0.5), np.float64(0.5), torch.tensor(0.5)):
-        found = parts.number("softcap", value)
-        assert (found, type(found)) == (0.5, float)
-    for wrong in (None, "3", 1.5, torch.tensor(1.5), torch.ones(1)):
-        with pytest.raises(TypeError, match="ignore_index is a"):
-            parts.integer("ignore_index", wrong)
-    for wrong in (None, "3", 1j, torch.ones(2)):
-        with pytest.raises(TypeError, match="softcap is a"):
-            parts.number("softcap", wrong)
-
-
 def test_a_divisor_is_a_number_or_a_tensor_that_stays_where_it_is():
     z = torch.zeros(2, dtype=torch.bfloat16)
     assert parts.divisor_for(z, None) is None

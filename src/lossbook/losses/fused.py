@@ -24,8 +24,6 @@ from lossbook.losses.fused_parts import (
     differentiable_gradients,
     divisor_for,
     indices,
-    integer,
-    number,
     real_dtype,
     require_one_device,
     require_weight_dtype,
@@ -34,6 +32,7 @@ from lossbook.losses.fused_parts import (
     why_not_plain,
 )
 from lossbook.losses.recipe import (
+    number,
     require_class_indices,
     require_class_weights,
     require_constant,
@@ -178,10 +177,10 @@ def cross_entropy(
             input, target, weight, ignore_index, reduction, label_smoothing,
             extra or return_lse,
         )  # fmt: skip
-    ignore_index = integer("ignore_index", ignore_index)
-    label_smoothing = number("label_smoothing", label_smoothing)
+    ignore_index, smoothing = multiclass._require_options(
+        ignore_index, label_smoothing
+    )
     softcap, z_loss = _caps(softcap, z_loss)
-    multiclass._require_options(ignore_index, label_smoothing)
     multiclass._require_logits(input)
     if input.ndim == 1 and target.shape == (1,):
         target = target.reshape(())
@@ -200,7 +199,7 @@ def cross_entropy(
         z = input.movedim(1, -1).reshape(-1, input.shape[1])
     options = _Options(
         target.reshape(-1), weight, ignore_index, reduction,
-        max(label_smoothing, 0.0), divisor_for(input, divisor), softcap, z_loss,
+        float(smoothing), divisor_for(input, divisor), softcap, z_loss,
         real_dtype(z) if under_autocast(z) else z.dtype,
     )  # fmt: skip
     kernels = _kernels_for(z, options)
@@ -319,9 +318,8 @@ def _of_probabilities(
             "divisor, softcap, z_loss and return_lse need class indices"
         )
     _tell("the target holds class probabilities")
-    if reduction == "none" or under_autocast(z):
+    if reduction == "none":
         z, q = widened(z), widened(q)
-        weight = None if weight is None else widened(weight)
     return multiclass.cross_entropy(
         z, q, weight, ignore_index, reduction, label_smoothing
     )
@@ -329,10 +327,10 @@ def _of_probabilities(
 
 def _caps(softcap: float | None, z_loss: float) -> tuple[float, float]:
     """Return both options as floats, 0 for none, or refuse them."""
-    cap = 0.0 if softcap is None else number("softcap", softcap)
+    cap = 0.0 if softcap is None else float(number("softcap", softcap))
     if softcap is not None and not 0 < cap < math.inf:
         raise ValueError(f"softcap is {softcap}; it must be positive")
-    factor = number("z_loss", z_loss)
+    factor = float(number("z_loss", z_loss))
     if not 0 <= factor < math.inf:
         raise ValueError(f"z_loss is {z_loss}; it must be 0 or positive")
     return cap, factor

@@ -5,13 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Sequence
-from numbers import Integral, Real
 
 import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from lossbook.losses.recipe import require_constant, widened
+from lossbook.losses.recipe import number, require_constant, widened
 
 # The key of a tensor in ``torch.autograd.grad(..., is_grads_batched=True)``.
 _BATCHED = torch._C._dispatch_key_parse("Batched")
@@ -98,32 +97,6 @@ def under_autocast(x: Tensor) -> bool:
     """Say whether autocast is on for the device of ``x``: PyTorch's losses then compute in float32."""
     # PyTorch 2.6's compiler can't trace is_autocast_available.
     return not x.is_meta and torch.is_autocast_enabled(x.device.type)
-
-
-def integer(name: str, value: object) -> int:
-    """Return an option as an int, of Python's, NumPy's or of a tensor of shape ``()``.
-
-    Raises:
-        TypeError: It is no such number.
-    """
-    if isinstance(value, Tensor) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, Integral):
-        return int(value)
-    raise TypeError(f"{name} is a {type(value).__name__}; it must be an int")
-
-
-def number(name: str, value: object) -> float:
-    """Return an option as a float, of Python's, NumPy's or of a tensor of shape ``()``.
-
-    Raises:
-        TypeError: It is no such number.
-    """
-    if isinstance(value, Tensor) and value.ndim == 0:
-        value = value.item()
-    if isinstance(value, Real):
-        return float(value)
-    raise TypeError(f"{name} is a {type(value).__name__}; it must be a float")
 
 
 def divisor_for(x: Tensor, divisor: object) -> Tensor | None:
