@@ -25,11 +25,14 @@ COLUMNS = [
 ]
 # What serves every row: modules, and tests of the whole folder.
 SHARED = {
-    "src/lossbook/losses": {"__init__", "losses", "fused_kernels", "fused_linear", "fused_parts"},
+    "src/lossbook/losses": {
+        *("__init__", "losses"),
+        *("fused_chunks", "fused_kernels", "fused_linear", "fused_parts", "fused_triton"),
+    },
     "src/lossbook/exercises": {"__init__", "bounds", "core", "trial", "showing", "judging", "checking"},
     "src/lossbook/exercises/misconceptions": {"__init__"},
-    "tests/losses": {"compiled", "degenerate", "losses", "transforms"},
-    "tests/exercises": {"bounds", "checking", "declared"},
+    "tests/losses": {"compiled", "degenerate", "fused_linear", "fused_parts", "losses", "transforms"},
+    "tests/exercises": {"bounds", "checking", "declared", "showing"},
 }
 
 

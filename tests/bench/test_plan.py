@@ -67,6 +67,15 @@ def test_a_gpu_has_sizes_and_dtypes_of_its_own():
     assert sizes_for(LOSSES["cross_entropy"], "cuda", [], True) == plan.QUICK_SIZES["cuda"]["classes"]
 
 
+def test_on_a_gpu_cross_entropy_meets_the_vocabularies_of_language_models():
+    asked = cases(["cross_entropy", "nll_loss"], ["fused", "liger"], ["cpu", "cuda"])
+    found = {(case.loss, case.device, case.dtype) for case in asked if case.size == (8192, 50_257)}
+    assert found == {("cross_entropy", "cuda", "float32"), ("cross_entropy", "cuda", "bfloat16")}
+    sizes = {case.size for case in asked if (case.loss, case.device) == ("cross_entropy", "cuda")}
+    assert sizes == {*plan.SIZES["cuda"]["classes"], *((8192, V) for V in plan.VOCABULARIES)}
+    assert not {case.size for case in cases(devices=["cuda"], quick=True)} & {(8192, 50_257)}
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.autograd import gradcheck
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.autograd import gradcheck, gradgradcheck
 
-from lossbook.losses import cross_entropy, fused, fused_linear
+from lossbook.losses import cross_entropy, fused
 
 INF = math.inf
 HERE = Path(__file__).parent
@@ -34,10 +33,11 @@ def python(*arguments, **environment):
 # --- The kernels --------------------------------------------------------------------------------------------------
 
 
-def test_the_kernels_in_the_interpreter():
+@pytest.mark.parametrize("file", ["fused_interpreted.py", "fused_interpreted_more.py"])
+def test_the_kernels_in_the_interpreter(file):
     pytest.importorskip("triton", reason="Triton is for Linux")
     options = ("-q", "-p", "no:cacheprovider", "-p", "no:randomly")
-    printed = python("-m", "pytest", *options, str(HERE / "fused_interpreted.py"), TRITON_INTERPRET="1")
+    printed = python("-m", "pytest", *options, str(HERE / file), TRITON_INTERPRET="1", PYTHONPATH=str(HERE))
     assert re.search(r"\d\d passed", printed)
     assert "skipped" not in printed
 
@@ -49,6 +49,9 @@ from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 from lossbook.losses import fused_kernels as kernels
 
+TOOLS = os.path.join(os.path.dirname(triton.__file__), "backends", "nvidia", "bin")
+NAMES = {torch.bfloat16: "*bf16", torch.float32: "*fp32"}
+
 def compiled(kernel, warps, constants, types, divisible):
     names = kernel.arg_names
     signature = {n: "constexpr" if n in constants else types.get(n, "i32") for n in names}
@@ -56,32 +59,62 @@ def compiled(kernel, warps, constants, types, divisible):
     source = ASTSource(kernel, signature, {(names.index(n),): v for n, v in constants.items()}, attributes)
     return triton.compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": warps})
 
-def report(name, binary):
-    tools = os.path.join(os.path.dirname(triton.__file__), "backends", "nvidia", "bin")
+def tool(path, option):
+    return subprocess.run([TOOLS + "/cuobjdump", option, path], capture_output=True, text=True).stdout
+
+def report(name, binary, held):
     path = os.path.join(sys.argv[1], "kernel.cubin")
     open(path, "wb").write(binary.asm["cubin"])
-    usage = subprocess.run([tools + "/cuobjdump", "-res-usage", path], capture_output=True, text=True).stdout
-    registers, stack = re.search(r"REG:(\\d+) STACK:(\\d+)", usage).groups()
-    ptx = binary.asm["ptx"]
-    wide = len(re.findall(r"ld\\.global\\S*\\.v4\\.b32", ptx)), len(re.findall(r"st\\.global\\S*\\.v4\\.b32", ptx))
-    print(name, registers, stack, *wide, sep=",")
+    registers, stack = re.search(r"REG:(\\d+) STACK:(\\d+)", tool(path, "-res-usage")).groups()
+    sass = tool(path, "-sass")
+    wide = len(re.findall(r"LDG\\.\\S*128", sass)), len(re.findall(r"STG\\.\\S*128", sass))
+    # The inner loops: what comes back to an earlier line and has no loop inside.
+    lines = [(int(a, 16), what) for a, what in re.findall(r"/\\*([0-9a-f]{4,})\\*/ +(.*?);", sass)]
+    jumps = [(int(m[1], 16), at) for at, what in lines if (m := re.search(r"BRA.* (0x[0-9a-f]+)", what))]
+    back = [(to, at) for to, at in jumps if to < at]
+    inner = [(a, b) for a, b in back if not any(a <= c and d <= b for c, d in back if (c, d) != (a, b))]
+    bodies = [[what for at, what in lines if a <= at <= b] for a, b in inner]
+    loops = [body for body in bodies if any("EX2" in what for what in body)]
+    each = sum(map(len, loops)) / held, sum("EX2" in what for body in loops for what in body) / held
+    ones = sum("LDG" in what and ".128" not in what for body in loops for what in body)
+    print(name, registers, stack, *wide, *each, ones, sep=",")
 
-for V, smoothing in ((131072, 0.0), (131072, 0.1), (1, 0.1)):
-    x = torch.empty(0, dtype=torch.bfloat16).as_strided((0, V), (V, 1))
-    R, T, E = kernels.plan(x)
-    shared = dict(EVEN=V % (R * T * E) == 0, R=R, T=T, E=E)
-    constants = dict(SMOOTHING=smoothing, WEIGHTED=smoothing > 0, MEAN=True, GRADIENT=True, DIVIDED=True,
-                     z_column=1, gradient_column=1, **shared)
+def rows(V, dtype=torch.bfloat16):
+    x = torch.empty(0, dtype=dtype).as_strided((0, V), (V, 1))
+    return x, [n for n in ("z_row", "gradient_row", "V", "row_stride") if V % 16 == 0]
+
+def loss(V, dtype=torch.bfloat16, SMOOTHING=0.0, WEIGHTED=False, CAP=0.0, Z_LOSS=0.0):
+    x, divisible = rows(V, dtype)
+    R, T, E, PEELED, _ = kernels.plan(x, heavy=WEIGHTED and SMOOTHING > 0)
+    constants = dict(SMOOTHING=SMOOTHING, WEIGHTED=WEIGHTED, CAP=CAP, Z_LOSS=Z_LOSS, DIVIDED=True, LSE=True,
+                     GRADIENT=True, EVEN=not PEELED and V % (R * T * E) == 0, PEELED=PEELED, R=R, T=T, E=E,
+                     z_column=1, gradient_column=1)
     if V == 1:
         constants.update(V=1, z_row=1, gradient_row=1)
-    pointers = dict(z_ptr="*bf16", gradient_ptr="*bf16", target_ptr="*i64", weight_ptr="*bf16",
-                    weight_sum_ptr="*fp32", divisor_ptr="*fp32", losses_ptr="*fp32")
-    divisible = [*pointers, *(n for n in ("z_row", "gradient_row", "V") if n not in constants)]
-    report("loss", compiled(kernels.loss_and_gradient, T // 32, constants, pointers, divisible))
-R, T, E = kernels.plan(torch.empty(0, dtype=torch.bfloat16).as_strided((0, 131072), (131072, 1)))
-constants = dict(REAL=kernels.tl.float32, EVEN=True, R=R, T=T, E=E, column_stride=1)
-pointers = dict(gradient_ptr="*bf16", factor_ptr="*bf16")
-report("scale", compiled(kernels.scale, T // 32, constants, pointers, [*pointers, "row_stride", "V"]))
+    pointers = dict(z_ptr=NAMES[dtype], gradient_ptr=NAMES[dtype], target_ptr="*i64", weight_ptr=NAMES[dtype],
+                    weight_sum_ptr="*fp32", divisor_ptr="*fp32", losses_ptr="*fp32", lse_ptr="*fp32")
+    divisible = [*pointers, *(n for n in divisible if n in kernels.loss_and_gradient.arg_names)]
+    name = f"{V} {dtype} smoothing {SMOOTHING} weighted {WEIGHTED} cap {CAP}"
+    report(name, compiled(kernels.loss_and_gradient, T // 32, constants, pointers, divisible), R * E)
+
+def scale(V):
+    x, divisible = rows(V)
+    R, T, E, PEELED, _ = kernels.plan(x)
+    constants = dict(REAL=kernels.tl.float32, EVEN=not PEELED and V % (R * T * E) == 0, PEELED=PEELED, R=R, T=T, E=E,
+                     column_stride=1)
+    pointers = dict(gradient_ptr="*bf16", factor_ptr="*fp32", target_ptr="*i64")
+    divisible = [*pointers, *(n for n in divisible if n in kernels.scale.arg_names)]
+    report(f"{V} scale", compiled(kernels.scale, T // 32, constants, pointers, divisible), R * E)
+
+for V in (131072, 50257):
+    loss(V)
+    loss(V, torch.float32)
+    loss(V, SMOOTHING=0.1)
+    loss(V, CAP=30.0, Z_LOSS=1e-4)
+    loss(V, SMOOTHING=0.1, WEIGHTED=True)
+    loss(V, SMOOTHING=0.1, WEIGHTED=True, CAP=30.0, Z_LOSS=1e-4)
+    scale(V)
+loss(1, SMOOTHING=0.1, WEIGHTED=True)
 """
 
 
@@ -91,15 +124,25 @@ def test_the_kernels_compile_for_hopper(tmp_path):
     if not (tools / "cuobjdump").exists():
         pytest.skip("this Triton brings no tools of NVIDIA's")
     printed = python("-W", "ignore", "-c", COMPILE, str(tmp_path), TRITON_CACHE_DIR=str(tmp_path), TRITON_INTERPRET="0")
-    plain, smooth, single, scale = [line.split(",") for line in printed.split()]
-    for name, registers, stack, *_ in (plain, smooth, scale):
+    *large, single = [line.split(",") for line in printed.splitlines()]
+    assert len(large) == 14
+    for name, *numbers in large:
+        registers, stack, loads, stores, instructions, exponentials, single_loads = map(float, numbers)
         # 1024 threads have 64 registers each; and nothing may be spilled to memory.
-        assert int(registers) <= 64, name
-        assert int(stack) == 0, name
-    for name, _, _, loads, stores in (plain, smooth, scale):
-        assert int(loads) >= 2, f"{name}: logits are loaded 16 bytes at a time"
-        assert int(stores) >= 2, f"{name}: gradients are stored 16 bytes at a time"
-    assert single[0] == "loss"
+        assert registers <= 64, name
+        assert stack == 0, name
+        assert loads >= 2, f"{name}: logits are loaded 16 bytes at a time"
+        assert stores >= 2, f"{name}: gradients are stored 16 bytes at a time"
+        if "scale" not in name and "weighted True" not in name:
+            assert single_loads == 0, f"{name}: and no logit alone, inside a row"
+        if "cap 0.0" in name and "smoothing 0.0" in name:
+            # Chapter 8 counts with these.
+            assert 2 <= exponentials <= 2.2, name
+            assert 15 <= instructions <= 18, name
+        if "cap 30.0" in name:
+            assert 4 <= exponentials <= 4.2, name
+            assert "smoothing 0.1" in name or 2.5 * 17 <= instructions <= 3.3 * 17, name
+    assert single[0].startswith("1 ")
 
 
 needs_gpu = pytest.mark.skipif(not fused.available("cuda")[0], reason=fused.available("cuda")[1])
@@ -128,6 +171,26 @@ class TestOnAGPU:
             torch.testing.assert_close(
                 a.grad.double(), b.grad, rtol=4 * eps + 1e-5 * (eps > 1e-9), atol=4 * eps * scale
             )
+
+    @pytest.mark.parametrize("dtype", DTYPES, ids=str)
+    @pytest.mark.parametrize("V", [7, 50257, 131072])
+    def test_the_extras_equal_a_few_plain_lines(self, dtype, V):
+        torch.manual_seed(0)
+        z = (torch.randn(300, V, device="cuda") * 3).to(dtype)
+        y = torch.randint(0, V, (300,), device="cuda")
+        a, b = z.clone().requires_grad_(), z.double().clone().requires_grad_()
+        count = (y != -100).sum()
+        extras = {"softcap": 30.0, "z_loss": 1e-3, "divisor": count, "return_lse": True}
+        mine, lse = fused.cross_entropy(a, y, reduction="sum", **extras)
+        capped = 30 * torch.tanh(b / 30)
+        plain = (F.cross_entropy(capped, y, reduction="sum") + 1e-3 * capped.logsumexp(1).pow(2).sum()) / count
+        eps = torch.finfo(dtype).eps
+        torch.testing.assert_close(mine.double(), plain, rtol=4 * eps + 1e-6 * (eps > 1e-9), atol=0)
+        torch.testing.assert_close(lse.double(), capped.logsumexp(1), rtol=1e-6, atol=0)
+        mine.backward()
+        plain.backward()
+        scale = b.grad.abs().max().item()
+        torch.testing.assert_close(a.grad.double(), b.grad, rtol=4 * eps + 1e-5 * (eps > 1e-9), atol=4 * eps * scale)
 
     def test_needs_no_more_memory_than_logits_and_gradient(self):
         N, V = 1024, 32768
@@ -181,6 +244,74 @@ def test_the_reference_stands_in_and_says_why_once(monkeypatch, recwarn):
         fused.cross_entropy([1.0], y)
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.filterwarnings("ignore::lossbook.losses.fused.FusedFallback")
+def test_without_the_kernel_what_weighs_nothing_has_pytorchs_gradient(dtype, reduction, monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    z = torch.tensor([[1.0, 2, 3], [3, 1, 0], [0, 0, 2]]).to(dtype)
+    absent, zero = torch.tensor([INF, 2, 1]), torch.tensor([0.0, 0, 1])
+    for y, weight in (
+        ((-100, -100, -100), None),
+        ((-100, -100, -100), zero),
+        ((0, -100, 1), zero),
+        ((0, -100, 2), zero),
+        ((1, -100, 2), absent),
+    ):
+        mine, theirs = z.clone().requires_grad_(), z.double().clone().requires_grad_()
+        options = {"reduction": reduction}
+        a = fused.cross_entropy(mine, torch.tensor(y), None if weight is None else weight.to(dtype), **options)
+        b = F.cross_entropy(theirs, torch.tensor(y), None if weight is None else weight.double(), **options)
+        half = reduction == "none" and dtype in (torch.bfloat16, torch.float16)
+        assert a.dtype == (torch.float32 if half else dtype)
+        eps = torch.finfo(dtype).eps
+        torch.testing.assert_close(a.double(), b, rtol=2 * eps, atol=2 * eps, equal_nan=True)
+        a.sum().backward()
+        b.sum().backward()
+        torch.testing.assert_close(mine.grad.double(), theirs.grad, rtol=2 * eps, atol=2 * eps, equal_nan=True)
+
+
+@pytest.mark.filterwarnings("ignore::lossbook.losses.fused.FusedFallback")
+def test_losses_of_probabilities_are_float32_each_and_under_autocast():
+    torch.manual_seed(0)
+    z, q, w = torch.randn(4, 3).bfloat16(), torch.randn(4, 3).softmax(1).bfloat16(), torch.rand(3).bfloat16()
+    assert fused.cross_entropy(z, q).dtype == torch.bfloat16
+    each = fused.cross_entropy(z, q, w, reduction="none")
+    assert each.dtype == torch.float32
+    torch.testing.assert_close(each, F.cross_entropy(z.float(), q.float(), w.float(), reduction="none"))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        for reduction in REDUCTIONS:
+            mine = fused.cross_entropy(z, q, w, reduction=reduction)
+            torch.testing.assert_close(mine, F.cross_entropy(z, q, w, reduction=reduction))
+
+
+@pytest.mark.filterwarnings("ignore::lossbook.losses.fused.FusedFallback")
+def test_without_the_kernel_the_extras_are_there_as_well(monkeypatch):
+    monkeypatch.delenv("TRITON_INTERPRET", raising=False)
+    torch.manual_seed(0)
+    z, y = torch.randn(4, 5, dtype=torch.float64) * 3, torch.tensor([0, -100, 4, 2])
+    z[1, 0] = math.nan  # in a row that does not count
+
+    def loss(z):
+        return fused.cross_entropy(z, y, reduction="sum", softcap=5.0, z_loss=0.1, divisor=3)
+
+    leaf = z.clone().requires_grad_()
+    value, lse = fused.cross_entropy(leaf, y, reduction="sum", softcap=5.0, z_loss=0.1, divisor=3, return_lse=True)
+    counted = y != -100
+    capped = 5 * torch.tanh(z[counted] / 5)
+    expected = torch.zeros(4, dtype=torch.float64)
+    expected[counted] = capped.logsumexp(1)
+    torch.testing.assert_close(lse, expected)
+    assert not lse.requires_grad
+    plain = F.cross_entropy(capped, y[counted], reduction="sum") + 0.1 * capped.logsumexp(1).pow(2).sum()
+    torch.testing.assert_close(value.detach(), plain / 3)
+    (g,) = torch.autograd.grad(value, leaf)
+    assert g[1].eq(0).all()
+    finite = z.nan_to_num().requires_grad_()
+    assert gradcheck(loss, finite)
+    assert gradgradcheck(loss, finite)
+
+
 def test_available_says_why_not(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     assert fused.available("cpu") == (False, "the input is on the cpu; it must be on a GPU")
@@ -221,128 +352,3 @@ def test_online_softmax_of_nothing_and_refusals():
 def test_bytes_moved():
     assert fused.bytes_moved(8192, 131072, torch.bfloat16) == 2**32
     assert fused.bytes_moved(2, 3, torch.float64) == 96
-
-
-def layer(N, D, V, dtype=torch.float64):
-    torch.manual_seed(N)
-    h, v, b, w = torch.randn(N, D), torch.randn(V, D), torch.randn(V), torch.rand(V)
-    y = torch.randint(0, V, (N,)).masked_fill(torch.arange(N) == 3, -100)
-    return *(x.to(dtype) for x in (h, v, b, w)), y
-
-
-@pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.filterwarnings("error")
-def test_linear_equals_the_two_steps(dtype):
-    h, v, b, w, y = layer(7, 5, 11, dtype)
-    eps = torch.finfo(dtype).eps
-    for reduction, smoothing, weight, bias, chunk in itertools.product(
-        REDUCTIONS, (0.0, 0.1), (None, w), (None, b), (None, 2)
-    ):
-        mine = [x if x is None else x.clone().requires_grad_() for x in (h, v, bias)]
-        theirs = [x if x is None else x.double().clone().requires_grad_() for x in (h, v, bias)]
-        options = {"reduction": reduction, "label_smoothing": smoothing}
-        a = fused.linear_cross_entropy(mine[0], mine[1], y, mine[2], weight, chunk=chunk, **options)
-        b_ = F.cross_entropy(F.linear(*theirs), y, None if weight is None else weight.double(), **options)
-        assert (a.dtype, a.shape) == (dtype, b_.shape)
-        g = torch.linspace(0.5, 1.5, a.numel()).reshape(a.shape).to(dtype)
-        a.backward(g)
-        b_.backward(g.double())
-        pairs = [(a, b_), *((p.grad, q.grad) for p, q in zip(mine, theirs, strict=True) if p is not None)]
-        for one, other in pairs:
-            assert one.dtype == dtype
-            scale = other.abs().max().item()
-            torch.testing.assert_close(one.double(), other.double(), rtol=0, atol=8 * eps * scale)
-
-
-def test_linear_gradcheck():
-    h, v, b, w, y = layer(4, 2, 3)
-    for reduction in REDUCTIONS:
-
-        def loss(h, v, b, reduction=reduction):
-            return fused.linear_cross_entropy(h, v, y, b, w, reduction=reduction, label_smoothing=0.1, chunk=3)
-
-        assert gradcheck(loss, [x.requires_grad_() for x in (h, v, b)])
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_linear_of_nothing_and_of_what_does_not_count(reduction):
-    h, v, _, _, _ = layer(4, 2, 3)
-    for rows, y in ((0, torch.zeros(0, dtype=torch.long)), (2, torch.full((2,), -100))):
-        mine = fused.linear_cross_entropy(h[:rows], v, y, reduction=reduction)
-        torch.testing.assert_close(mine, F.cross_entropy(h[:rows] @ v.T, y, reduction=reduction), equal_nan=True)
-
-
-class Largest(TorchDispatchMode):
-    """Watches for the largest tensor that any operation makes."""
-
-    numel = 0
-
-    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        for x in made if isinstance(made, tuple | list) else (made,):
-            # A view, and the shape that is checked, take no memory.
-            if isinstance(x, torch.Tensor) and x.device.type != "meta":
-                self.numel = max(self.numel, x.untyped_storage().nbytes() // x.element_size())
-        return made
-
-
-@pytest.mark.parametrize("reduction", REDUCTIONS)
-def test_linear_never_holds_all_logits(reduction):
-    N, D, V = 64, 8, 200
-    h, v, _, _, y = layer(N, D, V)
-    h.requires_grad_()
-    v.requires_grad_()
-    for chunk, most in ((4, V * D), (16, 16 * V), (None, V * D)):
-        with Largest() as largest:
-            fused.linear_cross_entropy(h, v, y, reduction=reduction, chunk=chunk, label_smoothing=0.1).sum().backward()
-        assert largest.numel == most
-        h.grad = v.grad = None
-    with Largest() as largest:
-        F.cross_entropy(h @ v.T, y)
-    assert largest.numel == N * V
-
-
-def test_a_chunk_takes_the_memory_of_what_is_held_anyway():
-    for N, V, D in ((64, 200, 8), (10_000, 200, 8), (3, 200, 8), (0, 5, 2), (4, 0, 2), (4, 5, 0)):
-        chunk = fused_linear.default_chunk(N, V, D)
-        assert 1 <= chunk <= max(N, 1)
-        assert chunk == 1 or chunk * V <= max(N * D, V * D)
-
-
-def test_linear_backward_again():
-    h, v, _, _, y = layer(4, 2, 3)
-    for reduction in ("mean", "sum"):
-        loss = fused.linear_cross_entropy(h.requires_grad_(), v, y, reduction=reduction)
-        (first,) = torch.autograd.grad(3 * loss, h, retain_graph=True)
-        (second,) = torch.autograd.grad(loss, h)
-        torch.testing.assert_close(first, 3 * second)
-        with pytest.raises(RuntimeError, match="retain_graph"):
-            torch.autograd.grad(loss, h)
-
-
-def test_linear_refusals():
-    h, v, b, w, y = layer(4, 2, 3)
-
-    def refused(error, name, *args, **kwargs):
-        with pytest.raises(error, match=rf"^{name}"):
-            fused.linear_cross_entropy(*args, **kwargs)
-
-    refused(TypeError, "hidden", [1.0], v, y)
-    refused(TypeError, "bias", h, v, y, 1.0)
-    refused(TypeError, "chunk", h, v, y, chunk=1.5)
-    refused(TypeError, "ignore_index", h, v, y, ignore_index=1.5)
-    refused(ValueError, "chunk", h, v, y, chunk=0)
-    refused(ValueError, "reduction", h, v, y, reduction="batchmean")
-    refused(ValueError, "target", h, v, y[:3])
-    refused(IndexError, "target", h, v, torch.tensor([0, 1, 2, 3]))
-    refused(RuntimeError, "hidden", h[0], v, y)
-    refused(RuntimeError, "vocabulary", h, v.T, y)
-    refused(RuntimeError, "vocabulary", h, v.float(), y)
-    refused(RuntimeError, "hidden", h.long(), v.long(), y)
-    refused(RuntimeError, "bias", h, v, y, b[:2])
-    refused(RuntimeError, "bias", h, v, y, b.float())
-    refused(RuntimeError, "weight", h, v, y, weight=w[:2])
-    refused(RuntimeError, "weight", h, v, y, weight=w.requires_grad_())
-    refused(RuntimeError, "target", h, v, y.int())
-    refused(RuntimeError, "label_smoothing", h, v, y, label_smoothing=2.0)
-    refused(RuntimeError, "vocabulary", h, v.to("meta"), y)

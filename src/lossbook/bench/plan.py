@@ -43,6 +43,11 @@ QUICK_SIZES: dict[str, dict[str, tuple[Size, ...]]] = {
     "cpu": {"elements": ((1_000_000,),), "classes": ((4096, 1000),), "vocabulary": ((256, 64, 8192),)},
     "cuda": {"elements": ((1 << 24,),), "classes": ((8192, 32_768),), "vocabulary": ((4096, 1024, 32_768),)},
 }
+# The classes of language models: a kernel may be fast for one and slow for the next, which is odd or fills no cache.
+VOCABULARIES = (32_000, 50_257, 128_256, 151_936, 262_144)
+MORE_SIZES: dict[tuple[str, str], tuple[Size, ...]] = {
+    ("cross_entropy", "cuda"): tuple((8192, V) for V in VOCABULARIES),
+}
 DEFAULT_DTYPES = {"cpu": ("float32",), "cuda": ("float32", "bfloat16")}
 
 
@@ -205,7 +210,9 @@ def make_inputs(loss: Loss, size: Size, dtype: str, device: str) -> Inputs:
 def sizes_for(loss: Loss, device: str, sizes: Sequence[Size], quick: bool) -> tuple[Size, ...]:
     """Return the sizes at which a loss is measured: those asked for that fit its kind, or the device's usual ones."""
     if not sizes:
-        return (QUICK_SIZES if quick else SIZES)[device][loss.kind]
+        if quick:
+            return QUICK_SIZES[device][loss.kind]
+        return SIZES[device][loss.kind] + MORE_SIZES.get((loss.name, device), ())
     return tuple(dict.fromkeys(size for size in sizes if len(size) == len(KINDS[loss.kind])))
 
 
