@@ -27,13 +27,6 @@ def test_what_is_saved_is_loaded(recording, tmp_path):
     assert path.stat().st_mode & 0o777 == 0o644
 
 
-def test_the_clocks_of_a_gpu_stand_in_its_provenance(recording):
-    told = recording.circumstances["cpu"]
-    assert "at most" not in recording.provenance()
-    recording.circumstances["cuda"] = told | {"clocks": {"processor": "1980 MHz", "power": "700.00 W"}}
-    assert "  at most processor 1980 MHz, power 700.00 W" in recording.provenance().splitlines()
-
-
 def test_a_row_is_replaced_by_a_later_one_of_its_case(recording, case, made_up):
     recording.put(made_up(case(), seconds=7.0))
     assert len(recording.rows) == 2

@@ -4,7 +4,6 @@ import json
 from datetime import date
 from types import SimpleNamespace
 
-import numpy
 import pytest
 import torch
 
@@ -46,27 +45,6 @@ def test_the_driver_is_asked_for(monkeypatch):
     assert circumstances.driver() == "570.86.10"
     monkeypatch.setattr(circumstances.subprocess, "run", lambda *args, **kwargs: SimpleNamespace(stdout=""))
     assert circumstances.driver() is None
-
-
-def test_a_gpu_is_told_with_its_clocks_and_the_versions_of_its_kernels(monkeypatch):
-    said = SimpleNamespace(stdout="1980 MHz, 2619 MHz, 700.00 W\n")
-    monkeypatch.setattr(circumstances.subprocess, "run", lambda *args, **kwargs: said)
-    expected = {"processor": "1980 MHz", "memory": "2619 MHz", "power": "700.00 W"}
-    assert circumstances.clocks() == expected
-    monkeypatch.setattr(circumstances.torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(circumstances.torch.cuda, "get_device_name", lambda device: "a GPU")
-    monkeypatch.setattr(circumstances, "version", {"triton": "3.9.0"}.get)
-    told = circumstances.circumstances("cuda")
-    assert (told["versions"]["triton"], told["versions"]["liger-kernel"]) == ("3.9.0", None)
-    assert told["clocks"] == expected
-    assert "clocks" not in circumstances.circumstances("cpu")
-    said.stdout = ""
-    assert circumstances.clocks() is None
-
-
-def test_the_version_of_a_package():
-    assert circumstances.version("numpy") == numpy.__version__
-    assert circumstances.version("no-such-package") is None
 
 
 def test_the_command_writes_it(tmp_path, monkeypatch, capsys):

@@ -77,8 +77,6 @@ class Recording:
                 f"driver {told['driver'] or 'none'}",
                 f"  {versions}; {told['date']}",
             ]
-            if told.get("clocks"):
-                lines.append("  at most " + ", ".join(f"{name} {value}" for name, value in told["clocks"].items()))
         return "\n".join([*lines, *(f"  {command}" for command in self.commands)])
 
 

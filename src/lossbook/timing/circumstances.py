@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import platform
 import re
 import subprocess
@@ -76,34 +75,12 @@ def device_name(device: torch.device) -> str:
     return torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
 
 
-def _asked_of_the_gpu(*what: str) -> list[str] | None:
-    """Return what ``nvidia-smi`` says of the first GPU, or None where it does not."""
-    query = ["nvidia-smi", f"--query-gpu={','.join(what)}", "--format=csv,noheader"]
-    try:
-        said = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return [word.strip() for word in said.splitlines()[0].split(",")] if said.strip() else None
-
-
 def driver() -> str | None:
     """Return the version of the NVIDIA driver, or None where ``nvidia-smi`` does not say."""
-    said = _asked_of_the_gpu("driver_version")
-    return said[0] if said else None
-
-
-def clocks() -> dict[str, str] | None:
-    """Return the highest clocks of the GPU and its limit of power, with their units, or None where none says."""
-    names = {"processor": "clocks.max.sm", "memory": "clocks.max.memory", "power": "power.limit"}
-    said = _asked_of_the_gpu(*names.values())
-    return dict(zip(names, said, strict=True)) if said and len(said) == len(names) else None
-
-
-def version(package: str) -> str | None:
-    """Return the version of a package, or None where it is not installed."""
+    query = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
     try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
+        return subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout.split()[0]
+    except (OSError, subprocess.SubprocessError, IndexError):
         return None
 
 
@@ -130,13 +107,12 @@ def circumstances(device: torch.device | str = "cpu") -> dict[str, Any]:
 
     Returns:
         ``device`` and ``processor``, by their names; ``threads`` of PyTorch on the CPU; ``driver``, of the GPU or None;
-        ``versions`` of Python, PyTorch, CUDA and NumPy; ``date``, as ISO 8601 writes it, in UTC. Of a GPU also the
-        ``versions`` of Triton and Liger Kernel, and its ``clocks``.
+        ``versions`` of Python, PyTorch, CUDA and NumPy; ``date``, as ISO 8601 writes it, in UTC.
 
     """
     there = known_device(device)
     gpu = there.type == "cuda"
-    told: dict[str, Any] = {
+    return {
         "device": device_name(there),
         "processor": processor(),
         "threads": torch.get_num_threads(),
@@ -149,7 +125,3 @@ def circumstances(device: torch.device | str = "cpu") -> dict[str, Any]:
         },
         "date": datetime.now(UTC).date().isoformat(),
     }
-    if gpu:
-        told["versions"] |= {"triton": version("triton"), "liger-kernel": version("liger-kernel")}
-        told["clocks"] = clocks()
-    return told
