@@ -18,6 +18,7 @@ from nbval.plugin import IPyNbCell, IPyNbFile
 from lossbook.authoring.notebooks import METADATA, texts, to_text
 from lossbook.authoring.release import sources, stale
 from lossbook.exercises import exercise
+from lossbook.figures import PLAIN
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted([*(ROOT / "lessons").glob("*.ipynb"), *(ROOT / "solutions").glob("*.ipynb")])
@@ -82,7 +83,7 @@ def nbval(path: Path, report: Path) -> dict[int, str]:
     command += ["--nbval-cell-timeout=120"]
     command += ["-q", "-p", "no:cacheprovider", "-o", "addopts=", f"--junitxml={report}", path.name]
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    env |= {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    env |= {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", PLAIN: "1"}
     subprocess.run(command, cwd=path.parent, env=env, capture_output=True, check=False)
     outcomes = {}
     for case in ET.parse(report).iter("testcase"):

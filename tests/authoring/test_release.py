@@ -5,18 +5,37 @@ from __future__ import annotations
 import ast
 import base64
 import io
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import matplotlib.image
 import nbformat
 import numpy as np
 import pytest
+from docutils import nodes
+from docutils.utils import new_document
 from nbgrader.nbgraderformat import MetadataValidator
 from nbgrader.utils import compute_checksum
 
 from lossbook.authoring.convention import AuthorError
 from lossbook.authoring.execute import RunError
-from lossbook.authoring.release import _same_picture, generate, release, sources, stale
+from lossbook.authoring.release import (
+    DRAWS,
+    _same_picture,
+    describe_pictures,
+    generate,
+    link_to_book,
+    published,
+    release,
+    sources,
+    stale,
+)
+from lossbook.authoring.sphinx_ext import stay_inside
+from lossbook.exercises import exercise
+
+ROOT = Path(__file__).parents[2]
+LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 pytestmark = pytest.mark.xdist_group("release")
 
@@ -215,3 +234,117 @@ def test_a_picture_is_compared_by_what_it_shows() -> None:
     assert not _same_picture(png(pixels), png(pixels[:50]))
     assert not _same_picture(png(pixels), None)
     assert _same_picture(None, None)
+
+
+# Links to the book
+
+
+def linking(*sources: str):
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(source) for source in sources])
+
+
+@pytest.fixture
+def with_pages(tmp_path: Path) -> Path:
+    (tmp_path / "CITATION.cff").write_text("title: x\nurl: https://example.org/it\nversion: 1\n")
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "01-recipe.md").write_text("# x\n")
+    return tmp_path
+
+
+def test_a_link_to_a_page_leads_to_the_published_one(with_pages: Path) -> None:
+    nb = linking("See [a](../book/01-recipe.md) and [b](../book/01-recipe.md#part-2).", "[c](https://x.org/y.md)")
+    link_to_book(nb, with_pages)
+    page = "https://example.org/it/book/01-recipe.html"
+    assert [cell.source for cell in nb.cells] == [f"See [a]({page}) and [b]({page}#part-2).", "[c](https://x.org/y.md)"]
+
+
+def test_a_link_that_leads_nowhere_is_refused(with_pages: Path) -> None:
+    with pytest.raises(AuthorError, match=r"the link to book/02-mse\.md leads to no page of the book"):
+        link_to_book(linking("[x](../book/02-mse.md)"), with_pages)
+    (with_pages / "CITATION.cff").write_text("title: x\n")
+    with pytest.raises(AuthorError, match="does not say the book's address"):
+        link_to_book(linking("[x](../book/01-recipe.md)"), with_pages)
+
+
+def test_the_release_names_the_lesson_whose_link_leads_nowhere(course: Path, lookup) -> None:
+    edit(course, "### END SOLUTION\n```\n", "### END SOLUTION\n```\n\n[x](../book/99-none.md)\n")
+    with pytest.raises(AuthorError, match=r"03-sample\.md: the link to book/99-none\.md leads to no page"):
+        generate(course, [], lookup)
+
+
+def test_every_lesson_links_to_a_published_chapter() -> None:
+    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    pages = {f"{published(ROOT)}{page}.html" for page in re.findall(r"file: (book/\S+)", toc)}
+    for path, nb in generate(ROOT, [], exercise).items():
+        links = [link for cell in nb.cells if cell.cell_type == "markdown" for link in LINK.findall(cell.source)]
+        assert f"{published(ROOT)}book/{path.stem}.html" in links
+        assert [link for link in links if link.partition("#")[0].endswith(".md")] == []
+        others = {other.name for other in path.parent.glob("*.ipynb")}  # they lie beside it, wherever it is opened
+        assert [link for link in links if not link.startswith("https://") and link not in others] == []
+        assert [link for link in links if link.startswith(published(ROOT)) and link not in pages] == []
+
+
+def test_in_the_book_itself_such_a_link_stays_inside() -> None:
+    address = published(ROOT)
+    targets = {
+        f"{address}book/01-recipe.html": "../book/01-recipe.html",
+        f"{address}book/01-recipe.html#a": "../book/01-recipe.html#a",
+        f"{address}book/99-none.html": f"{address}book/99-none.html",
+        "https://example.org/book/01-recipe.html": "https://example.org/book/01-recipe.html",
+    }
+    links = [nodes.reference(refuri=target) for target in targets]
+    document = new_document("lesson")
+    document += [*links, nodes.reference(refid="near")]
+    app = SimpleNamespace(
+        srcdir=str(ROOT),
+        env=SimpleNamespace(found_docs={"book/01-recipe"}),
+        builder=SimpleNamespace(get_relative_uri=lambda near, far: f"../{far}.html"),
+    )
+    stay_inside(app, document, "lessons/01-recipe")
+    assert [link["refuri"] for link in links] == list(targets.values())
+
+
+# Words for pictures
+
+
+def drawing(source: str, alt: str | None):
+    cell = nbformat.v4.new_code_cell(source)
+    if alt:
+        cell.metadata["mystnb"] = {"image": {"alt": alt}}
+    return nbformat.v4.new_notebook(cells=[cell])
+
+
+def test_the_words_of_a_picture_go_into_its_cell() -> None:
+    words = 'Two curves: "one" rises, the other falls from ½ to 0. ' * 4
+    nb = drawing("drawn, axes = figure()", words.strip())
+    describe_pictures(nb)
+    call = ast.parse(nb.cells[0].source).body[-1].value
+    assert call.func.id == "describe"
+    assert ast.literal_eval(call.args[0]) == words.strip()
+    assert max(map(len, nb.cells[0].source.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    "source", ["drawn, (axes,) = figure(height=3)", "_ = race.draw()", "_ = roofline(speed, rungs)"]
+)
+def test_a_picture_without_words_is_refused(source: str) -> None:
+    with pytest.raises(AuthorError, match=r"cell 1 .* draws, and has no words for it"):
+        describe_pictures(drawing(source, None))
+
+
+def test_what_draws_nothing_needs_no_words() -> None:
+    nb = drawing("configure(3)\nx.drawing()", None)
+    describe_pictures(nb)
+    assert nb.cells[0].source == "configure(3)\nx.drawing()"
+
+
+def test_every_picture_of_every_lesson_has_words() -> None:
+    for path, nb in generate(ROOT, [], exercise).items():
+        code = [cell.source for cell in nb.cells if cell.cell_type == "code"]
+        drawn = [source for source in code if DRAWS.search(source)]
+        assert len(drawn) >= 4, path
+        for source in drawn:
+            call = ast.parse(source).body[-1].value
+            assert call.func.id == "describe"
+            assert len(ast.literal_eval(call.args[0])) > 40
+        assert any(re.search(r"^from lossbook\.figures import .*\bdescribe\b", source, re.M) for source in code)

@@ -167,3 +167,26 @@ def test_the_file_is_json_that_anyone_can_read(recording, tmp_path):
     data = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     assert data["rows"][0]["size"] == [9]
     assert {"format", "kind", "commands", "circumstances", "protocol", "rows"} == data.keys()
+
+
+def test_a_file_of_the_first_format_is_read(tmp_path):
+    recording = keeping.new("limits", "lossbook bench --limits", ["cpu"], {})
+    path = tmp_path / "it.json"
+    keeping.save(recording, path)
+    data = json.loads(path.read_text())
+    assert data["format"] == keeping.FORMAT == 2
+    for number, right in ((1, True), (3, False)):
+        path.write_text(json.dumps({**data, "format": number}))
+        if right:
+            assert keeping.load(path) == recording
+        else:
+            with pytest.raises(keeping.RecordingError, match="its format is another"):
+                keeping.load(path)
+
+
+def test_the_state_of_the_gpu_is_told_and_is_no_other_circumstance():
+    old, now = (keeping.new("cases", "x", ["cpu"], {}) for _ in range(2))
+    for recording, clock in ((old, "1980 MHz"), (now, "1755 MHz")):
+        recording.circumstances["cpu"]["gpu"] = {"processor clock": clock, "ECC": "Enabled"}
+    assert keeping.differences(old, now) == []
+    assert "  processor clock 1980 MHz, ECC Enabled" in old.provenance().splitlines()

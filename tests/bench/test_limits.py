@@ -1,13 +1,18 @@
 """The figures that the course sets itself are measured by turns, or the reason is told."""
 
 import dataclasses
+import json
+import math
+import random
+import statistics
 
 import pytest
 import torch
 
 from lossbook.bench import implementations, limits
-from lossbook.bench.limits import AT_LEAST, AT_MOST, NO_GPU, Figure, Task, contest
+from lossbook.bench.limits import AT_LEAST, AT_MOST, MISSED, NO_GPU, REACHED, UNDECIDED, Figure, Task, contest
 from lossbook.bench.plan import LOSSES
+from lossbook.timing import Measurement
 
 
 def test_all_figures_of_the_course_are_there():
@@ -64,7 +69,71 @@ def test_contestants_have_their_turns(monkeypatch):
     assert turns == ["a", "b"] * 4  # once each before anything counts, then three rounds
     assert all(told[key].keys() == {"a", "b"} for key in ("seconds", "fastest", "iqr", "repeats"))
     assert told["repeats"]["a"] >= 3
+    assert {name: len(each) for name, each in told["rounds"].items()} == {"a": 3, "b": 3}
     assert told["fastest"]["a"] <= told["seconds"]["a"]
+
+
+def test_no_round_ends_because_its_times_agree(monkeypatch):
+    """To stop when they do would make them look calmer than they are."""
+    asked = []
+
+    def measure(call, *args, **options):
+        asked.append(options)
+        return Measurement(1.0, 1.0, 1.0, 3, None, times=(1.0, 1.0, 1.0))
+
+    monkeypatch.setattr(limits, "measure", measure)
+    contest({"a": (sum, ([],)), "b": (sum, ([],))}, "cpu", 9.0)
+    assert len(asked) == 2 * limits.ROUNDS
+    assert {options["repeats"] for options in asked} == {limits.REPEATS}
+
+
+@pytest.mark.parametrize(
+    ("count", "at"), [(5, None), (6, 0), (8, 0), (9, 1), (11, 1), (12, 2), (15, 3), (20, 5), (1, None), (0, None)]
+)
+def test_an_interval_lies_between_the_ordered_ratios(count, at):
+    """The places are those of the sign test's tables."""
+    values = [float((7 * n) % count) for n in range(count)] if count % 7 else [float(n) for n in range(count)]
+    assert limits.interval(values) == (None if at is None else (at, count - 1 - at))
+
+
+def test_an_interval_holds_the_median_as_often_as_it_says():
+    chance = random.Random(420)
+    held = 0
+    for _ in range(2000):
+        low, high = limits.interval([chance.expovariate(math.log(2)) for _ in range(limits.ROUNDS)])
+        held += low <= 1.0 <= high
+    assert held / 2000 >= limits.LEVEL
+
+
+def timed(values, noisy=(), relation=AT_MOST, limit=1.0):
+    rounds = {"compiled": list(values), "pytorch": [1.0] * len(values)}
+    numbers = {"rounds": rounds, "noisy": list(noisy)}
+    return Figure("mse, 10, float32, forward: x", "cpu", relation, limit, statistics.median(values), numbers=numbers)
+
+
+@pytest.mark.parametrize(
+    ("figure", "verdict"),
+    [
+        (timed([0.9] * 9), REACHED),
+        (timed([1.1] * 9), MISSED),
+        (timed([0.9] * 7 + [1.1] * 2), UNDECIDED),
+        (timed([0.9] * 8 + [1.1]), REACHED),
+        (timed([1.0] * 9), REACHED),
+        (timed([0.9] * 9, ["pytorch"]), UNDECIDED),
+        (timed([1.1] * 9, ["compiled"]), UNDECIDED),
+        (timed([0.95] * 9, relation=AT_LEAST, limit=0.9), REACHED),
+        (timed([0.8] * 9, relation=AT_LEAST, limit=0.9), MISSED),
+        (timed([0.8] * 2 + [0.95] * 7, relation=AT_LEAST, limit=0.9), UNDECIDED),
+        (Figure("x", "cpu", AT_MOST, 1.0, 0.5, numbers={"noisy": ["pytorch"], "seconds": {}}), UNDECIDED),  # an old one
+        (Figure("x", "cpu", AT_MOST, 1.0, 0.5, numbers={"noisy": [], "seconds": {}}), REACHED),
+        (Figure("x", "cuda", AT_MOST, 64.0, 70.0, numbers={"memory": 1, "gradient": 1, "rows": 1}), MISSED),
+        (Figure("x", "cuda", AT_MOST, 64.0, reason="why"), None),
+    ],
+)  # fmt: skip
+def test_a_figure_is_reached_missed_or_not_decided(figure, verdict):
+    assert figure.verdict == verdict
+    assert figure.passed is {REACHED: True, MISSED: False}.get(verdict)
+    assert Figure.from_dict(json.loads(json.dumps(figure.as_dict()))) == figure
 
 
 def test_the_slower_is_found_slower():
@@ -81,8 +150,12 @@ def test_the_references_are_compared(monkeypatch):
     assert compiled.passed is None
     assert compiled.reason.startswith("not measured here: torch.compile needs a C++ compiler")
     assert eager.value > 0
-    seconds = eager.numbers["seconds"]
-    assert eager.value == pytest.approx(seconds["reference"] / seconds["pytorch"])
+    rounds = eager.numbers["rounds"]
+    assert list(rounds) == ["reference", "pytorch"]
+    assert {len(each) for each in rounds.values()} == {limits.ROUNDS}
+    assert eager.value == statistics.median(limits.ratios(*rounds.values()))
+    low, high = eager.interval
+    assert low <= eager.value <= high
 
 
 def test_contestants_that_disagree_are_not_timed(monkeypatch):
@@ -99,13 +172,13 @@ def test_the_gpus_figures_can_be_computed(monkeypatch):
     monkeypatch.setattr(limits, "implementation", lambda *_: pytorch)
     share, memory, *ratios, liger = limits._fused_cross_entropy((64, 32), "cpu", "bfloat16", 0.02)
     assert share[1]["seconds"].keys() == {"copy", "fused"}
-    assert share[0] == pytest.approx(share[1]["seconds"]["copy"] / share[1]["seconds"]["fused"])
+    assert share[0] == statistics.median(limits.ratios(share[1]["rounds"]["copy"], share[1]["rounds"]["fused"]))
     assert memory[0] == (memory[1]["memory"] - 64 * 32 * 2) / 64
     assert [list(told["seconds"]) for _, told in ratios] == [["fused", "pytorch"], ["fused", "pytorch compiled"]]
     if not implementations.applies("cross_entropy", "liger"):
         assert liger == ("not measured here: Liger Kernel is not installed", {})
     ((value, told),) = limits._sum(1 << 12, "cpu", 0.02)
-    assert value == pytest.approx(told["seconds"]["torch.sum"] / told["seconds"]["copy"])
+    assert value == statistics.median(limits.ratios(told["rounds"]["torch.sum"], told["rounds"]["copy"]))
 
 
 @pytest.mark.parametrize(
@@ -132,10 +205,12 @@ def test_the_table_of_figures():
         Figure("c", "cuda", AT_LEAST, 0.9, reason=NO_GPU),
     ]
     assert limits.cells(figures)[1:] == [
-        ["a", "cpu", "0.51", "≤ 1", "yes"],
-        ["b", "cpu", "~5.00", "≤ 4", "no"],
-        ["c", "cuda", "–", "≥ 0.9", NO_GPU],
+        ["a", "cpu", "0.51", "–", "≤ 1", "yes"],
+        ["b", "cpu", "~5.00", "–", "≤ 4", "not decided: x too noisy"],
+        ["c", "cuda", "–", "–", "≥ 0.9", NO_GPU],
     ]
+    assert limits.cells([timed([0.91, 0.9, 0.92, 0.93, 0.94, 0.95])])[1][2:] == ["0.93", "0.90 to 0.95", "≤ 1", "yes"]
+    assert limits.by_loss([timed([1.5] * 6), timed([0.9] * 5 + [1.1])])[1][1] == "0.90 (0.90 to 1.10) ?"
 
 
 def figure_of_a_call(value, alone):
@@ -170,6 +245,6 @@ def test_figures_of_one_loss_stand_on_one_line():
     ]
     assert limits.by_loss(figures) == [
         ["loss", "compiled, forward, ≤ 1", "eager, forward, ≤ 4", "eager, forward + backward, ≤ 4"],
-        ["mse", "0.50 ✓", "~5.00 ✗", "2.00 ✓"],
+        ["mse", "0.50 ✓", "~5.00 ?", "2.00 ✓"],
         ["kl", "–", "–", "–"],
     ]

@@ -2,6 +2,7 @@
 
 import itertools
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -122,7 +123,15 @@ def test_what_flushes_the_cpu_is_larger_than_its_caches():
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("warmup", -1), ("repeats", 0), ("budget", -0.1), ("budget", float("nan")), ("spread", -1), ("least", 0)],
+    [
+        ("warmup", -1),
+        ("repeats", 0),
+        ("budget", -0.1),
+        ("budget", float("nan")),
+        ("spread", -1),
+        ("least", 0),
+        ("tries", 0),
+    ],
 )
 def test_bad_counts_are_refused(option, value):
     with pytest.raises(ValueError, match=f"{option} is {value}; it must be at least"):
@@ -150,3 +159,46 @@ def test_the_devices_are_the_cpu_and_a_gpu_where_there_is_one():
 
 def test_the_machine_is_named():
     assert torch.__version__ in machine()
+
+
+def test_a_threads_own_time_leaves_out_what_it_waits_for():
+    timed = measure(time.sleep, 0.01, repeats=3, work=False, own=True)
+    assert timed.median < 0.005
+    assert measure(time.sleep, 0.01, repeats=3, work=False).median >= 0.01
+
+
+def test_interruptions_are_no_part_of_a_threads_own_time(monkeypatch):
+    count = itertools.count(step=10**6)
+    monkeypatch.setattr(clocks, "interruptions", lambda: next(count))
+    timed = measure(sum, [1, 2, 3], most=8, work=False, own=True)
+    assert not any("other programs" in text for text in timed.warnings)
+
+
+@pytest.mark.parametrize("told", [15.6e-3, None], ids=["coarse", "none"])
+def test_the_wall_counts_where_a_threads_time_is_coarse_or_not_kept(monkeypatch, told):
+    def info(name):
+        if told is None:
+            raise ValueError("unknown clock")
+        return SimpleNamespace(resolution=told)
+
+    monkeypatch.setattr(clocks.time, "get_clock_info", info)
+    assert clocks.thread_clock() is None
+    assert measure(time.sleep, 0.01, repeats=1, work=False, own=True).median >= 0.01
+
+
+def test_a_noisy_measurement_is_made_again_and_the_calm_one_counts(processor):
+    def disturbance(name, n, block, now):
+        return 1.0 + 9 * (block % 2) * (len(processor.measured) < 3), False
+
+    processor.disturbance = disturbance
+    ones, options = torch.ones(10), {"work": False, "own": True}
+    calm = measure(torch.sum, ones, tries=5, **options)
+    assert len(processor.measured) == 3
+    assert not calm.noisy
+    assert calm.median == pytest.approx(processor.seconds("sum", 10))
+    processor.measured.clear()
+    assert measure(torch.sum, ones, tries=2, **options).noisy
+    assert len(processor.measured) == 2
+    processor.measured.clear()
+    assert measure(torch.sum, ones, **options).noisy
+    assert len(processor.measured) == 1

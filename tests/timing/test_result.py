@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import math
+from dataclasses import replace
 from datetime import date
 
 import matplotlib
@@ -10,7 +12,7 @@ import pytest
 import torch
 from matplotlib.text import Text
 
-from lossbook.timing import Bound, Machine, Measurement, Work, measure, roofline
+from lossbook.timing import Bound, Machine, Measurement, Work, measure, roofline, say_if_busy
 from lossbook.timing.texts import bytes_text, seconds_text, share_text
 
 matplotlib.use("Agg")
@@ -128,6 +130,27 @@ def test_the_roof_is_the_smaller_of_bandwidth_and_peak():
     for intensity, speed in zip(*memory.get_data(), strict=True):
         assert speed == pytest.approx(min(intensity * MACHINE.bandwidth, MACHINE.peak))
     plt.close(drawn)
+
+
+def test_what_is_computed_from_a_noisy_time_is_no_number(capsys):
+    calm = replace(MADE, noisy=False)
+    assert calm.trusted == MADE.median
+    assert math.isnan(MADE.trusted / calm.trusted)
+    say_if_busy(calm.trusted)
+    assert capsys.readouterr().out == ""
+    say_if_busy(calm.trusted, MADE.trusted)
+    assert capsys.readouterr().out == "nan stands where this machine was too busy to measure. Run the cell again.\n"
+
+
+def test_a_time_that_is_not_trusted_has_no_place_under_the_roof():
+    given = {**points(2), "noisy": (Work(4, 4, 1, 1), math.nan)}
+    drawn = roofline(MACHINE, given)
+    assert "noisy" not in boxes(drawn.axes[0])
+    plt.close(drawn)
+    alone = roofline(MACHINE, {"noisy": (Work(4, 4, 1, 1), math.nan)})
+    low, high = alone.axes[0].get_ylim()
+    assert low < MACHINE.peak < high
+    plt.close(alone)
 
 
 def test_nothing_to_draw_is_refused():

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 
-from lossbook.timing import machine_speed, race_sums
+from lossbook.timing import race_sums
 
 
 def python_sum(x):
@@ -25,8 +25,8 @@ def predict_seconds(n, bandwidth):
     return 4 * n / bandwidth
 
 
-@pytest.fixture(scope="module")
-def race():
+@pytest.fixture
+def race(processor):
     return race_sums(python_sum, torch_sum, inputs, predict_seconds, sizes=(10, 100, 1000))
 
 
@@ -36,7 +36,13 @@ def test_every_contestant_runs_at_every_size(race):
     assert all(row.seconds > 0 for row in race.rows)
 
 
-def test_errors_are_against_float64():
+def test_it_runs_on_a_real_processor_too():
+    race = race_sums(python_sum, torch_sum, inputs, predict_seconds, sizes=(10, 100))
+    assert all(0 < row.fastest <= row.seconds < 60 for row in race.rows)
+    assert "torch.sum" in repr(race)
+
+
+def test_errors_are_against_float64(processor):
     wrong = race_sums(lambda x: torch_sum(x) * 1.5, torch_sum, inputs, predict_seconds, sizes=(100,))
     errors = {row.name: row.error for row in wrong.rows if row.device == "cpu"}
     assert errors["Python's sum"] == pytest.approx(0.5, rel=1e-5)
@@ -49,8 +55,8 @@ def test_the_ratio_is_at_the_largest_size(race):
     assert race.ratio("cpu") > 1
 
 
-def test_the_bound_is_the_devices_own_for_the_bytes_of_the_inputs(race):
-    speed = machine_speed("cpu")
+def test_the_bound_is_the_devices_own_for_the_bytes_of_the_inputs(race, processor):
+    speed = processor.speed("cpu")
     cpu = [limit for limit in race.limits if limit.device == "cpu"]
     assert [limit.n for limit in cpu] == [10, 100, 1000]
     for limit in cpu:
@@ -76,7 +82,7 @@ def test_the_table_says_how_many_times_the_bound_each_takes(race):
     assert "Python's sum took" in text
 
 
-def test_a_small_call_is_bound_by_its_launch_and_a_large_one_by_its_bytes():
+def test_a_small_call_is_bound_by_its_launch_and_a_large_one_by_its_bytes(processor):
     small = race_sums(torch_sum, torch_sum, inputs, predict_seconds, sizes=(1,))
     assert small.limit("cpu").by == "launch"
     large = race_sums(torch_sum, torch_sum, inputs, predict_seconds, sizes=(10, 4_000_000))
@@ -144,7 +150,7 @@ def test_nothing_is_measured_before_the_prediction_is_the_bound(unmeasured, mist
     assert repr(race) == "<lambda> is not the bound yet: check it first; then the race is run."
 
 
-def test_the_scalar_may_be_counted_or_not():
+def test_the_scalar_may_be_counted_or_not(processor):
     for extra in (0, 4, 8):
         race = race_sums(torch_sum, torch_sum, inputs, lambda n, b, extra=extra: (4 * n + extra) / b, sizes=(10,))
         assert len(race.rows) >= 2

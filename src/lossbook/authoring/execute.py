@@ -20,6 +20,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbformat import NotebookNode
 
 from lossbook.authoring.notebooks import METADATA, as_node, from_text, place, texts, to_text
+from lossbook.figures import PLAIN
 
 SECONDS = 60.0
 BYTES = 2 * 2**30
@@ -76,7 +77,7 @@ def _execute(nb: NotebookNode, begun: list[int]) -> None:
         client = NotebookClient(nb, km=manager, timeout=int(SECONDS), record_timing=False, coalesce_streams=True)
         client.on_cell_execute = lambda cell, cell_index: begun.append(cell_index)
         # One thread, so that sums add up in one order; no startup files of the user's.
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "IPYTHONDIR": profile}
+        env = {**os.environ, "OMP_NUM_THREADS": "1", "IPYTHONDIR": profile, PLAIN: "1"}
         client.execute(cwd=folder, env=env, stderr=subprocess.DEVNULL, cleanup_kc=True)
 
 

@@ -3,6 +3,9 @@
 import base64
 import copy
 import io
+import json
+import re
+import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +21,9 @@ from lossbook.authoring.notebooks import from_text, place, skeleton, to_text
 
 STUB = "raise NotImplementedError"
 LESSONS, SOLUTIONS = "lessons", "solutions"
+# What draws in the course's own style. Its figures take words.
+DRAWS = re.compile(r"\bfigure\(|\broofline\(|\.draw\(\)")
+BOOK_LINK = re.compile(r"\]\(\.\./(book/[\w-]+)\.md(#[\w-]+)?\)")
 # Pictures are the same if at most this share of the values differ by more than this level (of 1).
 _PICTURE_SHARE, _PICTURE_LEVEL = 1e-5, 16 / 255
 
@@ -59,11 +65,61 @@ def generate(root: Path, slugs: Sequence[str], lookup: Lookup) -> dict[Path, Not
         except AuthorError as error:
             errors.append(str(error))
         else:
+            try:
+                link_to_book(nb, root)
+                describe_pictures(nb)
+            except AuthorError as error:
+                errors.append(f"{source.name}: {error}")
+                continue
             notebooks[root / LESSONS / f"{source.stem}.ipynb"] = lesson(nb)
             notebooks[root / SOLUTIONS / f"{source.stem}.ipynb"] = solution(nb)
     if errors:
         raise AuthorError("\n".join(errors))
     return notebooks
+
+
+def published(root: Path) -> str:
+    """Return the address of the published book, as `CITATION.cff` has it, with a slash behind. Raises AuthorError."""
+    path = root / "CITATION.cff"
+    found = re.search(r"^url: *(https://\S+)$", path.read_text(encoding="utf-8"), re.M) if path.exists() else None
+    if not found:
+        raise AuthorError(f"{path} does not say the book's address in a line `url: https://…`")
+    return found[1].rstrip("/") + "/"
+
+
+def link_to_book(nb: NotebookNode, root: Path) -> None:
+    """Turn links to the book's pages into links to the published ones: where a student opens a lesson, no page is near.
+
+    Raises AuthorError if there is no such page, or the book's address is not known.
+    """
+
+    def address(link: re.Match[str]) -> str:
+        if not (root / f"{link[1]}.md").exists():
+            raise AuthorError(f"the link to {link[1]}.md leads to no page of the book")
+        return f"]({published(root)}{link[1]}.html{link[2] or ''})"
+
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = BOOK_LINK.sub(address, cell.source)
+
+
+def describe_pictures(nb: NotebookNode) -> None:
+    """Put the words of each picture, which the book takes from the cell's metadata, into the code as well.
+
+    A kernel sees no metadata, and a picture that a student draws needs words too. Raises AuthorError if a cell that
+    draws has none.
+    """
+    for number, cell in enumerate(nb.cells, 1):
+        if cell.cell_type == "code" and DRAWS.search(cell.source):
+            words = cell.metadata.get("mystnb", {}).get("image", {}).get("alt")
+            if not words:
+                raise AuthorError(f"{place(number, cell)} draws, and has no words for it (mystnb: image: alt:)")
+            lines = textwrap.wrap(words, 70, drop_whitespace=False, break_on_hyphens=False)
+            cell.source += "\n\ndescribe(\n" + "".join(f"    {_quoted(line)}\n" for line in lines) + ")"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def stale(root: Path, slugs: Sequence[str], lookup: Lookup) -> list[str]:

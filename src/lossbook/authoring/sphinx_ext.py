@@ -16,6 +16,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from docutils import nodes
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import single_nb_execution
@@ -25,6 +26,9 @@ from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.util import logging
+
+from lossbook.authoring.release import published
+from lossbook.figures import PLAIN
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ KERNEL_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    PLAIN: "1",
 }
 
 # Set by the tests, which run every notebook with nbval and compare its outputs: the build then takes them as committed.
@@ -228,11 +233,23 @@ def mend_buttons(app: Sphinx, pagename: str, templatename: str, context: dict[st
         context["header_buttons"] = [b for b in buttons if b.get("label") != "launch-buttons"]
 
 
+def stay_inside(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Turn links to the published book's pages, which the lessons have, into links to the pages of this one."""
+    address = published(Path(app.srcdir))
+    for link in doctree.findall(nodes.reference):
+        target, _, anchor = link.get("refuri", "").partition("#")
+        page = target.removeprefix(address).removesuffix(".html")
+        if target.startswith(address) and page in app.env.found_docs:
+            inside = app.builder.get_relative_uri(docname, page)
+            link["refuri"] = f"{inside}#{anchor}" if anchor else inside
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
     app.add_config_value("lossbook_pages_read", [], "env")
     app.connect("config-inited", choose_cache)
     app.connect("env-before-read-docs", execute_pages)
     app.connect("build-finished", forget_faulty_build)
+    app.connect("doctree-resolved", stay_inside)
     app.connect("html-page-context", mend_buttons, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

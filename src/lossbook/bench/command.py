@@ -144,7 +144,8 @@ def _conclude(asked: Sequence[Case], recording: Recording, path: Path, drawings:
 
 def _limits(arguments: argparse.Namespace, protocol: Protocol, complain: Complain) -> int:
     """Measure the figures, each group saved at once; return 0 if none failed to be measured where it could be."""
-    fresh = keeping.new("limits", _said(arguments), _here(), asdict(protocol))
+    rules = {"rounds": limits.ROUNDS, "repeats": limits.REPEATS, "level": limits.LEVEL}
+    fresh = keeping.new("limits", _said(arguments), _here(), asdict(protocol) | rules)
     path = keeping.place(arguments.out, fresh)
     recording = keeping.resume(path, fresh, again=arguments.again)
     done = {row["name"] for row in recording.rows if row["value"] is not None}

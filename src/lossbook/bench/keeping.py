@@ -16,7 +16,9 @@ from lossbook.bench.plan import Case
 from lossbook.bench.running import MEASURED, STATUSES, Row
 from lossbook.timing.circumstances import circumstances
 
-FORMAT = 1
+FORMAT = 2  # figures have rounds
+READABLE = (1, FORMAT)
+PASSING = "gpu"  # of the circumstances, what is another at each moment
 # What every recording says of each device it was made on.
 PROVENANCE = ("device", "processor", "threads", "driver", "versions", "date")
 
@@ -77,6 +79,8 @@ class Recording:
                 f"driver {told['driver'] or 'none'}",
                 f"  {versions}; {told['date']}",
             ]
+            if told.get(PASSING):
+                lines.append("  " + ", ".join(f"{name} {value}" for name, value in told[PASSING].items()))
         return "\n".join([*lines, *(f"  {command}" for command in self.commands)])
 
 
@@ -120,7 +124,7 @@ def load(path: Path) -> Recording:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        if data.pop("format") != FORMAT:
+        if data.pop("format") not in READABLE:
             raise ValueError("its format is another")
         recording = Recording(**data)
         if recording.kind not in ("cases", "limits") or not recording.circumstances or not recording.commands:
@@ -147,7 +151,10 @@ def differences(old: Recording, now: Recording) -> list[str]:
     """Say in which circumstances two recordings differ; the date may."""
     said = []
     for device in sorted(old.circumstances.keys() & now.circumstances.keys()):
-        before, after = (_flat(recording.circumstances[device]) for recording in (old, now))
+        before, after = (
+            _flat({key: value for key, value in recording.circumstances[device].items() if key != PASSING})
+            for recording in (old, now)
+        )
         said += [
             f"{key} was {before.get(key)} and is {after.get(key)}"
             for key in sorted(before.keys() | after.keys())

@@ -1,11 +1,12 @@
-"""The figures that the course sets itself: each a ratio of medians that were measured by turns in one run."""
+"""The figures that the course sets itself: each a ratio of times that were measured by turns in one run."""
 
 from __future__ import annotations
 
+import math
 import statistics
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from functools import partial
 from typing import Any
 
@@ -20,7 +21,11 @@ from lossbook.timing.measure import measure
 from lossbook.timing.texts import seconds_text, three_digits
 
 AT_MOST, AT_LEAST = "≤", "≥"
-ROUNDS = 5
+REACHED, MISSED, UNDECIDED = "reached", "not reached", "not decided"
+MARKS = {REACHED: "✓", MISSED: "✗", UNDECIDED: "?"}
+ROUNDS = 9
+REPEATS = 21  # blocks in a round
+LEVEL = 0.95  # the chance, at least, that an interval holds the median of the ratios
 NO_GPU = "not measured here: no CUDA device"
 
 CPU_SIZES: dict[str, Size] = {"elements": (1_000_000,), "classes": (4096, 1000)}
@@ -45,8 +50,8 @@ class Figure:
         value: The measured value; None where it could not be measured.
         reason: Why it could not.
         numbers: The contestants' medians, fastest times and interquartile ranges, in seconds, their repeats, those that
-            were too noisy, and the machine's load; for what is compiled ``alone``, the median time of its call on a
-            few samples, in seconds.
+            were too noisy, the machine's load, and ``rounds``, the median of each in each round; for what is compiled
+            ``alone``, the median time of its call on a few samples, in seconds. An older recording has no rounds.
 
     """
 
@@ -59,11 +64,31 @@ class Figure:
     numbers: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def passed(self) -> bool | None:
-        """Whether the limit is kept; None where it was not measured."""
+    def interval(self) -> tuple[float, float] | None:
+        """Where the median of the rounds' ratios lies, by ``interval``; None where the rounds were not kept."""
+        rounds = self.numbers.get("rounds")
+        return interval(ratios(*rounds.values())) if rounds else None
+
+    @property
+    def verdict(self) -> str | None:
+        """``REACHED``, ``MISSED`` or ``UNDECIDED``; None where it was not measured.
+
+        It is undecided where a contestant was too noisy, or the limit lies within the interval. A recording without
+        rounds has no interval: there the value alone decides. So it does for a figure that is no time.
+        """
         if self.value is None:
             return None
-        return self.value <= self.limit if self.relation == AT_MOST else self.value >= self.limit
+        if self.numbers.get("noisy"):
+            return UNDECIDED
+        low, high = self.interval or (self.value, self.value)
+        if self.relation == AT_LEAST:
+            return REACHED if low >= self.limit else MISSED if high < self.limit else UNDECIDED
+        return REACHED if high <= self.limit else MISSED if low > self.limit else UNDECIDED
+
+    @property
+    def passed(self) -> bool | None:
+        """Whether the limit is kept; None where it was not measured, or that is not decided."""
+        return {REACHED: True, MISSED: False}.get(self.verdict or "")
 
     @property
     def out_of_reach(self) -> str | None:
@@ -76,12 +101,43 @@ class Figure:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figure as words and numbers, for JSON."""
-        return {**asdict(self), "passed": self.passed}
+        return {**asdict(self), "interval": self.interval, "verdict": self.verdict, "passed": self.passed}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Figure:
         """Return the figure that ``as_dict`` made."""
-        return cls(**{key: value for key, value in data.items() if key != "passed"})
+        return cls(**{each.name: data[each.name] for each in fields(cls)})
+
+
+def ratios(over: Sequence[float], under: Sequence[float]) -> list[float]:
+    """Return the ratio of two contestants in each round. Both had their turn in it: what slowed both cancels."""
+    return [a / b for a, b in zip(over, under, strict=True)]
+
+
+def interval(values: Sequence[float], level: float = LEVEL) -> tuple[float, float] | None:
+    """Return two of the values between which the median lies, that of all rounds that might be measured.
+
+    Of n values, the median lies below the k-th smallest with the chance that a fair coin, tossed n times, shows heads
+    fewer than k times; and as often above the k-th largest. The largest k is taken at which neither happens with the
+    chance ``level``. Nothing is assumed of how the values are spread, but that the rounds are independent.
+    Source: David & Nagaraja, Order Statistics (2003), section 7.1.
+
+    Args:
+        values: The ratios, one a round.
+        level: The chance that the interval holds the median, at least.
+
+    Returns:
+        The k-th smallest and the k-th largest; None where there are too few values for the level.
+
+    """
+    n, ordered = len(values), sorted(values)
+    outside, most = 0.0, 0
+    for k in range(1, n // 2 + 1):
+        outside += 2 * math.comb(n, k - 1) / 2**n
+        if outside > 1 - level:
+            break
+        most = k
+    return (ordered[most - 1], ordered[-most]) if most else None
 
 
 @dataclass(frozen=True)
@@ -136,6 +192,9 @@ class Task:
 def contest(contestants: Mapping[str, Call], device: str, budget: float, rounds: int = ROUNDS) -> dict[str, Any]:
     """Time several calls by turns, so that a machine that slows down slows all of them.
 
+    Each round has the same number of repeats, whatever their spread. To stop when they happen to agree would make them
+    look calmer than they are. Only where the budget ends are there fewer.
+
     Args:
         contestants: By name, what is called and its arguments.
         device: Where they compute.
@@ -143,18 +202,20 @@ def contest(contestants: Mapping[str, Call], device: str, budget: float, rounds:
         rounds: How often each has its turn.
 
     Returns:
-        For each ``seconds``, the median, ``fastest``, ``iqr`` and ``repeats``; ``noisy``, the names whose spread is too
-        large; ``load``, what else the machine did.
+        For each ``seconds``, the median, ``fastest``, ``iqr`` and ``repeats``, of all rounds together, and ``rounds``,
+        the median of each; ``noisy``, the names whose spread is too large; ``load``, what else the machine did.
 
     """
     times: dict[str, list[float]] = {name: [] for name in contestants}
+    told: dict[str, Any] = {"seconds": {}, "fastest": {}, "iqr": {}, "repeats": {}, "noisy": [], "load": load()}
+    told["rounds"] = {name: [] for name in contestants}
     for call, args in contestants.values():
         call(*args)
     for _ in range(rounds):
         for name, (call, args) in contestants.items():
-            timed = measure(call, *args, device=device, budget=budget / rounds, least=3, work=False)
+            timed = measure(call, *args, device=device, budget=budget / rounds, repeats=REPEATS, work=False)
             times[name] += timed.times
-    told: dict[str, Any] = {"seconds": {}, "fastest": {}, "iqr": {}, "repeats": {}, "noisy": [], "load": load()}
+            told["rounds"][name].append(timed.median)
     for name, mine in times.items():
         low, middle, high = statistics.quantiles(mine, n=4, method="inclusive")
         told["seconds"][name], told["iqr"][name], told["repeats"][name] = middle, high - low, len(mine)
@@ -165,8 +226,9 @@ def contest(contestants: Mapping[str, Call], device: str, budget: float, rounds:
 
 
 def _ratio(told: Mapping[str, Any], over: str, under: str) -> tuple[float, dict[str, Any]]:
-    seconds = told["seconds"]
-    return seconds[over] / seconds[under], {key: _only(value, (over, under)) for key, value in told.items()}
+    """Return the median of the rounds' ratios, and the numbers of the two."""
+    numbers = {key: _only(value, (over, under)) for key, value in told.items()}
+    return statistics.median(ratios(*numbers["rounds"].values())), numbers
 
 
 def _only(value: Any, names: Sequence[str]) -> Any:
@@ -312,21 +374,36 @@ def by_loss(figures: Sequence[Figure]) -> list[list[str]]:
 
 
 def _reached(figure: Figure) -> str:
-    return "–" if figure.passed is None else f"{_value(figure)} {'✓' if figure.passed else '✗'}"
+    if figure.verdict is None:
+        return "–"
+    between = f" ({_interval(figure)})" if figure.interval else ""
+    return f"{_value(figure)}{between} {MARKS[figure.verdict]}"
 
 
 def _value(figure: Figure) -> str:
     if figure.value is None:
         return "–"
-    digits = three_digits(figure.value) if figure.value >= 0.1 else f"{figure.value:.2g}"
-    return f"{'~' if figure.numbers.get('noisy') else ''}{digits}"
+    return f"{'~' if figure.numbers.get('noisy') else ''}{_digits(figure.value)}"
+
+
+def _interval(figure: Figure) -> str:
+    return " to ".join(map(_digits, figure.interval)) if figure.interval else "–"
+
+
+def _digits(value: float) -> str:
+    return three_digits(value) if value >= 0.1 else f"{value:.2g}"
 
 
 def cells(figures: Sequence[Figure]) -> list[list[str]]:
     """Return a table of figures as lists of words, its heading first."""
-    lines = [["figure", "device", "value", "limit", "reached"]]
+    lines = [["figure", "device", "value", "interval", "limit", "reached"]]
+    words = {REACHED: "yes", MISSED: "no", UNDECIDED: UNDECIDED}
     for each in figures:
-        reached = {True: "yes", False: "no", None: each.reason or "–"}[each.passed]
+        reached = words[each.verdict] if each.verdict else each.reason or "–"
+        if each.numbers.get("noisy"):
+            reached += f": {' and '.join(each.numbers['noisy'])} too noisy"
         reached += f": {each.out_of_reach}" if each.out_of_reach else ""
-        lines.append([each.name, each.device, _value(each), f"{each.relation} {each.limit:g}", reached])
+        lines.append(
+            [each.name, each.device, _value(each), _interval(each), f"{each.relation} {each.limit:g}", reached]
+        )
     return lines

@@ -96,7 +96,8 @@ class Report:
         for failure in self.failures[:SHOWN_FAILURES]:
             note = f'\n<span style="opacity:.7">{quoted(failure.note)}</span>' if failure.note else ""
             parts.append(
-                f'<pre style="white-space:pre-wrap">{quoted(failure.call)}{note}\n{quoted(failure.reason)}</pre>'
+                '<pre style="white-space:pre-wrap;margin-bottom:1em">'
+                f"{quoted(failure.call)}{note}\n{quoted(failure.reason)}</pre>"
             )
         hidden = len(self.failures) - SHOWN_FAILURES
         if hidden > 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -11,8 +13,9 @@ from torch import Tensor
 from lossbook.exercises.core import Case
 
 LONG = 8  # elements beyond which a tensor is not shown whole
-WIDTH, HEIGHT = 420, 190  # pixels of a picture
-LEFT, RIGHT, TOP, BOTTOM = 52, 8, 10, 38  # pixels around the curves
+WIDTH, HEIGHT = 420, 208  # pixels of a picture
+LEFT, RIGHT, TOP, BOTTOM = 52, 8, 28, 38  # pixels around the curves
+KEY = 15  # pixels down to the line that names the curves, above them
 MINE, RIGHT_ONE = "#d55e00", "#0072b2"  # told apart by the colour-blind too; the student's is dashed besides
 
 
@@ -76,16 +79,26 @@ def _path(x: Sequence[float], y: Sequence[float | None]) -> str:
     return "".join(words)
 
 
-def picture(
+def svg(
     x: Sequence[float],
     mine: Sequence[float | None],
     right: Sequence[float | None],
     xlabel: str,
     ylabel: str,
+    ground: str = "",
 ) -> str:
     """Return a student's curve and the right one as an SVG element: numbers alone reach it from the student.
 
     Heights far outside the right curve's range are cut off at the frame, so that the right curve stays visible.
+
+    Args:
+        x: Where the curves are known.
+        mine: The student's heights; None where there is none.
+        right: The right heights.
+        xlabel: What goes across, as XML wants it.
+        ylabel: What goes up, as XML wants it.
+        ground: The colour behind the curves; none unless given.
+
     """
     known = [height for height in right if height is not None]
     seen = [height for height in mine if height is not None]
@@ -106,6 +119,7 @@ def picture(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" height="{HEIGHT}" '
         'role="img" style="max-width:100%;height:auto;font:11px sans-serif" fill="currentColor">',
         f"<title>{ylabel} against {xlabel}: the right curve, and yours, dashed</title>",
+        *([f'<rect width="{WIDTH}" height="{HEIGHT}" fill="{ground}"/>'] if ground else []),
         f'<path d="M{LEFT} {TOP}V{floor}H{WIDTH - RIGHT}" fill="none" stroke="currentColor" opacity=".4"/>',
     ]
     for tick in ticks(first, last):
@@ -118,8 +132,71 @@ def picture(
         parts.append(f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="2"{dashes}/>')
     parts += [
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{xlabel} → {ylabel}</text>',
-        f'<text x="{LEFT + 8}" y="{TOP + 10}" fill="{RIGHT_ONE}">— right</text>',
-        f'<text x="{LEFT + 62}" y="{TOP + 10}" fill="{MINE}">- - yours</text>',
+        f'<text x="{LEFT + 8}" y="{KEY}" fill="{RIGHT_ONE}">— right</text>',
+        f'<text x="{LEFT + 62}" y="{KEY}" fill="{MINE}">- - yours</text>',
         "</svg>",
     ]
     return "".join(parts)
+
+
+def words(
+    x: Sequence[float],
+    mine: Sequence[float | None],
+    right: Sequence[float | None],
+    xlabel: str,
+    ylabel: str,
+) -> str:
+    """Return in words what the picture of two curves shows, and where they are furthest apart; as ``svg``'s arguments.
+
+    What is far only where both are large does not count as far: distances are relative to the right height there, and
+    to the range of the right curve where that is larger.
+    """
+    known = [(at, height) for at, height in zip(x, right, strict=True) if height is not None]
+    (first, start), (last, end) = known[0], known[-1]
+    said = [
+        f"{ylabel} against {xlabel}, from {first:.4g} to {last:.4g}.",
+        f"The right curve goes from {start:.4g} to {end:.4g}.",
+    ]
+    both = [(at, own, height) for at, own, height in zip(x, mine, right, strict=True) if None not in (own, height)]
+    missing = sum(own is None for own in mine)
+    if missing == len(mine):
+        return " ".join([*said, "Yours has no value anywhere."])
+    span = max(height for _, height in known) - min(height for _, height in known)
+    gaps = [
+        abs(own - height) / (max(span, abs(height)) or 1.0)
+        for _, own, height in both
+        if own is not None and height is not None
+    ]
+    at, own, height = both[gaps.index(max(gaps))]
+    said.append(
+        f"Yours differs most at {at:.4g}: {own:.4g}, where {height:.4g} is right." if max(gaps) else "Yours lies on it."
+    )
+    if missing:
+        said.append(f"Yours has no value at {missing} of {len(mine)} points.")
+    return " ".join(said)
+
+
+def picture(
+    x: Sequence[float],
+    mine: Sequence[float | None],
+    right: Sequence[float | None],
+    xlabel: str,
+    ylabel: str,
+) -> str:
+    """Return a student's curve and the right one as an image element that says in words what it shows.
+
+    JupyterLab takes an SVG element out of a notebook that it does not trust, and leaves its labels as a heap of words.
+    An image stays. Its ground is light, so that it can be read on a dark page too.
+
+    Args:
+        x: Where the curves are known.
+        mine: The student's heights; None where there is none.
+        right: The right heights.
+        xlabel: What goes across.
+        ylabel: What goes up.
+
+    """
+    element = svg(x, mine, right, html.escape(xlabel), html.escape(ylabel), ground="white")
+    drawn = base64.b64encode(element.encode()).decode()
+    told = html.escape(words(x, mine, right, xlabel, ylabel))
+    return f'<img src="data:image/svg+xml;base64,{drawn}" width="{WIDTH}" height="{HEIGHT}" alt="{told}">'

@@ -255,7 +255,7 @@ def drawn(drawing: Mapping[str, Any] | None) -> Markup | None:
         return None
     across = [value for value in x if value is not None]
     try:
-        return Markup(showing.picture(across, mine, right, *labels))
+        return Markup(showing.svg(across, mine, right, *labels))
     except (ArithmeticError, ValueError):  # numbers too large to find a scale for
         return None
 

@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,45 @@ def driver() -> str | None:
         return None
 
 
+# What nvidia-smi is asked for, and what a reader is told.
+GPU_STATE = {
+    "clocks.sm": "processor clock",
+    "clocks.max.sm": "processor clock at most",
+    "clocks.mem": "memory clock",
+    "power.limit": "power limit",
+    "temperature.gpu": "temperature in °C",
+    "ecc.mode.current": "ECC",
+    "mig.mode.current": "MIG",
+}
+
+
+def gpu_state(device: torch.device) -> dict[str, str]:
+    """Return the GPU's clocks, power limit, temperature, ECC and MIG at this moment; empty where nobody tells.
+
+    Args:
+        device: The GPU.
+
+    """
+    identity = getattr(torch.cuda.get_device_properties(device), "uuid", None)
+    which = f"GPU-{identity}" if identity else str(device.index or 0)
+    query = ["nvidia-smi", f"--id={which}", f"--query-gpu={','.join(GPU_STATE)}", "--format=csv,noheader"]
+    try:
+        said = subprocess.run(query, capture_output=True, text=True, check=True, timeout=30).stdout
+    except (OSError, subprocess.SubprocessError):
+        return {}
+    values = [value.strip() for value in said.split(",")]
+    told = zip(GPU_STATE.values(), values, strict=False)
+    return {name: value for name, value in told if value and value.strip("[]") not in ("N/A", "Not Supported")}
+
+
+def installed(package: str) -> str | None:
+    """Return the version of an installed package, or None where it is not installed."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
 def last_level_cache(device: torch.device) -> int:
     """Return the size in bytes of the cache nearest to the memory: the CPU's last level, the GPU's L2.
 
@@ -107,7 +147,8 @@ def circumstances(device: torch.device | str = "cpu") -> dict[str, Any]:
 
     Returns:
         ``device`` and ``processor``, by their names; ``threads`` of PyTorch on the CPU; ``driver``, of the GPU or None;
-        ``versions`` of Python, PyTorch, CUDA and NumPy; ``date``, as ISO 8601 writes it, in UTC.
+        ``gpu``, its state at this moment; ``versions`` of Python, PyTorch, CUDA, NumPy, Triton and Liger Kernel, None
+        for what is absent; ``date``, as ISO 8601 writes it, in UTC.
 
     """
     there = known_device(device)
@@ -117,11 +158,14 @@ def circumstances(device: torch.device | str = "cpu") -> dict[str, Any]:
         "processor": processor(),
         "threads": torch.get_num_threads(),
         "driver": driver() if gpu else None,
+        "gpu": gpu_state(there) if gpu else None,
         "versions": {
             "python": platform.python_version(),
             "torch": str(torch.__version__),
             "cuda": torch.version.cuda if gpu else None,
             "numpy": np.__version__,
+            "triton": installed("triton"),
+            "liger-kernel": installed("liger-kernel"),
         },
         "date": datetime.now(UTC).date().isoformat(),
     }

@@ -19,6 +19,9 @@ except ImportError:  # Windows
 # A CUDA event is recorded to about half a microsecond (CUDA Runtime API, cudaEventElapsedTime).
 EVENT_GRAIN = 0.5e-6
 
+# Windows counts a thread's time in ticks of some 16 ms: too coarse to time a call.
+THREAD_GRAIN = 1e-6
+
 # A second of a program that has the processor to itself sees fewer.
 INTERRUPTIONS = 50
 
@@ -62,16 +65,25 @@ class HostClock:
         function: What to time.
         args: Its arguments.
         before: What to do before each block, outside the time; None for nothing.
+        read: What reads the clock; None for the one on the wall.
 
     """
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], before: Callable[[], Any] | None) -> None:
-        self.grain, self.interrupted = host_grain(), 0
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        before: Callable[[], Any] | None,
+        read: Callable[[], float] | None = None,
+    ) -> None:
+        self.grain, self.interrupted = host_grain(read or time.perf_counter), 0
+        self._counts = read is None  # an interruption is no part of a thread's own time
         self._timer = _timer()(
             stmt="function(*args)",
             setup="before()" if before else "pass",
             globals={"function": function, "args": args, "before": before},
             num_threads=torch.get_num_threads(),
+            **({"timer": read} if read else {}),
         )
 
     def blocks(self, calls: int, count: int) -> list[float]:
@@ -80,7 +92,7 @@ class HostClock:
         for _ in range(count):
             before = interruptions()
             seconds = self._timer.block(calls)
-            self.interrupted += interruptions() - before > INTERRUPTIONS * seconds * calls
+            self.interrupted += self._counts and interruptions() - before > INTERRUPTIONS * seconds * calls
             times.append(seconds)
         return times
 
@@ -135,13 +147,22 @@ def interruptions() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw if resource else 0
 
 
-def host_grain() -> float:
-    """Return the shortest time that the processor's clock tells apart, reading it included."""
+def thread_clock() -> Callable[[], float] | None:
+    """Return what reads the processor time of this thread, or None where the system keeps it too coarsely."""
+    try:
+        fine = time.get_clock_info("thread_time").resolution <= THREAD_GRAIN
+    except ValueError:  # the system keeps none
+        return None
+    return time.thread_time if fine else None
+
+
+def host_grain(read: Callable[[], float] = time.perf_counter) -> float:
+    """Return the shortest time that a clock of the processor tells apart, reading it included."""
     shortest = float("inf")
     for _ in range(50):
-        start = now = time.perf_counter()
+        start = now = read()
         while now == start:
-            now = time.perf_counter()
+            now = read()
         shortest = min(shortest, now - start)
     return shortest
 
@@ -156,10 +177,19 @@ def flusher(device: torch.device) -> Callable[[], Any]:
 
 
 def clock_for(
-    function: Callable[..., Any], args: tuple[Any, ...], device: torch.device, *, cold: bool
+    function: Callable[..., Any], args: tuple[Any, ...], device: torch.device, *, cold: bool, own: bool = False
 ) -> HostClock | EventClock:
-    """Return the clock of a device, for warm caches or for cold ones."""
+    """Return the clock of a device, for warm caches or for cold ones.
+
+    Args:
+        function: What to time.
+        args: Its arguments.
+        device: Where it runs.
+        cold: Whether the caches are flushed before each block.
+        own: Whether to read this thread's own time on the CPU, where the system tells it.
+
+    """
     before = flusher(device) if cold else None
     if device.type == "cuda":
         return EventClock(function, args, before, device)
-    return HostClock(function, args, before)
+    return HostClock(function, args, before, thread_clock() if own else None)

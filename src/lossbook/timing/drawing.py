@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -51,7 +52,7 @@ def roofline(machine: Machine, points: Mapping[str, tuple[Work, float]]) -> Figu
 
     Args:
         machine: What the device can do.
-        points: For each name, the work of a call and the seconds that it took.
+        points: For each name, the work of a call and the seconds that it took; what took nan is left out.
 
     Returns:
         The figure. A call that computes nothing has no place on logarithmic axes, and is left out.
@@ -61,15 +62,16 @@ def roofline(machine: Machine, points: Mapping[str, tuple[Work, float]]) -> Figu
 
     """
     for name, (_, seconds) in points.items():
-        if not seconds > 0:
+        if seconds <= 0:
             raise ValueError(f"points[{name!r}] took {seconds} seconds; it must be more than 0")
     shown = {name: (w.intensity, w.operations / s) for name, (w, s) in points.items() if w.operations and w.bytes}
     if not shown:
         raise ValueError("points has no call that moves bytes and computes; there must be one at least")
+    shown = {name: point for name, point in shown.items() if not math.isnan(point[1])}
     drawn, (axes,) = figure(height=4.4, width=7.4)
     ridge = machine.peak / machine.bandwidth
-    left = min(*(at for at, _ in shown.values()), ridge) / 4
-    right = max(*(at for at, _ in shown.values()), ridge) * 12
+    left = min([ridge, *(at for at, _ in shown.values())]) / 4
+    right = max([ridge, *(at for at, _ in shown.values())]) * 12
     corners = [left, ridge, right]
     fastest = max(speed for _, speed in machine.bandwidths)
     axes.plot(
@@ -87,7 +89,7 @@ def roofline(machine: Machine, points: Mapping[str, tuple[Work, float]]) -> Figu
         label=f"from memory, {bytes_text(machine.bandwidth)}/s",
     )
     axes.set(xscale="log", yscale="log", xlim=(left, right))
-    bottom = min(speed for _, speed in shown.values()) / 4
+    bottom = min([machine.peak, *(speed for _, speed in shown.values())]) / 4
     axes.set_ylim(bottom, machine.peak * 3)
     for i, (at, speed) in enumerate(shown.values()):
         axes.plot(

@@ -51,6 +51,7 @@ def recording(command: str, sizes: Sequence[int] = RECORDED_SIZES) -> dict[str, 
     race = race_sums(python_sum, torch_sum, log_probabilities, shortest_time, sizes)
     return {
         **circumstances("cuda" if torch.cuda.is_available() else "cpu"),
+        "race_threads": 1,  # on the CPU: see race_sums
         "command": command,
         "rows": [asdict(row) for row in race.rows],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,11 @@ class Measurement:
     noisy: bool = False
     warnings: tuple[str, ...] = ()
     name: str = field(default="call", compare=False)
+
+    @property
+    def trusted(self) -> float:
+        """The median, or nan where it is noisy: then nothing that is computed from it is a number either."""
+        return math.nan if self.noisy else self.median
 
     @property
     def share(self) -> float | None:

@@ -126,6 +126,17 @@ def machine_speed(device: torch.device | str = "cpu") -> Machine:
     return _speed(str(known_device(device)), torch.get_num_threads())
 
 
+def measure_anew(device: torch.device | str = "cpu") -> Machine:
+    """Measure what a device can do once more, where the last measurement can't be right.
+
+    Args:
+        device: The device to measure.
+
+    """
+    _speed.cache_clear()
+    return machine_speed(device)
+
+
 @functools.cache
 def _speed(device: str, threads: int) -> Machine:
     there = torch.device(device)
