@@ -118,10 +118,10 @@ def test_takes_one_sample(reduction):
         assert_same(
             outcome(mine, (h[0], v, b), target, **options), outcome(theirs, (h[0], v, b), target, **options), 1e-14
         )
-    # Of a target of shape (1,) PyTorch has the value, and fails in the backward pass.
+    # Of a target of shape (1,) PyTorch has the value, in new versions, and fails in the backward pass.
     found = outcome(mine, (h[0], v, b), y, **options)
     assert_same(found, outcome(theirs, (h[0], v, b), y[0], **options), 1e-14)
-    assert found[0].shape == theirs(h[0], v, y, **options).shape
+    assert found[0].shape == ()
 
 
 def test_ignores_what_it_is_told_to():
@@ -188,7 +188,7 @@ def test_refuses_what_pytorchs_refuses():
     def refused(error, name, *args, alone=False, **kwargs):
         with pytest.raises(error, match=rf"^{name} "):
             mine(*args, **kwargs)
-        if not alone:
+        if not alone and theirs is not two_steps:
             with pytest.raises((error, AttributeError)):
                 theirs(*args, **kwargs)
 
