@@ -23,7 +23,7 @@ def _columns(R: tl.constexpr, T: tl.constexpr, E: tl.constexpr):  # type: ignore
 @triton.jit
 def _row(pointer, start, row, stride, E: tl.constexpr, PEELED: tl.constexpr):  # type: ignore[no-untyped-def]
     """Point at the piece in which a row starts, and say how far inside."""
-    at = tl.to_tensor(row).to(tl.int64) * stride
+    at = (tl.full((), 0, tl.int64) + row) * stride
     if PEELED:
         at += start
         return pointer + at // E * E, (at % E).to(tl.int32)
