@@ -28,19 +28,19 @@ from lossbook.losses.fused_parts import (
     require_one_device,
     require_weight_dtype,
     total_weight,
-    under_autocast,
     why_not_plain,
 )
 from lossbook.losses.recipe import (
+    integer,
     number,
     require_class_indices,
     require_class_weights,
     require_constant,
     require_indices_for,
-    require_integers,
     require_reduction,
     require_tensors,
     require_tensors_or_none,
+    under_autocast,
     widened,
 )
 
@@ -391,7 +391,7 @@ def online_softmax(z: Tensor, block: int = 1) -> tuple[Tensor, Tensor]:
         (2018).
     """
     require_tensors(z=z)
-    require_integers(block=block)
+    block = integer("block", block)
     if block < 1:
         raise ValueError(f"block is {block}; it must be at least 1")
     m = torch.full(z.shape[:-1], -torch.inf, dtype=z.dtype, device=z.device)

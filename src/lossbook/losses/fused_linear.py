@@ -18,7 +18,6 @@ from lossbook.losses.fused_parts import (
     require_one_device,
     require_weight_dtype,
     total_weight,
-    under_autocast,
 )
 from lossbook.losses.recipe import (
     integer,
@@ -27,10 +26,10 @@ from lossbook.losses.recipe import (
     require_constant,
     require_floating,
     require_indices_for,
-    require_integers,
     require_reduction,
     require_tensors,
     require_tensors_or_none,
+    under_autocast,
 )
 
 
@@ -251,7 +250,7 @@ def _chunk_asked_for(chunk: int | None, options: Any) -> int | None:
         theirs = options.batch_chunk_size
     if chunk is None:
         return theirs
-    require_integers(chunk=chunk)
+    chunk = integer("chunk", chunk)
     if chunk < 1:
         raise ValueError(f"chunk is {chunk}; it must be at least 1")
     if theirs not in (None, chunk):

@@ -10,7 +10,12 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from lossbook.losses.recipe import number, require_constant, widened
+from lossbook.losses.recipe import (
+    number,
+    require_constant,
+    under_autocast,
+    widened,
+)
 
 # The key of a tensor in ``torch.autograd.grad(..., is_grads_batched=True)``.
 _BATCHED = torch._C._dispatch_key_parse("Batched")
@@ -91,12 +96,6 @@ def differentiable_gradients(
 def real_dtype(x: Tensor) -> torch.dtype:
     """Return the dtype that sums over ``x`` are kept in."""
     return torch.float64 if x.dtype == torch.float64 else torch.float32
-
-
-def under_autocast(x: Tensor) -> bool:
-    """Say whether autocast is on for the device of ``x``: PyTorch's losses then compute in float32."""
-    # PyTorch 2.6's compiler can't trace is_autocast_available.
-    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
 def divisor_for(x: Tensor, divisor: object) -> Tensor | None:

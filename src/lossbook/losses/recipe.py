@@ -258,7 +258,8 @@ def autocasted(*arguments: Any) -> tuple[Any, ...]:
 
 
 def under_autocast(x: Tensor) -> bool:
-    """Tell whether autocast is on for the device of ``x``."""
+    """Tell whether autocast is on for the device of ``x``: PyTorch's losses then compute in float32."""
+    # PyTorch 2.6's compiler can't trace ``is_autocast_available``.
     return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
@@ -509,9 +510,3 @@ def require_same_dtype(input: Tensor, weight: Tensor | None) -> None:
         raise RuntimeError(
             f"weight has dtype {weight.dtype}; it must be the input's, {input.dtype}"
         )
-
-
-def require_integers(**arguments: object) -> None:
-    """Raise ``TypeError`` unless every argument is an integer."""
-    for name, value in arguments.items():
-        integer(name, value)
