@@ -79,7 +79,7 @@ def linear_cross_entropy(
     Args:
         input: What the layer is given, :math:`h`, shape ``(D,)`` or ``(N, D)``.
         linear_weight: The layer's matrix, :math:`v`, shape ``(V, D)``, or, with
-            an input ``(N, D)``, ``(V, *, D)``: a layer for each place of *.
+            an input ``(N, D)``, ``(V, *, D)``: a layer for each place of ``*``.
         target: Class indices, shape ``()``, ``(N,)`` or ``(N, *)``, or class
             probabilities, shape ``(V,)``, ``(N, V)`` or ``(N, V, *)``.
         linear_bias: The layer's bias :math:`b`, shape ``(V,)`` or ``(V, *)``.

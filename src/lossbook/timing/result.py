@@ -59,7 +59,7 @@ class Measurement:
 
     @property
     def trusted(self) -> float:
-        """The median, or nan where it is noisy: then nothing that is computed from it is a number either."""
+        """The median, or nan where it is noisy. Then nothing that is computed from it is a number either."""
         return math.nan if self.noisy else self.median
 
     @property
