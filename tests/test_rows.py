@@ -26,7 +26,18 @@ COLUMNS = [
 # What serves every row: modules, and tests of the whole folder.
 SHARED = {
     "src/lossbook/losses": {"__init__", "losses", "fused_kernels", "fused_linear", "fused_parts"},
-    "src/lossbook/exercises": {"__init__", "bounds", "core", "trial", "showing", "judging", "checking"},
+    "src/lossbook/exercises": {
+        "__init__",
+        "advice",
+        "bounds",
+        "checking",
+        "core",
+        "judging",
+        "patience",
+        "reads",
+        "showing",
+        "trial",
+    },
     "src/lossbook/exercises/misconceptions": {"__init__"},
     "tests/losses": {"compiled", "losses"},
     "tests/exercises": {"bounds", "checking", "declared"},

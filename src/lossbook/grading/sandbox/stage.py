@@ -158,13 +158,15 @@ def give_back_functions(scope: dict[str, Any], kept: dict[str, Any]) -> None:
 
 def answer(call: Sequence[Any], scope: dict[str, Any]) -> Outcome:
     """Make one call of a student's function and return its outcome. Never raises on a student's mistake."""
-    name, args, kwargs, gradient, forbidden, count = call
+    name, args, kwargs, gradient, forbidden, count, *more = call
     function: Callable[..., Any] | None = scope.get(name)
     if function is None:
         return Outcome(MISSING)
     if not callable(function):
         return Outcome(RAISED, error=f"{name} is a {type(function).__name__}, not a function")
     try:
-        return attempt(function, args, kwargs, gradient=gradient, forbidden=frozenset(forbidden), count=count)
+        cache = more[0] if more else 0
+        given = {"gradient": gradient, "forbidden": frozenset(forbidden), "count": count, "cache": cache}
+        return attempt(function, args, kwargs, **given)
     except BaseException as error:  # KeyboardInterrupt and what else a student can raise
         return Outcome(RAISED, error=describe(error))
