@@ -192,7 +192,8 @@ def same_again(more: int) -> str:
     return f"The same in {more} more case{'' if more == 1 else 's'}."
 
 
-ALONE = ("it calls ", "written, but ", "given up ", "stopped ")  # what says it all, and is to stand in the first line
+NOT_WRITTEN = ("it calls ", "written, but ")
+ALONE = (*NOT_WRITTEN, "given up ", "stopped ")  # what says it all, and is to stand in the first line
 
 
 def message(exercise: Exercise, verdict: Verdict) -> str:
@@ -203,10 +204,12 @@ def message(exercise: Exercise, verdict: Verdict) -> str:
     if verdict.state == PASSED:
         agree = "done" if verdict.cases == 1 else f"all {verdict.cases} cases agree"
         return f"✓ {name}: {agree} ({points_of(exercise)})."
-    first = verdict.failures[-1]
-    if first.reason.startswith(ALONE):
-        said, _, line = first.reason.partition("\n")
-        return f"✗ {name}: {said}" + (f", in {first.call}, {line.removeprefix('in ')}" if line else ".")
+    last = verdict.failures[-1]
+    if last.reason.startswith(ALONE):
+        said, _, line = last.reason.partition("\n")
+        if last.reason.startswith(NOT_WRITTEN):
+            return f"✗ {name}: {said}."
+        return f"✗ {name}: {said}, in {last.call}" + (f", {line.removeprefix('in ')}" if line else ".")
     wrong = len(verdict.failures)
     verb = "differs" if wrong == 1 else "differ"
     return f"✗ {name}: " + ("the case differs." if verdict.cases == 1 else f"{wrong} of {verdict.cases} cases {verb}.")

@@ -231,7 +231,7 @@ CHUNKED_CURVE = Curve(
 # Pieces of four columns or classes, and eight samples: small beside the table, which is what is not to be made.
 PIECE, SAMPLES = 4, 8
 # So many pieces that a step for each is more than all the steps of an answer that ignores the argument.
-PIECES = (30, 90)
+PIECES = (20, 45)
 
 
 def columns(generator: Generator, n: int) -> Case:

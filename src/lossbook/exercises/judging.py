@@ -92,7 +92,8 @@ def calls(exercise: Exercise, seed: int) -> tuple[Call, ...]:
     found = [Call(case, gradient=case.slope if exercise.gradient else 0) for case in exercise.cases(generator)]
     if exercise.work is not None:
         work = exercise.work
-        found += [Call(work.case(generator, n), count=True, cache=work.cache) for n in work.sizes]
+        watched = {work.sizes[-1]: work.cache}
+        found += [Call(work.case(generator, n), count=True, cache=watched.get(n, 0)) for n in work.sizes]
     return tuple(found)
 
 

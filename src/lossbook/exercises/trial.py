@@ -168,15 +168,19 @@ def course_function() -> str:
 
     Whatever name it was called by and however it was imported, its code stands in one of the course's files.
     """
-    found, frame = "", sys._getframe(2)
-    while frame is not None:
-        path = frame.f_code.co_filename
-        if path == __file__:
-            if frame.f_code.co_name == "attempt":
-                break
-        elif path.startswith(_COURSE) and not path.startswith(_AROUND) and not frame.f_code.co_name.startswith("<"):
-            found = frame.f_code.co_name
-        frame = frame.f_back  # type: ignore[assignment]
+    frame: FrameType | None = sys._getframe(2)
+    while frame is not None and frame.f_code.co_filename.startswith(_OURS):
+        if frame.f_code is attempt.__code__:
+            return ""
+        frame = frame.f_back
+    found = ""
+    while frame is not None and frame.f_code is not attempt.__code__:
+        path, name = frame.f_code.co_filename, frame.f_code.co_name
+        if path.startswith(_COURSE) and not path.startswith(_AROUND):
+            found = name if not name.startswith("<") else found or "the reference"
+        elif not found:  # the nearest code that is not PyTorch's decides
+            break
+        frame = frame.f_back
     return found
 
 
@@ -313,16 +317,18 @@ def quietly() -> Iterator[Printed]:
 @contextlib.contextmanager
 def course_defaults() -> Iterator[None]:
     """Run under the defaults that the course is written for, float32 on the CPU, and give back those that were set."""
-    dtype = torch.get_default_dtype()
+    dtype, device = torch.get_default_dtype(), torch.get_default_device()
     with contextlib.ExitStack() as under:
-        if str(torch.get_default_device()) != "cpu":
-            under.enter_context(torch.device("cpu"))
+        if str(device) != "cpu":
+            torch.set_default_device(None)
+            under.callback(torch.set_default_device, device)
+            if torch.get_default_device() == device:  # set by a `with`, which is still open
+                under.pop_all()
+                under.enter_context(torch.device("cpu"))
         under.enter_context(torch.inference_mode(False))
         torch.set_default_dtype(torch.float32)
-        try:
-            yield
-        finally:
-            torch.set_default_dtype(dtype)
+        under.callback(torch.set_default_dtype, dtype)
+        yield
 
 
 def fresh(value: Any) -> Any:
