@@ -40,7 +40,7 @@ SHARED = {
     },
     "src/lossbook/exercises/misconceptions": {"__init__"},
     "tests/losses": {"compiled", "losses"},
-    "tests/exercises": {"bounds", "checking", "declared"},
+    "tests/exercises": {"bounds", "checking", "declared", "messages", "promises"},
 }
 
 

@@ -301,6 +301,17 @@ def test_what_is_printed_is_cut_and_breaks_nothing():
     assert sink.text() == "ab"
 
 
+def test_what_an_endless_answer_printed_is_shown(monkeypatch):
+    monkeypatch.setattr(patience, "SECONDS", 0.05)
+
+    def sigmoid(z):
+        print("so far, so good")
+        while True:
+            pass
+
+    assert "  It printed:\n    so far, so good" in repr(check(sigmoid))
+
+
 def test_nothing_printed_says_nothing_of_it():
     assert "printed" not in repr(check(wrong_mse))
 

@@ -122,7 +122,7 @@ class Report:
             said += [f"  {same_again(more)}"] if more else []
             lines += ["", *(f"  {line}" for line in said)]
         if printed := self._printed():
-            lines += ["", "  The first of these calls printed:", *(f"    {line}" for line in printed.splitlines())]
+            lines += ["", f"  {self._printer()} printed:", *(f"    {line}" for line in printed.splitlines())]
         if self._hidden() > 0:
             lines += ["", f"  … and {self._hidden()} more."]
         if self._footer():
@@ -130,7 +130,11 @@ class Report:
         return "\n".join(lines)
 
     def _printed(self) -> str:
-        return next((failure.printed for failure in self.failures[:1]), "")
+        chosen = self.failures[:1] if list(self._shown()) else self.failures[-1:]
+        return next((failure.printed for failure in chosen), "")
+
+    def _printer(self) -> str:
+        return "The first of these calls" if list(self._shown()) else "It"
 
     def _repr_html_(self) -> str:
         quoted = html.escape
@@ -152,7 +156,7 @@ class Report:
             )
         if printed := self._printed():
             style = "white-space:pre-wrap;border-left:3px solid #777;padding-left:.7em"
-            parts.append(f'<p>The first of these calls printed:</p><pre style="{style}">{quoted(printed)}</pre>')
+            parts.append(f'<p>{self._printer()} printed:</p><pre style="{style}">{quoted(printed)}</pre>')
         if self._hidden() > 0:
             parts.append(f"<p>… and {self._hidden()} more.</p>")
         if self.drawing is not None:
