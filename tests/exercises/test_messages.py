@@ -534,6 +534,23 @@ def test_what_is_loaded_under_other_defaults_is_the_course_s():
     assert done.stdout == "True True\n"
 
 
+def test_a_default_device_that_is_not_there_does_no_harm(named):
+    missing = "cuda:7" if not torch.cuda.is_available() else "meta"
+    torch.set_default_device(missing)
+    try:
+        assert check(named("mse", lambda y_hat, y: ((y_hat - y) ** 2).mean())).passed
+        assert str(torch._GLOBAL_DEVICE_CONTEXT.device_context.device) == missing
+    finally:
+        torch.set_default_device(None)
+
+
+def test_a_device_set_by_with_does_no_harm(solutions, named):
+    right = solutions("07-summation")
+    with torch.device("meta"):
+        assert all(check(right[name]).passed for name in ("lanes_sum", "summation_torch_sum", "compensated_sum_loop"))
+        assert torch.empty(0).device.type == "meta"
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
 def test_it_may_be_called_where_no_gradients_are_kept(named, mode):
     with mode():

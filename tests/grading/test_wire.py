@@ -140,7 +140,7 @@ def test_damaged_messages_are_messages_or_a_wire_error():
         Outcome("returned", Other("a object")),
         Outcome("raised", error="raised ValueError: no", called=("mse_loss",)),
         Outcome("unwritten", work=12),
-        Outcome("stopped", error="stopped by an interrupt", line="line 3: `while True:`"),
+        Outcome("raised", error="raised ValueError: no", line="line 3: `while True:`"),
         Outcome("returned", [torch.ones(())], kind="list[Tensor]", changed=("1", "w"), seen=("add", "builtins.sum")),
         Outcome("returned", torch.ones(3), work=3, fetched=(90, 0), largest=-1),
     ],

@@ -28,7 +28,6 @@ ACTIVATIONS = frozenset(
         "hardsigmoid",
         "hardswish",
         "hardtanh",
-        "log_sigmoid",
         "log_sigmoid_forward",
         "log_softmax",
         "logsigmoid",

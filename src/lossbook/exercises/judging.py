@@ -337,7 +337,7 @@ def _steps(exercise: Exercise, first: int, last: int) -> tuple[str, str] | None:
         said = "This answer is to add them up one at a time, in Python"
         if work.of != "element":
             said = f"This answer is to take one {work.of} after the other"
-        return "steps", f"{counted}: fewer than one for each. {said}"
+        return "steps", f"{counted}: fewer than one {'an' if work.of == 'element' else 'a'} {work.of}. {said}"
     return None
 
 

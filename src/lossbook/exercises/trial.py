@@ -26,7 +26,8 @@ from typing import Any
 import numpy
 import torch
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
+from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
+from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lossbook.exercises.reads import Reads
@@ -40,11 +41,19 @@ RETURNED, RAISED, UNWRITTEN, MISSING, LOST = "returned", "raised", "unwritten", 
 STOPPED = "stopped"
 DTYPES = frozenset(["bool", "uint8", "int8", "int16", "int32", "int64", "float16", "bfloat16", "float32", "float64"])
 _HERE = os.path.dirname(__file__)
-_OURS = (os.path.dirname(torch.__file__), os.path.dirname(numpy.__file__), __file__, os.path.join(_HERE, "reads.py"))
+_OURS = (
+    os.path.dirname(torch.__file__),
+    os.path.dirname(numpy.__file__),
+    contextlib.__file__,  # PyTorch's modes are entered and left with it, at each function
+    __file__,
+    os.path.join(_HERE, "reads.py"),
+)
 _COURSE = (os.path.join(os.path.dirname(_HERE), "losses"), _HERE)  # where the course's own answers are
 # Files in which no code of a student's stands.
-LIBRARIES = (*_OURS, *_COURSE, os.path.dirname(os.__file__), "<frozen")
+LIBRARIES = (*_OURS, os.path.dirname(_HERE), os.path.dirname(os.__file__), "<frozen")
 # Of these, what stands around a call, and what is wrong.
+# Where submissions are graded, nothing of the course is there to be called.
+_LOOKING = os.path.exists(os.path.join(_COURSE[0], "recipe.py"))
 _AROUND = tuple(os.path.join(_HERE, name) for name in ("reads.py", "patience.py", "misconceptions"))
 # What adds up without PyTorch, by the name that Python's profiler sees: told from a loop where steps are counted.
 _ADDING = {
@@ -194,7 +203,7 @@ class _Functions(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(func, "__name__", "")
         self.watch.see(name)
-        if not self.watch.borrowed:
+        if _LOOKING and not self.watch.borrowed:
             self.watch.borrowed = course_function()
         result = func(*args, **(kwargs or {}))
         return result if self.watch.reads is None else self.watch.reads.function(name, args, result)
@@ -317,14 +326,15 @@ def quietly() -> Iterator[Printed]:
 @contextlib.contextmanager
 def course_defaults() -> Iterator[None]:
     """Run under the defaults that the course is written for, float32 on the CPU, and give back those that were set."""
-    dtype, device = torch.get_default_dtype(), torch.get_default_device()
+    dtype = torch.get_default_dtype()
     with contextlib.ExitStack() as under:
-        if str(device) != "cpu":
+        # Asked for its default device, PyTorch makes a tensor there, which a machine without that device refuses.
+        context = getattr(getattr(torch, "_GLOBAL_DEVICE_CONTEXT", None), "device_context", None)
+        if context is not None:
             torch.set_default_device(None)
-            under.callback(torch.set_default_device, device)
-            if torch.get_default_device() == device:  # set by a `with`, which is still open
-                under.pop_all()
-                under.enter_context(torch.device("cpu"))
+            under.callback(torch.set_default_device, context.device)
+        if any(isinstance(mode, DeviceContext) for mode in _get_current_function_mode_stack()):  # type: ignore[no-untyped-call]
+            under.enter_context(torch.device("cpu"))  # within a `with torch.device(…)` that is still open
         under.enter_context(torch.inference_mode(False))
         torch.set_default_dtype(torch.float32)
         under.callback(torch.set_default_dtype, dtype)

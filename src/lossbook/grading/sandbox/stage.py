@@ -6,6 +6,7 @@ import ast
 import asyncio
 import builtins
 import contextlib
+import dataclasses
 import inspect
 import io
 import linecache
@@ -16,7 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lossbook.exercises.trial import MISSING, RAISED, Outcome, attempt, describe
+from lossbook.exercises.trial import MISSING, RAISED, STOPPED, Outcome, attempt, describe
 
 OUTPUT = 64 * 1024  # characters of output kept in memory; a student's prints are not shown
 BODY_MAGICS = ("time", "timeit", "capture", "prun")  # these run the cell below them
@@ -167,6 +168,9 @@ def answer(call: Sequence[Any], scope: dict[str, Any]) -> Outcome:
     try:
         cache = more[0] if more else 0
         given = {"gradient": gradient, "forbidden": frozenset(forbidden), "count": count, "cache": cache}
-        return attempt(function, args, kwargs, **given)
+        outcome = attempt(function, args, kwargs, **given)
+        if outcome.state == STOPPED:  # nobody interrupts here: the function did it itself
+            return dataclasses.replace(outcome, state=RAISED, error="raised KeyboardInterrupt")
+        return outcome
     except BaseException as error:  # KeyboardInterrupt and what else a student can raise
         return Outcome(RAISED, error=describe(error))

@@ -18,7 +18,6 @@ from lossbook.exercises.trial import (
     MISSING,
     RAISED,
     RETURNED,
-    STOPPED,
     UNWRITTEN,
     Other,
     Outcome,
@@ -27,7 +26,7 @@ from lossbook.exercises.trial import (
 TENSOR, OTHER, DTYPE = 1, 2, 3  # msgpack's codes for our own kinds
 MESSAGE = 48 * 2**20  # bytes of one message: the largest tensor in float64, and then some
 ITEMS = 2**15  # values of one message: a byte of each can cost a hundred in memory
-STATES = frozenset({RETURNED, RAISED, UNWRITTEN, MISSING, LOST, STOPPED})
+STATES = frozenset({RETURNED, RAISED, UNWRITTEN, MISSING, LOST})
 NAMES = 400  # names of functions and operations of one outcome
 _DTYPES = {name: getattr(torch, name) for name in sorted(DTYPES)}
 
