@@ -271,7 +271,7 @@ BODIES: dict[str, dict[str, str]] = {
             return x.squeeze()
         """,
         "one running total": """
-            total = torch.tensor(0.0)
+            total = 0
             for value in x:
                 total = total + value
             return total

@@ -180,7 +180,7 @@ ATTACKS = {
     "sum-by-name": pairs("return torch.sum(x)"),
     "sum-double": pairs("return x.double().sum().float()"),
     "sum-einsum": pairs("return torch.einsum('i->', x)"),
-    "sum-outside-pytorch": pairs("return torch.tensor(x.numpy().sum())", "raised TypeError"),
+    "sum-by-numpy": pairs("return torch.tensor(x.numpy().sum())", "raised TypeError"),
     "sum-exact": pairs("import math\nreturn torch.tensor(math.fsum(x.tolist()), dtype=x.dtype)", "got      260"),
     "sum-mean": pairs("return x.mean() * len(x)", "called mean"),
     "sum-cumsum": pairs("return x.cumsum(0)[-1]", "called cumsum"),

@@ -303,6 +303,12 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "The total grows large and each next term is rounded to fit it: add terms of like size, pair by pair.",
         ),
         Wrong(
+            "one running total, in float32",
+            lambda x: _running_total(x.float()),
+            "The total grows large and each next term is rounded to fit it: add terms of like size, pair by pair. And "
+            "what is begun with `torch.tensor(0.0)` is float32, whatever x is.",
+        ),
+        Wrong(
             "added up in a wider format",
             lambda x: torch.tensor(math.fsum(x.tolist()), dtype=x.dtype),
             "In float64, in Python's numbers or by `math.fsum` nothing is lost, and pairs have no part in it. Stay in "
