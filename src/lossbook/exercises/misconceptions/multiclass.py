@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossbook.exercises.bounds import for_each_sample
-from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
+from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception
 
 
 def lse(z: Tensor) -> Tensor:
@@ -335,7 +334,6 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
             "The number is right. Here it is to be added up one sample at a time, by Python's built-in `sum`.",
             **BY_TORCH,
         ),
-        exact_sum_for_pythons(lambda z, y: math.fsum(losses(z, y).tolist()) / len(y)),
         *both_ways(lambda each: sum(each)),
     ),
     "cross_entropy_torch_sum": (
