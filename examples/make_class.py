@@ -111,7 +111,7 @@ BODIES: dict[str, dict[str, str]] = {
     },
     "bce_with_logits": {
         "clamp": "return (z.clamp(min=0) - y * z + torch.log1p(torch.exp(-z.abs()))).mean()",
-        "softplus": "return (torch.nn.functional.softplus(z) - y * z).mean()",
+        "softplus": "return (torch.logaddexp(z, 0 * z) - y * z).mean()",
         "logsigmoid": """
             F = torch.nn.functional
             return -(y * F.logsigmoid(z) + (1 - y) * F.logsigmoid(-z)).mean()
@@ -150,8 +150,8 @@ BODIES: dict[str, dict[str, str]] = {
     },
     "bce_pos_weight": {
         "softplus": """
-            F = torch.nn.functional
-            return (c * y * F.softplus(-z) + (1 - y) * F.softplus(z)).mean()
+            positive, negative = torch.logaddexp(-z, 0 * z), torch.logaddexp(z, 0 * z)
+            return (c * y * positive + (1 - y) * negative).mean()
         """,
         "logsigmoid": """
             F = torch.nn.functional
@@ -169,8 +169,8 @@ BODIES: dict[str, dict[str, str]] = {
         """,
         "both terms weighted": "return c * bce_with_logits(z, y)",
         "c for the positives and 1 − c for the negatives": """
-            F = torch.nn.functional
-            return (c * y * F.softplus(-z) + (1 - c) * (1 - y) * F.softplus(z)).mean()
+            positive, negative = torch.logaddexp(-z, 0 * z), torch.logaddexp(z, 0 * z)
+            return (c * y * positive + (1 - c) * (1 - y) * negative).mean()
         """,
         "a probability formed first": """
             p = 1 / (1 + torch.exp(-z))
@@ -264,14 +264,14 @@ BODIES: dict[str, dict[str, str]] = {
                 x = x[::2] + x[1::2]
             return x[0] + rest
         """,
-        "list": """
-            terms = x.tolist()
-            while len(terms) > 1:
-                terms = [sum(terms[at : at + 2]) for at in range(0, len(terms), 2)]
-            return torch.tensor(terms[0])
+        "halves": """
+            while len(x) > 1:
+                half = len(x) // 2
+                x = torch.cat([x[:half] + x[half : 2 * half], x[2 * half :]])
+            return x.squeeze()
         """,
         "one running total": """
-            total = torch.tensor(0.0)
+            total = 0
             for value in x:
                 total = total + value
             return total
@@ -468,7 +468,7 @@ STUDENTS = (
     # All right, each in a way of their own.
     Student("Amara Quillmoor", style("loop", pairwise_sum="recursion")),
     Student("Bjarni Ösplund", style("einsum", bce_with_logits="logaddexp", bce_pos_weight="by factor")),
-    Student("Chiamaka Odunwe-Harth", style("float64", bce_python_sum="list", pairwise_sum="list")),
+    Student("Chiamaka Odunwe-Harth", style("float64", bce_python_sum="list", pairwise_sum="halves")),
     Student("Dmitri Valkenrode", style("in place", predict_bce_seconds="from the bits")),
     Student("Esperanza Tilúa", {"sigmoid": "where", "bce_gradient": "with my sigmoid"}),
     Student("Farid Zamanpur", style("softplus", sigmoid="tanh of half", bce="two means")),
@@ -602,7 +602,7 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     "Dmitri Valkenrode": ("graded", 16, {}),
     "Esperanza Tilúa": ("graded", 16, {}),
     "Farid Zamanpur": ("graded", 16, {}),
-    "Giulia Branzetto": ("graded", 16, {}),
+    "Giulia Branzetto": ("graded", 11, {}),
     "Hyun-woo Saebyeok": ("graded", 16, {}),
     "Ines Caldeverde": ("graded", 16, {}),
     "orangejamal": ("graded", 16, {}),

@@ -53,11 +53,17 @@ WRONG = {
     "not a number replaced": ("bce_with_logits", lambda z, y: torch.nan_to_num(through_the_sigmoid(z, y), 0.0)),
     "the weighted sum": (
         "bce_pos_weight",
-        lambda z, y, c: (c * y * F.softplus(-z) + (1 - y) * F.softplus(z)).sum(),
+        lambda z, y, c: (c * y * loss_from_logits(z, 1) + (1 - y) * loss_from_logits(z, 0)).sum(),
     ),
     "divided by one less": ("bce_torch_sum", lambda p, y: each(p, y).sum() / (len(p) - 1)),
     "a loop for torch.sum": ("bce_torch_sum", lambda p, y: sum(each(p, y).tolist()) / len(p)),
     "the mean for Python's sum": ("bce_python_sum", lambda p, y: each(p, y).mean()),
+    "NumPy's sum": ("pairwise_sum", lambda x: torch.tensor(x.numpy().sum())),
+    "NumPy's sum of a wider format": ("pairwise_sum", lambda x: torch.tensor(x.double().numpy().sum(), dtype=x.dtype)),
+    "Python's exact sum": ("pairwise_sum", lambda x: torch.tensor(math.fsum(x.tolist()), dtype=x.dtype)),
+    "Python's numbers, one by one": ("pairwise_sum", lambda x: torch.tensor(sum(x.tolist()), dtype=x.dtype)),
+    "pairs of a wider format": ("pairwise_sum", lambda x: pairs_by_recursion(x.double()).to(x.dtype)),
+    "pairs in float32, whatever is given": ("pairwise_sum", lambda x: pairs_by_recursion(x.float()).to(x.dtype)),
     "the last for the first": ("pairwise_sum", lambda x: x[-1] * len(x)),
 }
 
@@ -71,7 +77,7 @@ def test_what_people_get_wrong_fails(named, what):
 
 def sigmoid_in_numpy(z):
     z = z.numpy().astype(np.float64)
-    return 1 / (1 + np.exp(-z))
+    return torch.as_tensor(1 / (1 + np.exp(-z)))
 
 
 def sigmoid_by_loop(z):
@@ -108,7 +114,7 @@ def gradient_by_loop(z, y):
 def gradient_in_numpy(z, y):
     z, y = z.numpy().astype(float), y.numpy()
     with np.errstate(over="ignore"):
-        return (1 / (1 + np.exp(-z)) - y) / len(z)
+        return torch.from_numpy((1 / (1 + np.exp(-z)) - y) / len(z))
 
 
 def logits_by_loop(z, y):
@@ -149,11 +155,6 @@ def python_sum_in_numpy(p, y):
     return sum(-(y * np.log(p) + (1 - y) * np.log(1 - p))) / len(p)
 
 
-def torch_sum_in_numpy(p, y):
-    p, y = p.double().numpy(), y.numpy()
-    return float(-(y * np.log(p) + (1 - y) * np.log(1 - p)).sum()) / p.size
-
-
 def pairs_by_recursion(x):
     if len(x) == 1:
         return x[0]
@@ -180,19 +181,21 @@ def pairs_with_the_odd_one_set_aside(x):
     return x[0] + aside
 
 
-def pairs_of_a_list(x):
-    """Add Python's numbers in pairs."""
-    terms = x.tolist()
-    while len(terms) > 1:
-        terms = [sum(terms[at : at + 2]) for at in range(0, len(terms), 2)]
-    return terms[0]
+def pairs_by_zeros(x):
+    """Fill up with zeros to a power of two, and add columns of two."""
+    filled = x.new_zeros(2 ** math.ceil(math.log2(len(x))))
+    filled[: len(x)] = x
+    while filled.numel() > 1:
+        two = filled.view(-1, 2)
+        filled = two[:, 0] + two[:, 1]
+    return filled.reshape(())
 
 
 RIGHT = {
     "sigmoid": {
         "one formula": lambda z: 1 / (1 + torch.exp(-z)),
         "e to a power": lambda z: 1 / (1 + math.e ** (-z)),
-        "a reciprocal in place": lambda z: z.neg_().exp_().add_(1).reciprocal_(),
+        "a reciprocal in place": lambda z: z.neg().exp_().add_(1).reciprocal_(),
         "where": lambda z: torch.where(z < 0, torch.exp(z), 1) / (1 + torch.exp(-z.abs())),
         "tanh": lambda z: (1 + torch.tanh(z / 2)) / 2,
         "through a logarithm": lambda z: torch.exp(-torch.logaddexp(torch.zeros_like(z), -z)),
@@ -214,21 +217,15 @@ RIGHT = {
         "in place": lambda p, y: p.log().mul_(y).add_((1 - p).log() * (1 - y)).neg_().mean(),
     },
     "bce_gradient": {
-        "in place": lambda z, y: z.sigmoid_().sub_(y).div_(len(z)),
+        "in place": lambda z, y: z.sigmoid().sub_(y).div_(len(z)),
         "by exponentials": lambda z, y: (1 / (1 + torch.exp(-z)) - y) / z.numel(),
         "float64 inside": lambda z, y: (torch.sigmoid(z.double()) - y) / len(z),
         "a loop": gradient_by_loop,
         "numpy": gradient_in_numpy,
     },
     "bce_with_logits": {
-        "softplus": lambda z, y: (F.softplus(z) - y * z).mean(),
-        "softplus of either sign": lambda z, y: (y * F.softplus(-z) + (1 - y) * F.softplus(z)).mean(),
-        "logsigmoid": lambda z, y: -(y * F.logsigmoid(z) + (1 - y) * F.logsigmoid(-z)).mean(),
         "logaddexp": lambda z, y: (torch.logaddexp(z, torch.zeros_like(z)) - y * z).mean(),
         "logsumexp": lambda z, y: (torch.logsumexp(torch.stack([z, torch.zeros_like(z)]), 0) - y * z).mean(),
-        "log-softmax": lambda z, y: (
-            -(torch.stack([1 - y, y]) * F.log_softmax(torch.stack([torch.zeros_like(z), z]), 0)).sum(0).mean()
-        ),
         "clamp and abs": lambda z, y: loss_from_logits(z, y).mean(),
         "relu": lambda z, y: (torch.relu(z) - y * z + torch.log(1 + torch.exp(-z.abs()))).mean(),
         "maximum and minimum": lambda z, y: (
@@ -239,8 +236,7 @@ RIGHT = {
         "a loop": logits_by_loop,
     },
     "bce_pos_weight": {
-        "softplus": lambda z, y, c: (c * y * F.softplus(-z) + (1 - y) * F.softplus(z)).mean(),
-        "logsigmoid": lambda z, y, c: -(c * y * F.logsigmoid(z) + (1 - y) * F.logsigmoid(-z)).mean(),
+        "logaddexp": lambda z, y, c: (c * y * torch.logaddexp(-z, 0 * z) + (1 - y) * torch.logaddexp(z, 0 * z)).mean(),
         "PyTorch's own form": weighted_by_factor,
         "float64 inside": lambda z, y, c: weighted_by_factor(z.double(), y.double(), c),
         "the loss and what the weight adds": lambda z, y, c: (
@@ -263,14 +259,12 @@ RIGHT = {
         "matrix products": lambda p, y: -(y @ p.log() + (1 - y) @ (1 - p).log()) / len(p),
         "einsum": lambda p, y: torch.einsum("n->", each(p, y)) / len(p),
         "float64 inside": lambda p, y: torch.sum(each(p.double(), y.double())) / len(p),
-        "a number": lambda p, y: torch.sum(each(p, y)).item() / len(p),
-        "numpy": torch_sum_in_numpy,
     },
     "pairwise_sum": {
         "recursion": pairs_by_recursion,
         "halves": pairs_by_halves,
         "the odd one set aside": pairs_with_the_odd_one_set_aside,
-        "a list": pairs_of_a_list,
+        "zeros filled up": pairs_by_zeros,
     },
 }
 
@@ -309,6 +303,29 @@ FORBIDDEN = {
     "PyTorch's loss of logits": ("bce_with_logits", F.binary_cross_entropy_with_logits),
     "PyTorch's module of logits": ("bce_with_logits", torch.nn.BCEWithLogitsLoss()),
     "through PyTorch's loss": ("bce_with_logits", lambda z, y: F.binary_cross_entropy(torch.sigmoid(z), y)),
+    "F.softplus for the loss": ("bce_with_logits", lambda z, y: (F.softplus(z) - y * z).mean()),
+    "F.logsigmoid for the loss": (
+        "bce_with_logits",
+        lambda z, y: -(y * F.logsigmoid(z) + (1 - y) * F.logsigmoid(-z)).mean(),
+    ),
+    "a log-softmax of two classes": (
+        "bce_with_logits",
+        lambda z, y: (
+            -(torch.stack([1 - y, y]) * torch.log_softmax(torch.stack([torch.zeros_like(z), z]), 0)).sum(0).mean()
+        ),
+    ),
+    "a module's softplus": ("bce_with_logits", lambda z, y: (torch.nn.Softplus()(z) - y * z).mean()),
+    "the operation of softplus": ("bce_with_logits", lambda z, y: (torch.ops.aten.softplus(z) - y * z).mean()),
+    "F.softplus and a weight": (
+        "bce_pos_weight",
+        lambda z, y, c: (c * y * F.softplus(-z) + (1 - y) * F.softplus(z)).mean(),
+    ),
+    "F.logsigmoid and a weight": (
+        "bce_pos_weight",
+        lambda z, y, c: -(c * y * F.logsigmoid(z) + (1 - y) * F.logsigmoid(-z)).mean(),
+    ),
+    "F.softmax": ("sigmoid", lambda z: torch.softmax(torch.stack([z, 0 * z]), 0)[0]),
+    "a product with ones": ("pairwise_sum", lambda x: x @ torch.ones_like(x)),
     "PyTorch's weights": (
         "bce_pos_weight",
         lambda z, y, c: F.binary_cross_entropy_with_logits(z, y, pos_weight=torch.tensor(c)),

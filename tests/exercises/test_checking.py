@@ -1,6 +1,5 @@
 """`check` finds what differs, says it, and never raises on a student's mistake."""
 
-import contextlib
 import re
 import sys
 import time
@@ -94,12 +93,12 @@ def test_what_is_no_exercise_is_said_to_be_none(thing):
     assert repr(report).count("\n") == 0
 
 
-def test_warnings_prints_and_changed_arguments_are_forgiven(capfd):
+def test_warnings_and_prints_are_forgiven(capfd):
     def sigmoid(z):
         warnings.warn("a harmless warning", stacklevel=1)
         print("a stray print")
         print("another", file=sys.stderr)
-        return z.neg_().exp_().add_(1).reciprocal_()
+        return z.neg().exp_().add_(1).reciprocal_()
 
     assert check(sigmoid).passed
     assert capfd.readouterr() == ("", "")
@@ -112,10 +111,9 @@ def test_gradients_are_compared(named):
     assert "gradient" in repr(check(named("bce", detached)))
 
 
-def test_a_result_in_float64_or_as_a_number_is_right_too(named):
-    assert check(named("best_constant_squares", lambda y: ((y - y.mean()) ** 2).mean().item())).passed
+def test_a_result_in_float64_is_right_too(named):
     assert check(named("sigmoid", lambda z: right_sigmoid(z.double()))).passed
-    assert check(named("sigmoid", lambda z: right_sigmoid(z).numpy())).passed
+    assert check(named("decay_for_prior", lambda s, tau, n: torch.tensor(2 * (s / tau) ** 2 / n))).passed
 
 
 @pytest.mark.parametrize("value", [0, -3, "many", None, float("nan"), float("inf"), True, 10**400])
@@ -188,7 +186,6 @@ def test_a_mode_left_on_or_an_interrupt_harms_nothing_afterwards(named):
         Broken().__enter__()
         raise KeyboardInterrupt
 
-    with contextlib.suppress(KeyboardInterrupt):
-        check(named("sigmoid", leaves_modes_on))
+    assert "stopped by an interrupt" in check(named("sigmoid", leaves_modes_on)).message
     assert check(named("sigmoid", right_sigmoid)).passed
     assert torch.ones(2).sum() == 2

@@ -224,8 +224,8 @@ def softmax_by_einsum(z):
 
 
 def softmax_in_place(z):
-    """Overwrite the argument."""
-    z -= z.amax(1, keepdim=True)
+    """Overwrite a copy."""
+    z = z - z.amax(1, keepdim=True)
     z.exp_()
     z /= z.sum(1, keepdim=True)
     return z
@@ -243,7 +243,7 @@ def softmax_of_numbers(z):
     for row in z.tolist():
         powers = [math.exp(value - max(row)) for value in row]
         rows.append([power / sum(powers) for power in powers])
-    return rows
+    return torch.tensor(rows)
 
 
 def logsumexp_folded(z):
@@ -265,24 +265,17 @@ def cross_entropy_by_loops(z, y):
 
 
 def cross_entropy_in_place(z, y):
-    """Shift the logits where they are, and make them log-probabilities."""
-    z -= z.max(1, keepdim=True).values
+    """Shift a copy of the logits, and make it log-probabilities."""
+    z = z - z.max(1, keepdim=True).values
     z -= torch.log(torch.exp(z).sum(1, keepdim=True))
     return -z.gather(1, y.unsqueeze(-1)).squeeze(-1).mean()
-
-
-def cross_entropy_in_numpy(z, y):
-    """Return a NumPy number in float64."""
-    z = z.numpy().astype(np.float64)
-    shifted = z - z.max(1, keepdims=True)
-    return (np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(y)), y.numpy()]).sum() / len(y)
 
 
 def gradient_in_numpy(z, y):
     """Scatter the ones with NumPy."""
     gradient = np.array(softmax_in_numpy(z))
     np.subtract.at(gradient, (np.arange(len(y)), y.numpy()), 1)
-    return gradient / len(y)
+    return torch.from_numpy(gradient / len(y))
 
 
 def gradient_by_loops(z, y):
@@ -388,12 +381,10 @@ RIGHT = {
     ],
     "cross_entropy_torch_sum": [
         lambda z, y: losses(z, y).sum() / len(y),
-        lambda z, y: torch.sum(losses(z.double(), y)).item() / len(y),
         lambda z, y: torch.sum(losses(z.double(), y), dim=0).float() / y.numel(),
         lambda z, y: torch.sum(-F.one_hot(y, z.shape[1]) * log_p(z)) / len(z),
         lambda z, y: torch.einsum("n->", losses(z, y)) / len(y),
         cross_entropy_in_place,
-        cross_entropy_in_numpy,
     ],
     "cross_entropy_one_hot": [
         lambda log_p, y: -(torch.eye(log_p.shape[1])[y] * log_p).sum() / len(y),

@@ -82,6 +82,12 @@ WRONG = {
     ).mean(),
     "recipe_torch_sum: the density": lambda m, y: torch.sum(torch.exp(-terms(m, y))) / len(y),
     "recipe_torch_sum: all pairs": lambda m, y: terms(m[:, None], y).mean(),
+    "recipe_torch_sum: the logarithm of the density": lambda m, y: (
+        -torch.sum(torch.log(torch.exp(-((m - y) ** 2) / 2) / math.sqrt(2 * math.pi))) / len(y)
+    ),
+    "recipe_python_sum: the logarithm of the density": lambda m, y: (
+        -sum(torch.log(torch.exp(-((m - y) ** 2) / 2) / math.sqrt(2 * math.pi))) / len(y)
+    ),
     "predict_recipe_seconds: nothing": lambda n, bandwidth: 0,
     "predict_recipe_seconds: words": lambda n, bandwidth: "not long",
     "tosses_until_zero: no number": lambda p, dtype: None,
@@ -116,18 +122,18 @@ def class_loop(y, K):
     for k in range(K):
         share = (y == k).sum().item() / len(y)
         total -= share * math.log(share) if share else 0.0
-    return total
+    return torch.tensor(total)
 
 
 def squares_loop(y):
     flat = y.flatten().tolist()
     middle = sum(flat) / len(flat)
-    return sum((value - middle) ** 2 for value in flat) / len(flat)
+    return torch.tensor(sum((value - middle) ** 2 for value in flat) / len(flat))
 
 
 def in_place(mu, y):
-    y -= mu
-    y *= y
+    y = y - mu
+    y = y * y
     y /= 2
     y += HALF_LOG_2PI
     return torch.sum(y) / y.numel()
@@ -144,6 +150,7 @@ def step_in_place(mu, y, lr, reduction):
     gradient = len(y) * mu - y.sum()
     if reduction == "mean":
         gradient /= len(y)
+    mu = mu.clone()
     mu -= lr * gradient
     return mu
 
@@ -185,7 +192,7 @@ RIGHT = {
     "best_constant_squares: the variance": lambda y: y.var(correction=0),
     "best_constant_squares: unbiased False": lambda y: torch.var(y, unbiased=False),
     "best_constant_squares: a loop over numbers": squares_loop,
-    "best_constant_squares: NumPy": lambda y: y.numpy().var(),
+    "best_constant_squares: NumPy": lambda y: torch.tensor(y.numpy().var()),
     "best_constant_squares: the spread, squared": lambda y: y.std(correction=0) ** 2,
     "best_constant_squares: mean of squares less square of mean": lambda y: (
         (y.double() ** 2).mean() - y.double().mean() ** 2
@@ -209,19 +216,19 @@ RIGHT = {
         -torch.where(shares(y, K) > 0, shares(y, K) * shares(y, K).log(), torch.zeros(())).sum()
     ),
     "best_constant_classes: NumPy": lambda y, K: (
-        -sum(f * np.log(f) for f in np.bincount(y.numpy(), minlength=K) / len(y) if f > 0)
+        -torch.tensor(sum(f * np.log(f) for f in np.bincount(y.numpy(), minlength=K) / len(y) if f > 0))
     ),
     "recipe_sgd_step: in place": step_in_place,
     "recipe_sgd_step: by name": lambda mu, y, lr, r: mu - lr * getattr(mu - y, r)(),
-    "recipe_sgd_step: numbers": lambda mu, y, lr, r: (
+    "recipe_sgd_step: numbers": lambda mu, y, lr, r: torch.tensor(
         mu.item() - lr * sum(mu.item() - v for v in y.tolist()) / (len(y) if r == "mean" else 1)
     ),
     "recipe_sgd_step: float64": lambda mu, y, lr, r: mu - lr * getattr((mu - y).double(), r)(),
     "map_of_mean: shrinking the mean": lambda y, s, t: y.mean() / (1 + s**2 / (len(y) * t**2)),
     "map_of_mean: precisions": lambda y, s, t: (y.sum() / s**2) / (len(y) / s**2 + 1 / t**2),
     "map_of_mean: multiplied through": lambda y, s, t: t**2 * y.sum() / (len(y) * t**2 + s**2),
-    "map_of_mean: a number": lambda y, s, t: sum(y.tolist()) / (len(y) + (s / t) ** 2),
-    "map_of_mean: NumPy": lambda y, s, t: y.numpy().sum() / (len(y) + (s / t) ** 2),
+    "map_of_mean: a number": lambda y, s, t: torch.tensor(sum(y.tolist()) / (len(y) + (s / t) ** 2)),
+    "map_of_mean: NumPy": lambda y, s, t: torch.tensor(y.numpy().sum() / (len(y) + (s / t) ** 2)),
     "decay_for_prior: a tensor": lambda s, t, N: torch.tensor(2 * (s / t) ** 2 / N),
     "decay_for_prior: step by step": lambda s, t, N: 2 * s**2 / N / t**2,
     "decay_for_prior: NumPy": lambda s, t, N: np.float64(2 / N) * np.square(s / t),
@@ -249,10 +256,6 @@ RIGHT = {
     "recipe_torch_sum: a distribution": lambda m, y: (
         -torch.sum(torch.distributions.Normal(m, 1.0).log_prob(y)) / len(y)
     ),
-    "recipe_torch_sum: the logarithm of the density": lambda m, y: (
-        -torch.sum(torch.log(torch.exp(-((m - y) ** 2) / 2) / math.sqrt(2 * math.pi))) / len(y)
-    ),
-    "recipe_torch_sum: a number": lambda m, y: torch.sum(terms(m, y)).item() / len(y),
     "recipe_torch_sum: torch.pi": lambda m, y: (
         torch.sum((m - y).square() / 2 + torch.tensor(2 * torch.pi).sqrt().log()) / y.shape[0]
     ),

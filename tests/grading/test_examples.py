@@ -121,12 +121,16 @@ def test_reasons_say_what_happened(records):
 @needs_bwrap
 def test_what_may_not_be_called_is_named(records):
     def reasons(student):
-        return {mark.function: mark.failures[0][2] for mark in records[student].marks if mark.state == "failed"}
+        return {
+            mark.function: mark.failures[0][2].partition(":")[0]
+            for mark in records[student].marks
+            if mark.state == "failed"
+        }
 
-    assert "a loss of PyTorch's was called" in reasons("Kwabena Asumadu-Lee")["bce"]
+    assert "raised ForbiddenError" in reasons("Kwabena Asumadu-Lee")["bce"]
     assert reasons("Lucian Vâlcroft") == {
-        "sigmoid": "called sigmoid, which this exercise asks you to write",
-        "bce_gradient": "called backward, which this exercise asks you to write",
+        "sigmoid": "called sigmoid, which may not be called here",
+        "bce_gradient": "called backward, which may not be called here",
     }
 
 

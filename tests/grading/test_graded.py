@@ -58,7 +58,8 @@ def used(statement: ast.stmt) -> set[str]:
 
 # What the sandbox has not, and a table of misconceptions is written with.
 STAND_IN = (
-    "from types import SimpleNamespace\ndef Misconception(name, wrong, advice): return SimpleNamespace(wrong=wrong)\n"
+    "from types import SimpleNamespace\n"
+    "def Misconception(name, wrong, advice, **more): return SimpleNamespace(wrong=wrong)\n"
     "def Exercise(*given, misconceptions, **more): return SimpleNamespace(misconceptions=misconceptions)\n"
     "class Case: pass\ndef Curve(*given): pass\n"
 )
@@ -75,7 +76,10 @@ def prelude(path: Path, wanted: str) -> str:
         if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(("lossbook.exercises", "__")):
             names = [alias for alias in statement.names if alias.asname and alias.name == "Misconception"]
             kept += [f"{alias.asname} = Misconception" for alias in names]
-            if statement.module and ("misconceptions" in statement.module or statement.module.endswith(".bounds")):
+            if statement.module and statement.module.endswith(".core"):
+                names = [alias.name for alias in statement.names if alias.name in need and alias.name not in STAND_IN]
+                kept += [prelude(EXERCISES / "core.py", name) for name in names]
+            elif statement.module and ("misconceptions" in statement.module or statement.module.endswith(".bounds")):
                 other = EXERCISES / f"{statement.module.removeprefix('lossbook.exercises.').replace('.', '/')}.py"
                 kept += [prelude(other, alias.name) for alias in statement.names if alias.name in need]
         elif bound(statement) & need:

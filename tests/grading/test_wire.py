@@ -140,10 +140,25 @@ def test_damaged_messages_are_messages_or_a_wire_error():
         Outcome("returned", Other("a object")),
         Outcome("raised", error="raised ValueError: no", called=("mse_loss",)),
         Outcome("unwritten", work=12),
+        Outcome("raised", error="raised ValueError: no", line="line 3: `while True:`"),
+        Outcome("returned", [torch.ones(())], kind="list[Tensor]", changed=("1", "w"), seen=("add", "builtins.sum")),
+        Outcome("returned", torch.ones(3), work=3, fetched=(90, 0), largest=-1),
     ],
 )
 def test_an_outcome_comes_back_as_it_was(outcome):
     assert repr(outcome_from_list(through(outcome_to_list(outcome)))) == repr(outcome)
+
+
+SOUND = ["returned", None, None, "", [], None, "", [], "", [], [], 0]
+
+
+def but(place, value):
+    """Return an outcome that is sound in all places but one."""
+    return [*SOUND[:place], value, *SOUND[place + 1 :]]
+
+
+def test_an_outcome_that_is_sound_is_taken():
+    assert outcome_from_list(SOUND) == Outcome("returned")
 
 
 @pytest.mark.parametrize(
@@ -152,17 +167,30 @@ def test_an_outcome_comes_back_as_it_was(outcome):
         None,
         [],
         ["returned"],
-        ["perfect", None, None, "", [], None],
-        ["returned", {"a": 1}, None, "", [], None],
-        ["returned", "a text", None, "", [], None],
-        ["returned", None, 1.0, "", [], None],
-        ["returned", None, None, None, [], None],
-        ["returned", None, None, "", "mse", None],
-        ["returned", None, None, "", [1], None],
-        ["returned", None, None, "", [], "few"],
-        ["returned", None, None, "", [], True],
-        ["returned", [[[[[[[[1]]]]]]]], None, "", [], None],
-        [["returned"], None, None, "", [], None],
+        SOUND[:6],
+        [*SOUND, 0],
+        [SOUND],
+        but(0, "perfect"),
+        but(1, {"a": 1}),
+        but(1, "a text"),
+        but(1, [[[[[[[[1]]]]]]]]),
+        but(2, 1.0),
+        but(3, None),
+        but(4, "mse"),
+        but(4, [1]),
+        but(5, "few"),
+        but(5, True),
+        but(6, None),
+        but(6, ["Tensor"]),
+        but(7, "w"),
+        but(7, [1]),
+        but(8, 5),
+        but(9, [None]),
+        but(10, 3),
+        but(10, ["1"]),
+        but(10, [True]),
+        but(11, None),
+        but(11, 1.5),
     ],
 )
 def test_what_is_no_outcome_is_refused(message):
@@ -171,9 +199,13 @@ def test_what_is_no_outcome_is_refused(message):
 
 
 def test_an_error_is_one_short_line():
-    outcome = outcome_from_list(["raised", None, None, "a\n" * 10_000, ["x" * 1000] * 100, None])
-    assert len(outcome.error) <= 500
-    assert "\n" not in outcome.error
+    long, names = "a\n" * 10_000, ["x" * 1000] * 100
+    outcome = outcome_from_list(["raised", None, None, long, names, None, long, names, long, names, [1] * 100, 1])
+    for text in (outcome.error, outcome.kind, outcome.line, *outcome.changed, *outcome.seen):
+        assert len(text) <= 500
+        assert "\n" not in text
+    assert len(outcome.changed) <= 10
+    assert len(outcome.fetched) <= 20
     assert len(outcome.called) <= 10
     assert all(len(name) <= 80 for name in outcome.called)
 

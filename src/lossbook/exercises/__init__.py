@@ -10,22 +10,38 @@ from typing import Any
 from lossbook.exercises import checking, showing
 from lossbook.exercises.checking import Report
 from lossbook.exercises.core import Case, Exercise
+from lossbook.exercises.trial import course_defaults
 
 __all__ = ["Case", "Exercise", "Report", "check", "exercise", "exercises", "ready"]
 
-SHARED = {"bounds", "core", "trial", "showing", "judging", "checking", "misconceptions"}
+SHARED = {
+    "advice",
+    "bounds",
+    "checking",
+    "core",
+    "judging",
+    "misconceptions",
+    "patience",
+    "reads",
+    "showing",
+    "trial",
+}
 
 
 @cache
 def exercises() -> dict[str, Exercise]:
     """Return every exercise of the course by the name of the function that it asks for."""
     found: dict[str, Exercise] = {}
-    for module in pkgutil.iter_modules(__path__):
-        if module.name in SHARED:
-            continue
-        for item in importlib.import_module(f"{__name__}.{module.name}").EXERCISES:
-            if item.slug != module.name:
-                raise ValueError(f"exercise {item.name!r} is declared in {module.name}.py; its name must say so")
+    with course_defaults():  # these modules hold tensors
+        modules = [
+            importlib.import_module(f"{__name__}.{module.name}")
+            for module in pkgutil.iter_modules(__path__)
+            if module.name not in SHARED
+        ]
+    for module in modules:
+        for item in module.EXERCISES:
+            if item.slug != module.__name__.rpartition(".")[2]:
+                raise ValueError(f"exercise {item.name!r} is declared in {module.__name__}; its name must say so")
             if item.function in found:
                 raise ValueError(f"function {item.function!r} is asked for twice; names must differ across lessons")
             found[item.function] = item
@@ -49,7 +65,8 @@ def check(function: Any) -> Report:
     """Compare a student's function with the reference, and report. Never raises on a student's mistake.
 
     The exercise is found by the function's name. The report is readable as text; ``report.points`` is what it has won
-    and ``report.passed`` says whether every case agrees.
+    and ``report.passed`` says whether every case agrees; ``report.case(0)`` gives the arguments of the first case that
+    failed. It runs under PyTorch's own defaults, float32 on the CPU, whatever has been set.
 
     Args:
         function: The function that the exercise asks for, under the name that the exercise gave it.
@@ -62,7 +79,11 @@ def check(function: Any) -> Report:
         return checking.unknown(
             f"no exercise asks for a function called {name!r}; keep the name that the lesson gives."
         )
-    return checking.run(function, exercise(name))
+    try:
+        with course_defaults():
+            return checking.run(function, exercise(name), others=exercises())
+    except KeyboardInterrupt:
+        return checking.interrupted(exercise(name))
 
 
 def ready(*functions: Any) -> bool:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Generator, Tensor, tensor
 
 from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, uniform
+from lossbook.exercises.core import ACTIVATIONS, ADDING, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
 from lossbook.exercises.misconceptions.bce import MISCONCEPTIONS
 from lossbook.losses import binary_cross_entropy, binary_cross_entropy_with_logits
 
@@ -43,6 +42,7 @@ def probability_cases(generator: Generator) -> Sequence[Case]:
         Case((tensor([0.2, 0.4, 0.6]), tensor([0.0, 0.3, 1.0])), note="a soft label"),
         Case((tensor([1e-9, 1 - 2**-20]), tensor([1.0, 0.0])), note="nearly sure, and wrong"),
         Case((tensor([1 - 2**-20, 1e-9]), tensor([1.0, 0.0])), note="nearly sure, and right"),
+        Case((tensor([1e-30, 1 - 2**-24]), tensor([1.0, 0.0])), note="as sure as float32 can say, and wrong", slope=0),
         Case(probabilities_and_labels(generator, 9), note="random"),
         Case(probabilities_and_labels(generator, 5, soft=True), note="random soft labels"),
         Case(probabilities_and_labels(generator, 200), note="200 of them"),
@@ -106,6 +106,13 @@ def sum_cases(generator: Generator) -> Sequence[Case]:
         Case((tensor([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]),), note="an odd count after one round"),
         Case((uniform(generator, 1000, low=-0.5, high=1.5),), note="random"),
         Case((torch.full((2**14,), 0.1),), note="0.1, 16,384 times: one running total drifts"),
+        # However these are paired, it is the same: the large number takes up one of the others, and that is lost.
+        Case(
+            (tensor([256.0, 1.0, 1.0, 1.0], dtype=torch.bfloat16),), note="in bfloat16: 256 + 1 is 256, and 1 + 1 is 2"
+        ),
+        Case(
+            (tensor([2048.0, 1.0, 1.0, 1.0], dtype=torch.float16),), note="in float16: 2048 + 1 is 2048, and 1 + 1 is 2"
+        ),
     ]
 
 
@@ -124,9 +131,13 @@ def weighted_bce(z: Tensor, y: Tensor, c: float) -> Tensor:
     return binary_cross_entropy_with_logits(z, y, pos_weight=tensor(c))
 
 
-def exact_sum(x: Tensor) -> Tensor:
-    """Return the exact sum, rounded once."""
-    return tensor(math.fsum(x.tolist()))
+def sum_by_pairs(x: Tensor) -> Tensor:
+    """Return the sum, added up in pairs, in the dtype of x."""
+    while len(x) > 1:
+        if len(x) % 2:
+            x = torch.cat([x, x.new_zeros(1)])
+        x = x[0::2] + x[1::2]
+    return x[0]
 
 
 def by_probability(ylabel: str) -> Curve:
@@ -145,9 +156,8 @@ EXERCISES = (
         sigmoid_cases,
         signature="(z)",
         # The lesson: the functions of torch.nn.functional and torch.sigmoid are for checking, not for the answer.
-        forbidden=frozenset(
-            ["sigmoid", "special_expit", "expit", "logsigmoid", "log_sigmoid_forward", "softplus", "silu", "glu"]
-        ),
+        forbidden=ACTIVATIONS | {"sigmoid", "special_expit", "expit"},
+        no_slope="A probability is what is asked for; the losses further down are what is trained with.",
         misconceptions=MISCONCEPTIONS["sigmoid"],
         curve=Curve(LOGITS, lambda z: Case((tensor([z]),)), "logit z", "probability"),
         hints=(
@@ -163,6 +173,7 @@ EXERCISES = (
         shaped_probability_cases,
         signature="(p, y)",
         gradient=True,
+        forbidden=ACTIVATIONS,
         misconceptions=MISCONCEPTIONS["bce"],
         curve=by_probability("loss"),
         hints=(
@@ -177,7 +188,8 @@ EXERCISES = (
         gradient_of_bce,
         logit_cases,
         signature="(z, y)",
-        forbidden=frozenset(["backward", "grad"]),  # the lesson: from the formula and not by backward
+        forbidden=ACTIVATIONS | {"backward", "grad"},  # the lesson: from the formula and not by backward
+        no_slope="The answer is a gradient itself, from its formula.",
         misconceptions=MISCONCEPTIONS["bce_gradient"],
         curve=Curve(
             LOGITS, lambda z: Case((tensor([z]), tensor([1.0]))), "logit z, where y = 1", "gradient of the loss"
@@ -194,6 +206,7 @@ EXERCISES = (
         shaped_logit_cases,
         signature="(z, y)",
         gradient=True,
+        forbidden=ACTIVATIONS,
         misconceptions=MISCONCEPTIONS["bce_with_logits"],
         curve=Curve(
             tuple(5 * z for z in LOGITS), lambda z: Case((tensor([z]), tensor([0.0]))), "logit z, where y = 0", "loss"
@@ -211,6 +224,7 @@ EXERCISES = (
         weighted_cases,
         signature="(z, y, c)",
         gradient=True,
+        forbidden=ACTIVATIONS,
         misconceptions=MISCONCEPTIONS["bce_pos_weight"],
         curve=Curve(
             LOGITS,
@@ -231,6 +245,9 @@ EXERCISES = (
         binary_cross_entropy,
         probability_cases,
         signature="(p, y)",
+        forbidden=ACTIVATIONS,
+        number_too=RACED,
+        no_slope=RACED,
         misconceptions=MISCONCEPTIONS["bce_python_sum"],
         work=COUNTED_IN_PYTHON,
         hints=(
@@ -245,6 +262,8 @@ EXERCISES = (
         binary_cross_entropy,
         probability_cases,
         signature="(p, y)",
+        forbidden=ACTIVATIONS,
+        gradient=True,
         misconceptions=MISCONCEPTIONS["bce_torch_sum"],
         work=SPEED,
         hints=("It is the function above with one name changed: the sum is PyTorch's, and there is no loop.",),
@@ -257,13 +276,14 @@ EXERCISES = (
     Exercise(
         "bce.pairwise_sum",
         2,
-        exact_sum,
+        sum_by_pairs,
         sum_cases,
         signature="(x)",
         rtol=2e-6,
         why="A running float32 total of 16,384 terms is off by 1.5e-4 of itself, and adding by pairs is right to 1e-7.",
         # The lesson: slices and +, and no torch.sum.
-        forbidden=frozenset(["sum", "nansum", "mean", "nanmean", "cumsum"]),
+        forbidden=ACTIVATIONS | ADDING - {"einsum"},  # which is told as what it calls: a sum, or a product
+        no_slope="The sum is compared with itself in other orders; nothing is trained through it.",
         misconceptions=MISCONCEPTIONS["pairwise_sum"],
         hints=(
             "`x[0::2]` is every second element from the first, `x[1::2]` every second from the second. An odd one out"

@@ -5,18 +5,27 @@ from __future__ import annotations
 import html
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from types import CodeType
+from typing import Any, NamedTuple
 
 from lossbook.exercises import judging
 from lossbook.exercises.core import Exercise
 from lossbook.exercises.judging import FAILED, NOT_ATTEMPTED, PASSED, UNKNOWN, Drawing, Failure, Verdict
 from lossbook.exercises.showing import picture
+from lossbook.exercises.trial import STOPPED, fresh
 
 SEED = 20
 SHOWN_FAILURES = 2
 _asked: dict[str, int] = {}  # hints asked for so far, by exercise
+
+
+class Arguments(NamedTuple):
+    """The arguments of one call: ``f(*args, **kwargs)``."""
+
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Report:
         advice: What would help with that.
         hints: The ladder that ``hint()`` climbs.
         drawing: The student's curve and the right one.
+        note: What else is to be said, in one line.
 
     """
 
@@ -49,6 +59,7 @@ class Report:
     advice: str = ""
     hints: tuple[str, ...] = ()
     drawing: Drawing | None = None
+    note: str = ""
 
     @property
     def passed(self) -> bool:
@@ -64,44 +75,91 @@ class Report:
         _asked[name] = step + 1
         return Hint(self.hints[step], f"Hint {step + 1} of {len(self.hints)}")
 
+    def case(self, number: int = 0) -> Arguments:
+        """Return the arguments of a case that failed, as fresh copies, to be tried by hand: ``args, kwargs``.
+
+        Args:
+            number: Which of the cases that failed, from 0, in the order of ``failures``.
+
+        Raises:
+            TypeError: ``number`` is no integer.
+            IndexError: So many cases did not fail.
+
+        """
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise TypeError(f"number is {number!r}; it must be an integer: 0 for the first case that failed")
+        cases = [failure.case for failure in self.failures if failure.case is not None]
+        if not cases:
+            raise IndexError(f"number is {number}; there is no case to return, since none failed with arguments")
+        if not 0 <= number < len(cases):
+            raise IndexError(f"number is {number}; it must be 0 to {len(cases) - 1}, for {len(cases)} failed")
+        chosen = cases[number]
+        return Arguments(fresh(chosen.args), {key: fresh(value) for key, value in chosen.kwargs.items()})
+
+    def _shown(self) -> Iterator[tuple[Failure, int]]:
+        """Yield the failures to show, each with the number of others that say the same."""
+        if not any(failure.reason.startswith(ALONE) for failure in self.failures[-1:]):
+            yield from judging.apart(self.failures)[:SHOWN_FAILURES]
+
+    def _hidden(self) -> int:
+        if self.failures and not list(self._shown()):
+            return 0
+        return len(self.failures) - sum(1 + more for _, more in self._shown())
+
     def _footer(self) -> str:
         name = (self.exercise or "").partition(".")[2]
         return f"check({name}).hint() gives the next hint." if self.hints and self.state == FAILED else ""
 
     def __repr__(self) -> str:
         lines = [self.message]
+        if self.note:
+            lines += ["", f"  {self.note}"]
         if self.misconception:
             lines += ["", f"  It looks like: {self.misconception}.", f"  {self.advice}"]
-        for failure in self.failures[:SHOWN_FAILURES]:
-            lines += ["", f"  {failure.call}" + (f"    # {failure.note}" if failure.note else "")]
-            lines += [f"    {line}" for line in failure.reason.splitlines()]
-        hidden = len(self.failures) - SHOWN_FAILURES
-        if hidden > 0:
-            lines += ["", f"  … and {hidden} more."]
+        for failure, more in self._shown():
+            said = [failure.call + (f"    # {failure.note}" if failure.note else "")]
+            said += [f"  {line}" for line in failure.reason.splitlines()]
+            said += [f"  {same_again(more)}"] if more else []
+            lines += ["", *(f"  {line}" for line in said)]
+        if printed := self._printed():
+            lines += ["", f"  {self._printer()} printed:", *(f"    {line}" for line in printed.splitlines())]
+        if self._hidden() > 0:
+            lines += ["", f"  … and {self._hidden()} more."]
         if self._footer():
             lines += ["", f"  {self._footer()}"]
         return "\n".join(lines)
+
+    def _printed(self) -> str:
+        chosen = self.failures[:1] if list(self._shown()) else self.failures[-1:]
+        return next((failure.printed for failure in chosen), "")
+
+    def _printer(self) -> str:
+        return "The first of these calls" if list(self._shown()) else "It"
 
     def _repr_html_(self) -> str:
         quoted = html.escape
         if self.state != FAILED:
             return f'<pre class="lossbook-check">{quoted(repr(self))}</pre>'
         parts = [f'<div class="lossbook-check"><p><strong>{quoted(self.message)}</strong></p>']
+        if self.note:
+            parts.append(f"<p>{_with_code(self.note)}</p>")
         if self.misconception:
-            code = re.sub(r"`([^`]+)`", r"<code>\1</code>", quoted(self.advice))
             parts.append(
                 '<p style="border-left:3px solid #d55e00;padding-left:.7em">'
-                f"It looks like: <strong>{quoted(self.misconception)}</strong>.<br>{code}</p>"
+                f"It looks like: <strong>{quoted(self.misconception)}</strong>.<br>{_with_code(self.advice)}</p>"
             )
-        for failure in self.failures[:SHOWN_FAILURES]:
+        for failure, more in self._shown():
             note = f'\n<span style="opacity:.7">{quoted(failure.note)}</span>' if failure.note else ""
+            again = f"\n{same_again(more)}" if more else ""
             parts.append(
                 '<pre style="white-space:pre-wrap;margin-bottom:1em">'
-                f"{quoted(failure.call)}{note}\n{quoted(failure.reason)}</pre>"
+                f"{quoted(failure.call)}{note}\n{quoted(failure.reason)}{again}</pre>"
             )
-        hidden = len(self.failures) - SHOWN_FAILURES
-        if hidden > 0:
-            parts.append(f"<p>… and {hidden} more.</p>")
+        if printed := self._printed():
+            style = "white-space:pre-wrap;border-left:3px solid #777;padding-left:.7em"
+            parts.append(f'<p>{self._printer()} printed:</p><pre style="{style}">{quoted(printed)}</pre>')
+        if self._hidden() > 0:
+            parts.append(f"<p>… and {self._hidden()} more.</p>")
         if self.drawing is not None:
             drawn = self.drawing
             parts.append(picture(drawn.x, drawn.mine, drawn.right, drawn.xlabel, drawn.ylabel))
@@ -129,6 +187,20 @@ def points_of(exercise: Exercise) -> str:
     return "1 point" if exercise.points == 1 else f"{exercise.points} points"
 
 
+def _with_code(text: str) -> str:
+    """Return a text as HTML, what stands between backticks as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
+
+
+def same_again(more: int) -> str:
+    """Say that other cases failed in the same way."""
+    return f"The same in {more} more case{'' if more == 1 else 's'}."
+
+
+NOT_WRITTEN = ("it calls ", "written, but ")
+ALONE = (*NOT_WRITTEN, "given up ", "stopped ")  # what says it all, and is to stand in the first line
+
+
 def message(exercise: Exercise, verdict: Verdict) -> str:
     """Return a verdict in one line."""
     name = exercise.function
@@ -137,36 +209,74 @@ def message(exercise: Exercise, verdict: Verdict) -> str:
     if verdict.state == PASSED:
         agree = "done" if verdict.cases == 1 else f"all {verdict.cases} cases agree"
         return f"✓ {name}: {agree} ({points_of(exercise)})."
+    last = verdict.failures[-1]
+    if last.reason.startswith(ALONE):
+        said, _, line = last.reason.partition("\n")
+        if last.reason.startswith(NOT_WRITTEN):
+            return f"✗ {name}: {said}."
+        return f"✗ {name}: {said}, in {last.call}" + (f", {line.removeprefix('in ')}" if line else ".")
     wrong = len(verdict.failures)
     verb = "differs" if wrong == 1 else "differ"
     return f"✗ {name}: " + ("the case differs." if verdict.cases == 1 else f"{wrong} of {verdict.cases} cases {verb}.")
 
 
-def borrowed(function: Any) -> str | None:
-    """Return the course's own reference that a function names, or None."""
-    code = getattr(function, "__code__", None)
-    scope = getattr(function, "__globals__", {})
-    for name in getattr(code, "co_names", ()):
-        if str(getattr(scope.get(name), "__module__", "")).startswith("lossbook.losses"):
-            return str(name)
-    return None
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
 
 
-def run(function: Callable[..., Any], exercise: Exercise, seed: int = SEED) -> Report:
-    """Compare a function with an exercise's reference on all its cases. Never raises on a student's mistake."""
+def helper_that_fails(function: Any, others: Mapping[str, Exercise]) -> str:
+    """Say which other exercise's function a function calls, where that fails its own check; empty where none does.
+
+    Args:
+        function: The function that failed.
+        others: The other exercises, by the name of their function.
+
+    """
+    code, scope = getattr(function, "__code__", None), getattr(function, "__globals__", {})
+    for name in dict.fromkeys(_names_in(code)) if isinstance(code, CodeType) else ():
+        called = scope.get(name)
+        if name not in others or called is function or name_of(called) != name:
+            continue
+        other = others[name]
+        outcomes = judging.try_out(called, other, judging.calls(other, SEED), other.barred)
+        if judging.judge(other, SEED, outcomes).state == FAILED:
+            return f"It calls `{name}`, which fails its own check: begin there, with `check({name})`."
+    return ""
+
+
+def run(
+    function: Callable[..., Any], exercise: Exercise, seed: int = SEED, others: Mapping[str, Exercise] | None = None
+) -> Report:
+    """Compare a function with an exercise's reference on all its cases. Never raises on a student's mistake.
+
+    Args:
+        function: The function.
+        exercise: The exercise.
+        seed: What the random cases are drawn from.
+        others: The exercises of the course by the name of their function, where the function is a student's: then what
+            it calls of these is looked at too, and nothing of the course's own may do the work.
+
+    """
     forbidden = exercise.barred
     outcomes = judging.try_out(function, exercise, judging.calls(exercise, seed), forbidden)
     verdict = judging.judge(exercise, seed, outcomes)
-    reference = borrowed(function)
-    if reference and verdict.state == PASSED:
-        reason = f"{reference} is the course's own answer; this exercise asks you to write it"
+    borrowed = next((outcome.borrowed for outcome in outcomes if outcome.borrowed), "") if others is not None else ""
+    if borrowed:
+        reason = f"{borrowed} is the course's own answer; this exercise asks you to write it"
         failure = Failure(f"{exercise.function}(…)", "", reason)
         said = f"✗ {exercise.function}: the answer is borrowed."
         return Report(exercise.name, FAILED, 0.0, exercise.points, verdict.cases, (failure,), said)
-    misconception, drawn = verdict.misconception, None
-    if verdict.state == FAILED and exercise.curve is not None:
+    misconception, drawn, note = verdict.misconception, None, ""
+    stopped = any(outcome.state == STOPPED for outcome in outcomes)
+    alone = verdict.state == FAILED and verdict.failures[-1].reason.startswith(ALONE)
+    if verdict.state == FAILED and exercise.curve is not None and not stopped and not alone:
         heights = judging.try_out(function, exercise, judging.curve_calls(exercise.curve), forbidden)
         drawn = judging.drawing(exercise, heights)
+    if verdict.state == FAILED and others is not None and not stopped and not alone:
+        note = helper_that_fails(function, others)
     return Report(
         exercise.name,
         verdict.state,
@@ -179,7 +289,14 @@ def run(function: Callable[..., Any], exercise: Exercise, seed: int = SEED) -> R
         misconception.advice if misconception else "",
         exercise.hints,
         drawn,
+        note,
     )
+
+
+def interrupted(exercise: Exercise) -> Report:
+    """Return the report of a check that was interrupted outside the student's function."""
+    said = f"✗ {exercise.function}: stopped by an interrupt before the check had ended."
+    return Report(exercise.name, FAILED, 0.0, exercise.points, 0, (), said)
 
 
 def unknown(message: str) -> Report:

@@ -10,9 +10,88 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises.trial import LOSSES, Other
+from lossbook.exercises.showing import show
+from lossbook.exercises.trial import LOSSES
 
 RTOL, ATOL = 1e-4, 1e-6
+# Functions that are an answer, or nearly: those of torch.nn.functional, by their Python names and by those of their
+# operations, in lessons which say that these are for checking. PyTorch's losses no lesson's answer may call anyway.
+ACTIVATIONS = frozenset(
+    [
+        "celu",
+        "cosine_similarity",
+        "elu",
+        "gelu",
+        "glu",
+        "gumbel_softmax",
+        "hardshrink",
+        "hardsigmoid",
+        "hardswish",
+        "hardtanh",
+        "log_sigmoid_forward",
+        "log_softmax",
+        "logsigmoid",
+        "mish",
+        "normalize",
+        "pairwise_distance",
+        "safe_softmax",
+        "scaled_dot_product_attention",
+        "selu",
+        "silu",
+        "softmax",
+        "softmin",
+        "softplus",
+        "softshrink",
+        "softsign",
+        "tanhshrink",
+    ]
+)
+# What adds numbers up, where an exercise is to do it with + and slices alone.
+ADDING = frozenset(
+    [
+        "addbmm",
+        "addmm",
+        "addmv",
+        "addr",
+        "avg_pool1d",
+        "baddbmm",
+        "bmm",
+        "conv1d",
+        "convolution",
+        "cumsum",
+        "dot",
+        "einsum",
+        "embedding_bag",
+        "index_add",
+        "index_put",
+        "index_reduce",
+        "inner",
+        "linear",
+        "logcumsumexp",
+        "logsumexp",
+        "matmul",
+        "mean",
+        "mm",
+        "mv",
+        "nanmean",
+        "nansum",
+        "norm",
+        "scatter_add",
+        "scatter_reduce",
+        "segment_reduce",
+        "std_mean",
+        "sum",
+        "sum_to_size",
+        "tensordot",
+        "trace",
+        "trapezoid",
+        "trapz",
+        "var_mean",
+        "vdot",
+    ]
+)
+# Why the race's slow side may be of Python's numbers, and its gradient is not compared.
+RACED = "What is raced is Python's sum, and Python's own numbers are what it adds up best."
 
 
 @dataclass(frozen=True)
@@ -23,7 +102,8 @@ class Case:
         args: The positional arguments, in order.
         kwargs: The keyword arguments.
         note: What this case is there to catch, in a few words; shown when it fails.
-        slope: Where gradients are compared: the number of the argument, from 1, to which this case's is taken.
+        slope: Where gradients are compared: the number of the argument, from 1, to which this case's is taken; 0 where
+            float32 holds no gradient that right answers agree on.
 
     """
 
@@ -41,12 +121,17 @@ class Misconception:
         name: What went wrong, in a few words, such as ``the minus forgotten``. Unique within its exercise.
         wrong: The wrong function. A submission that equals it on every case is told so.
         advice: One or two sentences that help without giving the answer away.
+        calls: Where numbers alone do not tell what was done and steps are counted: functions and operations of which a
+            submission must have called one, to be told so.
+        never: Functions and operations of which it must have called none.
 
     """
 
     name: str
     wrong: Callable[..., Any]
     advice: str
+    calls: frozenset[str] = frozenset()
+    never: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -69,7 +154,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Work:
-    """How many steps a speed exercise may take: counted, not timed, so that the answer is the same on any machine.
+    """What a speed exercise may cost: counted, not timed, so that the answer is the same on any machine.
 
     A step is an operation that reaches PyTorch's dispatcher or a line of Python that runs.
 
@@ -77,12 +162,23 @@ class Work:
         case: Given a generator and n, a call on n elements.
         vectorised: True: the steps must not grow with n. False: there must be one a element or more.
         sizes: The two n to count at.
+        of: What is counted with n.
+        once: Numbers, from 1, of the arguments that are to be read once. A tenth of their numbers, and one for each
+            sample, may be read again; who reads all twice has made two passes.
+        cache: How many numbers of the arguments may be kept at hand, and are then not read again: some pieces.
+        largest: Given n, how many numbers a tensor that is made may hold.
+        table: What is larger than that and not to be made, in words.
 
     """
 
     case: Callable[[Generator, int], Case]
     vectorised: bool
     sizes: tuple[int, int] = (50, 500)
+    of: str = "element"
+    once: tuple[int, ...] = ()
+    cache: int = 0
+    largest: Callable[[int], int] | None = None
+    table: str = ""
 
 
 @dataclass(frozen=True)
@@ -107,6 +203,8 @@ class Exercise:
         hints: From the gentlest to the plainest; shown one at a time.
         judge: Where many answers are right: given a result, what is wrong with it in words, or None. It takes the
             reference's place.
+        number_too: Where a tensor is right and a plain number as well: the reason.
+        no_slope: Where a tensor is wanted and its gradient is not compared: the reason.
 
     """
 
@@ -126,6 +224,13 @@ class Exercise:
     work: Work | None = None
     hints: tuple[str, ...] = ()
     judge: Callable[[Any], str | None] | None = None
+    number_too: str = ""
+    no_slope: str = ""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the function's parameters."""
+        return tuple(name.strip() for name in self.signature.strip("()").split(",") if name.strip())
 
     @property
     def function(self) -> str:
@@ -143,12 +248,37 @@ class Exercise:
         return self.name.partition(".")[0]
 
 
-def not_a_positive_number(value: Any) -> str | None:
-    """Say what keeps a value from being a positive, finite number; None where it is one."""
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= sys.float_info.max:
-        return None
-    shown = value.what if isinstance(value, Other) else repr(value)
-    return f"got {shown}; a prediction is a positive number"
+def number_in(value: Any) -> float | int | None:
+    """Return the number that a result is, a tensor of one number included; None where it is none."""
+    if isinstance(value, Tensor) and value.numel() == 1 and value.ndim <= 1 and not value.is_complex():
+        value = value.item()
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def not_predicted(value: Any, low: float, high: float, what: str) -> str | None:
+    """Say what keeps a value from being a prediction within these limits; None where it is one."""
+    number = number_in(value)
+    if number is None or not 0 < number <= sys.float_info.max:
+        return f"got {show(value)}; a prediction is a positive number"
+    if not low <= number <= high:
+        return f"got {show(value)}; {what} is a positive number from {low:,g} to {high:,g}"
+    return None
+
+
+# What was called where PyTorch, and nothing else, added up; and where Python's own sum did.
+BY_TORCH = {"calls": frozenset(["sum"]), "never": frozenset(["fsum", "numpy.sum", "sumprod", "builtins.sum"])}
+BY_PYTHON = {"calls": frozenset(["builtins.sum"])}
+
+
+def exact_sum_for_pythons(wrong: Callable[..., float]) -> Misconception:
+    """Return the misconception of adding up by ``math.fsum`` where Python's sum is asked for."""
+    return Misconception(
+        "`math.fsum` for Python's sum",
+        wrong,
+        "The number is right, and more exact than is asked for: `math.fsum` keeps what each addition loses. The race "
+        "is about Python's built-in `sum`, which is a name of its own, without `math`.",
+        calls=frozenset(["fsum"]),
+    )
 
 
 NO_PREDICTIONS = (
@@ -169,11 +299,14 @@ NO_PREDICTIONS = (
 )
 
 
-def prediction(name: str) -> Exercise:
-    """Return the exercise of writing a prediction down before measuring: any positive number is right.
+def prediction(name: str, low: float, high: float, what: str) -> Exercise:
+    """Return the exercise of writing a prediction down before measuring: any number that could come out is right.
 
     Args:
         name: ``slug.function``, where the function takes nothing and returns the prediction.
+        low: Less than this is measured on no machine.
+        high: Nor is more than this.
+        what: What is predicted, in words, such as ``a number of elements``.
 
     """
     return Exercise(
@@ -181,7 +314,7 @@ def prediction(name: str) -> Exercise:
         1,
         float,
         lambda generator: [Case(())],
-        judge=not_a_positive_number,
+        judge=lambda value: not_predicted(value, low, high, what),
         misconceptions=NO_PREDICTIONS,
     )
 

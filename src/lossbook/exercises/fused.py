@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, tensor
 
 from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, uniform
+from lossbook.exercises.core import ACTIVATIONS, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
 from lossbook.exercises.misconceptions.fused import MISCONCEPTIONS
 from lossbook.losses import cross_entropy
 
@@ -166,6 +166,7 @@ def hidden_cases(generator: Generator) -> Sequence[Case]:
         Case((*drawn(4, 6, 2), 50), note="a chunk larger than the vocabulary"),
         Case((tensor([[1.0]]), far, tensor([3]), 2), note="e^1000 overflows"),
         Case((*drawn(9, 20, 4), 6), note="random"),
+        Case((*drawn(6, 11, 3), 4), note="random; the gradient is that to the vocabulary", slope=2),
         Case((*drawn(5, 5, 3, 3.0), 2), note="random, as many samples as classes"),
     ]
 
@@ -227,14 +228,27 @@ CHUNKED_CURVE = Curve(
 )
 
 
+# Pieces of four columns or classes, and eight samples: small beside the table, which is what is not to be made.
+PIECE, SAMPLES = 4, 8
+# So many pieces that a step for each is more than all the steps of an answer that ignores the argument.
+PIECES = (20, 45)
+
+
 def columns(generator: Generator, n: int) -> Case:
-    """Draw two rows of n logits, to be read one column at a time."""
-    return Case((normal(generator, 2, n), integers(generator, n, 2), 1))
+    """Draw two rows of logits, to be read in n pieces."""
+    return Case((normal(generator, 2, PIECE * n), integers(generator, PIECE * n, 2), PIECE))
 
 
 def classes(generator: Generator, n: int) -> Case:
-    """Draw a vocabulary of n classes, to be taken one at a time."""
-    return Case((normal(generator, 2, 2), normal(generator, n, 2), integers(generator, n, 2), 1))
+    """Draw a vocabulary, to be taken in n pieces."""
+    return Case(
+        (
+            normal(generator, SAMPLES, 2),
+            normal(generator, PIECE * n, 2),
+            integers(generator, PIECE * n, SAMPLES),
+            PIECE,
+        )
+    )
 
 
 def recomputed(generator: Generator, n: int) -> Case:
@@ -243,14 +257,32 @@ def recomputed(generator: Generator, n: int) -> Case:
     return Case((x, w, y, torch.logsumexp(x @ w.T, 1), chunk))
 
 
-# So many pieces that a step for each is more than all the steps of an answer that ignores the argument.
-PIECES = (30, 90)
+def in_pieces(case: Callable[[Generator, int], Case], largest: int, of: str, table: str, **more: Any) -> Work:
+    """Return that there must be a step for each piece, and that nothing larger than some pieces is made.
+
+    Args:
+        case: Given a generator and n, a call with n pieces.
+        largest: For each piece, how many numbers a tensor may hold: half of what the whole table holds.
+        of: What a piece is called.
+        table: What is not to be made, in words.
+        more: What else the work is limited by.
+
+    """
+    return Work(
+        case,
+        vectorised=False,
+        sizes=PIECES,
+        of=of,
+        cache=64,
+        largest=lambda n: largest * n,
+        table=table,
+        **more,
+    )
 
 
-def in_pieces(case: Callable[[Generator, int], Case]) -> Work:
-    """Return that there must be a step for each piece: who takes all at once makes the whole table."""
-    return Work(case, vectorised=False, sizes=PIECES)
-
+ROW = "take one logit after the other, and keep two numbers"
+TABLE = "it holds more than some blocks. Take one block after the other, and keep two numbers a row"
+LOGITS_TABLE = "that is the table of logits, or near it. Take the logits of one chunk after the other, and let them go"
 
 HINTS: dict[str, tuple[str, ...]] = {
     "online_max_and_sum": (
@@ -310,7 +342,7 @@ HINTS: dict[str, tuple[str, ...]] = {
 }
 
 # The lesson: log-sum-exp and softmax are what is being built.
-BY_HAND = frozenset(["logsumexp", "softmax", "log_softmax", "logcumsumexp", "logaddexp", "logaddexp2"])
+BY_HAND = ACTIVATIONS | {"logsumexp", "logcumsumexp", "logaddexp", "logaddexp2"}
 BY_FORMULA = BY_HAND | {"backward", "grad"}
 
 
@@ -334,16 +366,34 @@ EXERCISES = (
         max_and_sum,
         row_cases,
         "(z)",
-        work=in_pieces(lambda generator, n: Case((normal(generator, n),))),
+        no_slope="The two numbers are parts of a loss; the loss in blocks is what is trained with.",
+        work=Work(
+            lambda generator, n: Case((normal(generator, n),)),
+            vectorised=False,
+            sizes=PIECES,
+            of="logit",
+            once=(1,),
+            cache=8,
+            largest=lambda n: n // 2,
+            table=ROW,
+        ),
     ),
-    asked("merge_max_and_sum", 2, merged, part_cases, "(m1, d1, m2, d2)"),
+    asked(
+        "merge_max_and_sum",
+        2,
+        merged,
+        part_cases,
+        "(m1, d1, m2, d2)",
+        no_slope="The two numbers are parts of a loss; the loss in blocks is what is trained with.",
+    ),
     asked(
         "cross_entropy_in_blocks",
         3,
         in_blocks,
         block_cases,
         "(z, y, block)",
-        work=in_pieces(columns),
+        gradient=True,
+        work=in_pieces(columns, PIECE, "block", TABLE, once=(1,)),
         curve=LOSS_CURVE,
     ),
     asked(
@@ -353,6 +403,7 @@ EXERCISES = (
         kept_cases,
         "(z, y, m, d)",
         forbidden=BY_FORMULA,
+        no_slope="The answer is a gradient itself, from its formula.",
         curve=GRADIENT_CURVE,
     ),
     asked(
@@ -361,7 +412,10 @@ EXERCISES = (
         linear,
         hidden_cases,
         "(x, w, y, chunk)",
-        work=in_pieces(classes),
+        gradient=True,
+        atol=1e-5,
+        why="A loss near 0 is a difference of logits of some tens, each rounded in its own last digit.",
+        work=in_pieces(classes, SAMPLES * PIECE // 2, "chunk", LOGITS_TABLE, once=(2,)),
         curve=CHUNKED_CURVE,
     ),
     asked(
@@ -371,7 +425,8 @@ EXERCISES = (
         recomputed_cases,
         "(x, w, y, lse, chunk)",
         forbidden=BY_FORMULA,
-        work=in_pieces(recomputed),
+        no_slope="The answer is a gradient itself, from its formula.",
+        work=in_pieces(recomputed, SAMPLES * PIECE // 2, "chunk", LOGITS_TABLE),
     ),
     asked(
         "loss_and_gradient_bytes",
@@ -389,6 +444,8 @@ EXERCISES = (
         mean_from,
         reduced_cases,
         "(m, d, right)",
+        number_too=RACED,
+        no_slope=RACED,
         work=Work(reduced, vectorised=False),
     ),
     asked(
@@ -397,6 +454,7 @@ EXERCISES = (
         mean_from,
         reduced_cases,
         "(m, d, right)",
+        gradient=True,
         work=Work(reduced, vectorised=True),
     ),
     bound_exercise(

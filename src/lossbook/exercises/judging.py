@@ -6,7 +6,7 @@ It sees data alone: the outcomes of calls, wherever they were made. No student's
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,21 +14,33 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises import trial
-from lossbook.exercises.core import Case, Curve, Exercise, Misconception
+from lossbook.exercises import patience, trial
+from lossbook.exercises.advice import advise
+from lossbook.exercises.core import Case, Curve, Exercise, Misconception, number_in
 from lossbook.exercises.showing import LONG, show, show_call
-from lossbook.exercises.trial import LOST, MISSING, RETURNED, UNWRITTEN, Other, Outcome
+from lossbook.exercises.trial import LOST, MISSING, RAISED, RETURNED, STOPPED, UNWRITTEN, Other, Outcome
 
 PASSED, FAILED, NOT_ATTEMPTED, UNKNOWN = "passed", "failed", "not attempted", "unknown"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """One case that a function got wrong: which call, what it was there to catch, and in words what happened."""
+    """One case that a function got wrong.
+
+    Args:
+        call: The call, as text.
+        note: What it was there to catch.
+        reason: What happened, in words.
+        printed: What the function printed.
+        case: The call itself.
+
+    """
 
     call: str
     note: str
     reason: str
+    printed: str = ""
+    case: Case | None = None
 
 
 @dataclass(frozen=True)
@@ -57,11 +69,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Call:
-    """One call to make: its case, and what to note beside the value: the gradient to an argument, from 1, or steps."""
+    """One call to make: its case, and what to note beside the value.
+
+    Args:
+        case: The case.
+        gradient: The argument, from 1, to which the gradient is taken; 0 for none.
+        count: Whether steps are counted.
+        cache: How many numbers can be at hand, where it is watched what is read; 0 for no watching.
+
+    """
 
     case: Case
     gradient: int = 0
     count: bool = False
+    cache: int = 0
 
 
 @lru_cache(maxsize=256)
@@ -70,18 +91,32 @@ def calls(exercise: Exercise, seed: int) -> tuple[Call, ...]:
     generator = Generator().manual_seed(seed)
     found = [Call(case, gradient=case.slope if exercise.gradient else 0) for case in exercise.cases(generator)]
     if exercise.work is not None:
-        found += [Call(exercise.work.case(generator, n), count=True) for n in exercise.work.sizes]
+        work = exercise.work
+        watched = {work.sizes[-1]: work.cache}
+        found += [Call(work.case(generator, n), count=True, cache=watched.get(n, 0)) for n in work.sizes]
     return tuple(found)
 
 
 def try_out(function: Any, exercise: Exercise, wanted: Sequence[Call], forbidden: frozenset[str]) -> list[Outcome]:
-    """Make the calls in this process, for functions that may be trusted with it."""
-    return [
-        trial.attempt(
-            function, call.case.args, call.case.kwargs, gradient=call.gradient, forbidden=forbidden, count=call.count
+    """Make the calls in this process, for functions that may be trusted with it; none after one that was stopped."""
+    found: list[Outcome] = []
+    for call in wanted:
+        if found and found[-1].state == STOPPED:
+            found.append(found[-1])
+            continue
+        found.append(
+            trial.attempt(
+                function,
+                call.case.args,
+                call.case.kwargs,
+                gradient=call.gradient,
+                forbidden=forbidden,
+                count=call.count,
+                cache=call.cache,
+                limit=patience.limit,
+            )
         )
-        for call in wanted
-    ]
+    return found
 
 
 @lru_cache(maxsize=256)
@@ -117,6 +152,14 @@ def close(mine: Tensor, right: Tensor, exercise: Exercise) -> Tensor:
     return torch.isclose(mine, right, rtol=exercise.rtol, atol=exercise.atol, equal_nan=True)
 
 
+def shapes(value: Any) -> str:
+    """Return a list of numbers and tensors in words: their shapes, where they have any."""
+    items = [item for item in value if isinstance(item, Tensor)] if isinstance(value, (list, tuple)) else []
+    if not items or len(items) < len(value):
+        return show(value)
+    return f"{len(items)} tensors of the shapes " + ", ".join(str(tuple(item.shape)) for item in items)
+
+
 def difference(got: Any, right: Any, exercise: Exercise, what: str = "") -> str | None:
     """Say how two results differ, or return None where they agree within the exercise's tolerance.
 
@@ -138,7 +181,7 @@ def difference(got: Any, right: Any, exercise: Exercise, what: str = "") -> str 
     expected_tensor, mine = as_tensor(right), as_tensor(got)
     assert expected_tensor is not None, "a reference returns numbers"
     if mine is None:
-        return f"{label}got a {type(got).__name__}, expected {show(right)}"
+        return f"{label}got {shapes(got)}, expected {shapes(right)}"
     if mine.shape != expected_tensor.shape:
         return f"{label}got shape {tuple(mine.shape)}, expected shape {tuple(expected_tensor.shape)}"
     if isinstance(got, Tensor) and isinstance(right, Tensor):
@@ -161,33 +204,140 @@ def difference(got: Any, right: Any, exercise: Exercise, what: str = "") -> str 
     return f"{label}got{place}      {shown[0]}\n{label}expected{place} {shown[1]}"
 
 
+NUMBERS = frozenset(["int", "float", "float16", "float32", "float64", "ndarray"])
+CALLED = {"ndarray": "a NumPy array", "int": "an int"}
+
+
+def of_another_kind(got: str, wanted: str, right: Any, exercise: Exercise) -> str | None:
+    """Say what is wrong with the kind of a result where a tensor is wanted, or tensors; None where nothing is.
+
+    Args:
+        got: What the student's function returned, as ``trial.kind_of`` says it.
+        wanted: What the reference returned.
+        right: The reference's result.
+        exercise: Says where a number may stand for a tensor.
+
+    """
+    outer, _, inner = got.partition("[")
+    several = wanted in ("tuple[Tensor]", "list[Tensor]")
+    if not (wanted == "Tensor" or several) or got == "Tensor" or (several and inner == "Tensor]"):
+        return None
+    if exercise.number_too and got in NUMBERS:
+        return None
+    if several:
+        inside = "" if not inner else f" of {inner.removesuffix(']')}"
+        return f"got {CALLED.get(outer, f'a {outer}')}{inside}; return {len(right)} tensors, without `.item()` or NumPy"
+    if outer in ("list", "tuple"):
+        what = "a list" if outer == "list" else "a tuple"
+        if set(inner.removesuffix("]").split(", ")) == {"Tensor"}:
+            shape = tuple(right.shape)
+            return f"got {what} of tensors; return one tensor, of shape {shape}: `torch.stack` puts tensors together"
+        return f"got {what}; return a tensor, made by PyTorch's operations"
+    if got == "ndarray" or got in NUMBERS - {"int", "float"}:
+        return f"got {CALLED.get(got, 'a NumPy number')}; return a tensor: stay with PyTorch's operations"
+    return f"got {CALLED.get(got, f'a {got}')}; return the tensor, without `.item()`"
+
+
+def fault(outcome: Outcome, right: Outcome, exercise: Exercise, slope: int = 1) -> tuple[str, str] | None:
+    """Say what is wrong with the outcome of one call, in one word and in a text; None where nothing is."""
+    if outcome.state != RETURNED:
+        said = outcome.error or outcome.state
+        parts = [said, f"in {outcome.line}" if outcome.line else "", advise(said) if outcome.state == RAISED else ""]
+        return outcome.state, "\n".join(part for part in parts if part)
+    if exercise.judge is not None:
+        said = exercise.judge(outcome.value) or ""
+        return ("judged", said) if said else None
+    if outcome.value is not None and not isinstance(outcome.value, Other):
+        other = of_another_kind(outcome.kind, right.kind, right.value, exercise)
+        if other:
+            return "kind", other
+    wrong = difference(outcome.value, right.value, exercise)
+    if wrong:
+        return "value", wrong
+    if right.gradient is not None:
+        if outcome.gradient is None:
+            which = ("first", "second", "third")[slope - 1]
+            return "slope", f"gradient: the result does not depend on the {which} argument through PyTorch operations"
+        wrong = difference(outcome.gradient, right.gradient, exercise, "gradient")
+        if wrong:
+            return "slope", wrong
+    if outcome.changed:
+        return "changed", changed(outcome.changed, exercise)
+    return None
+
+
+def changed(arguments: Sequence[str], exercise: Exercise) -> str:
+    """Say that a call has changed some of its arguments."""
+    parameters = exercise.parameters
+    names = [
+        parameters[int(each) - 1] if each.isdigit() and int(each) <= len(parameters) else each for each in arguments
+    ]
+    said = " and ".join(f"`{name}`" for name in names)
+    return f"it changes {said}: leave the arguments as they are, for whoever called still needs them. Work on a copy"
+
+
 def what_is_wrong(outcome: Outcome, right: Outcome, exercise: Exercise, slope: int = 1) -> str | None:
     """Say what is wrong with the outcome of one call, or return None; ``slope`` is what the gradient is taken to."""
-    if outcome.state != RETURNED:
-        return outcome.error or outcome.state
-    if exercise.judge is not None:
-        return exercise.judge(outcome.value)
-    wrong = difference(outcome.value, right.value, exercise)
-    if wrong or right.gradient is None:
-        return wrong
-    if outcome.gradient is None:
-        which = ("first", "second", "third")[slope - 1]
-        return f"gradient: the result does not depend on the {which} argument through PyTorch operations"
-    return difference(outcome.gradient, right.gradient, exercise, "gradient")
+    found = fault(outcome, right, exercise, slope)
+    return found[1] if found else None
 
 
-def too_much_work(exercise: Exercise, outcomes: Sequence[Outcome]) -> str | None:
-    """Say what is wrong with the number of steps at the two sizes, or return None."""
-    assert exercise.work is not None
-    few, many = exercise.work.sizes
+def too_much_work(exercise: Exercise, outcomes: Sequence[Outcome]) -> tuple[str, str] | None:
+    """Say what is wrong with the cost of the calls at the two sizes: in one word, and in a text; None where nothing is.
+
+    Args:
+        exercise: One that limits its work.
+        outcomes: Those of the calls in which steps are counted.
+
+    """
+    work = exercise.work
+    assert work is not None
     first, last = (outcome.work for outcome in outcomes)
     if first is None or last is None:
-        return "the steps could not be counted"
-    counted = f"{first:,} steps for {few:,} elements and {last:,} for {many:,}"
-    if exercise.work.vectorised and last > first + (many - few) // 10:
-        return f"{counted}: the steps grow with the elements. Whole tensors at once take the same number at any size"
-    if not exercise.work.vectorised and (first < few or last < many):
-        return f"{counted}: fewer than one an element. This answer is to add them up one at a time, in Python"
+        return "steps", "the steps could not be counted"
+    return next(_reading(exercise, outcomes[-1]), None) or _steps(exercise, first, last)
+
+
+def _reading(exercise: Exercise, outcome: Outcome) -> Iterator[tuple[str, str]]:
+    """Say what is wrong with what was read and made in the call of the larger size."""
+    work = exercise.work
+    assert work is not None
+    if not work.cache or outcome.state != RETURNED:
+        return
+    if outcome.largest < 0 or len(outcome.fetched) < max(work.once, default=0):
+        yield "outside", "it goes on in NumPy, where what is read cannot be seen: stay with PyTorch's operations"
+        return
+    case = work.case(Generator().manual_seed(0), work.sizes[1])
+    for number in work.once:
+        count, fetched = case.args[number - 1].numel(), outcome.fetched[number - 1]
+        if fetched > 1.5 * count:
+            name = exercise.parameters[number - 1]
+            yield (
+                "reads",
+                f"`{name}` has {count:,} numbers here, and {fetched:,} are read: each is to be read once, and what is "
+                "needed of it kept",
+            )
+    if work.largest is not None and outcome.largest > (most := work.largest(work.sizes[1])):
+        yield (
+            "largest",
+            f"a tensor of {outcome.largest:,} numbers was made, and {most:,} are enough here: {work.table}",
+        )
+
+
+def _steps(exercise: Exercise, first: int, last: int) -> tuple[str, str] | None:
+    """Say what is wrong with the numbers of steps at the two sizes, or return None."""
+    work = exercise.work
+    assert work is not None
+    few, many = work.sizes
+    counted = f"{first:,} steps for {few:,} {work.of}s and {last:,} for {many:,}"
+    if work.vectorised and last > first + (many - few) // 10:
+        said = f"the steps grow with the {work.of}s. Whole tensors at once take the same number at any size"
+        return "steps", f"{counted}: {said}"
+    if not work.vectorised and (first < few or last < many):
+        said = "This answer is to add them up one at a time, in Python"
+        if work.of != "element":
+            said = f"This answer is to take one {work.of} after the other"
+        return "steps", f"{counted}: fewer than one {'an' if work.of == 'element' else 'a'} {work.of}. {said}"
     return None
 
 
@@ -195,6 +345,9 @@ def kind(value: Any) -> str:
     """Return what sort of answer a value is, where any number of a sort is as wrong as another."""
     if isinstance(value, Other):
         return value.what.partition(",")[0]
+    if isinstance(value, list):
+        return f"list of {sorted({kind(item)[:3] for item in value})}"
+    value = value if (number := number_in(value)) is None else number
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return "nan" if value != value else f"{(value > 0) - (value < 0)} {abs(value) == float('inf')}"
     return type(value).__name__
@@ -217,20 +370,52 @@ def same(mine: Outcome, other: Outcome, exercise: Exercise) -> bool:
     return difference(mine.value, other.value, exercise) is None
 
 
+def faults(exercise: Exercise, seed: int, outcomes: Sequence[Outcome]) -> frozenset[str]:
+    """Return of what sorts the faults of a function are; its cost counts where nothing else is wrong.
+
+    What is read and made comes before the number of steps, which then says no more.
+    """
+    right = expected(exercise, seed)
+    pairs = zip(calls(exercise, seed), outcomes, right, strict=True)
+    found = [fault(outcome, answer, exercise, call.case.slope) for call, outcome, answer in pairs]
+    if not any(found) and exercise.work is not None:
+        found = [*_reading(exercise, outcomes[-1])] or [too_much_work(exercise, outcomes[-2:])]
+    return frozenset(item[0] for item in found if item)
+
+
+UNSEEN = frozenset(["kind", "slope", "changed", "steps", "reads", "largest", "outside"])  # the numbers are right
+READ = frozenset(["reads", "largest"])  # who makes the whole table may have read everything twice as well
+
+
 def named_misconception(exercise: Exercise, seed: int, outcomes: Sequence[Outcome]) -> Misconception | None:
-    """Return the misconception that a function equals on every case, steps included, or None."""
+    """Return the misconception that a function equals on every case, or None.
+
+    Where the numbers are right, it must have the misconception's own fault; and where that says what was called, it
+    must have called it.
+    """
+    mine = None
     for misconception in exercise.misconceptions:
         theirs = mistaken(exercise, misconception, seed)
-        pairs = list(zip(outcomes, theirs, strict=True))
-        if not all(same(mine, other, exercise) for mine, other in pairs):
+        if not all(same(one, other, exercise) for one, other in zip(outcomes, theirs, strict=True)):
             continue
-        if exercise.work is None or exercise.judge is not None:
+        if exercise.judge is not None:
             return misconception
-        split = len(outcomes) - len(exercise.work.sizes)
-        mine_slow = too_much_work(exercise, outcomes[split:]) is None
-        if mine_slow == (too_much_work(exercise, theirs[split:]) is None):
+        seen = frozenset(outcomes[-1].seen)
+        if (misconception.calls and not misconception.calls & seen) or misconception.never & seen:
+            continue
+        wrong = faults(exercise, seed, theirs)
+        mine = faults(exercise, seed, outcomes) if mine is None else mine
+        if wrong <= UNSEEN:
+            if mine == wrong or (wrong & READ and wrong <= mine):
+                return misconception
+        elif exercise.work is None or _vectorised(exercise, outcomes) == _vectorised(exercise, theirs):
             return misconception
     return None
+
+
+def _vectorised(exercise: Exercise, outcomes: Sequence[Outcome]) -> bool:
+    first, last = (outcome.work for outcome in outcomes[-2:])
+    return first is None or last is None or _steps(exercise, first, last) is None
 
 
 def judge(exercise: Exercise, seed: int, outcomes: Sequence[Outcome]) -> Verdict:
@@ -249,23 +434,39 @@ def judge(exercise: Exercise, seed: int, outcomes: Sequence[Outcome]) -> Verdict
         return Verdict(exercise.name, NOT_ATTEMPTED, 0.0, exercise.points, cases)
     right = expected(exercise, seed)
     failures: list[Failure] = []
+
+    def failed(call: Call, outcome: Outcome, reason: str, note: str = "") -> None:
+        shown = show_call(exercise.function, call.case)
+        failures.append(Failure(shown, note or call.case.note, reason, outcome.printed, call.case))
+
     for call, outcome, answer in zip(wanted, outcomes, right, strict=True):
         if call.count and failures:
             break
         reason = what_is_wrong(outcome, answer, exercise, call.case.slope)
         if reason:
-            failures.append(Failure(show_call(exercise.function, call.case), call.case.note, reason))
+            failed(call, outcome, reason)
+        if outcome.state == STOPPED:
+            break
     if not failures and exercise.work is not None:
-        reason = too_much_work(exercise, outcomes[plain:])
-        if reason:
-            note = "steps are counted, at two sizes"
-            failures.append(Failure(show_call(exercise.function, wanted[-1].case), note, reason))
+        excess = too_much_work(exercise, outcomes[plain:])
+        if excess:
+            note = "steps are counted, at two sizes" if excess[0] == "steps" else "what is read and made is counted"
+            failed(wanted[-1], outcomes[-1], excess[1], note)
     if not failures:
         return Verdict(exercise.name, PASSED, float(exercise.points), exercise.points, cases)
     misconception = None
-    if not any(outcome.state == LOST for outcome in outcomes):
+    if not any(outcome.state in (LOST, STOPPED) for outcome in outcomes):
         misconception = named_misconception(exercise, seed, outcomes)
     return Verdict(exercise.name, FAILED, 0.0, exercise.points, cases, tuple(failures), misconception)
+
+
+def apart(failures: Sequence[Failure]) -> list[tuple[Failure, int]]:
+    """Return failures without those that say the same of another call, and how often each is said again."""
+    first: dict[str, Failure] = {}
+    for failure in failures:
+        first.setdefault(failure.reason, failure)
+    reasons = [failure.reason for failure in failures]
+    return [(failure, reasons.count(reason) - 1) for reason, failure in first.items()]
 
 
 def height(outcome: Outcome) -> float | None:

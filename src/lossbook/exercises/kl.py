@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, prediction, uniform
+from lossbook.exercises.core import RACED, Case, Curve, Exercise, Work, integers, normal, prediction, uniform
 from lossbook.exercises.misconceptions.kl import MISCONCEPTIONS
 from lossbook.losses import cross_entropy, kl_div
 
@@ -45,9 +45,10 @@ def pair_cases(generator: Generator) -> Sequence[Case]:
         Case((even.log(), even), note="the model is right"),
         Case((even.log(), rows([0.5, 0.5, 0.0])), note="q = 0: the outcome costs nothing"),
         Case((rows([0.5, 0.5, 0.0]).log(), rows([0.3, 0.7, 0.0])), note="q = 0 and log p = −inf: still nothing"),
-        Case((rows([1.0, 0.0]).log(), rows([0.5, 0.5])), note="the model ruled out what happens: inf"),
+        Case((rows([1.0, 0.0]).log(), rows([0.5, 0.5])), note="the model ruled out what happens: inf", slope=0),
+        Case((rows([-200.0, 0.0]), rows([0.5, 0.5])), note="e^−200 is 0 in float32, its logarithm is −200"),
         Case((rows([-30.0, 0.0]), rows([1e-4, 0.9999])), note="a rare outcome, to the model far rarer: it counts"),
-        Case((p.log(), q), note="zeros in other places in each row; the last: impossible, and it happens"),
+        Case((p.log(), q), note="zeros in other places in each row; the last: impossible, and it happens", slope=0),
         Case((normal(generator, 5, 4).log_softmax(1), normal(generator, 5, 4).softmax(1)), note="random"),
         Case((normal(generator, 2, 60).log_softmax(1), normal(generator, 2, 60).softmax(1)), note="60 outcomes"),
     ]
@@ -84,6 +85,7 @@ def batch_cases(generator: Generator) -> Sequence[Case]:
         Case((z[:1].log_softmax(1), rows([0.5, 0.5, 0.0])), note="0 log 0 is 0"),
         Case((q.log(), q), note="the model is right: 0"),
         Case(sure, note="a model that is sure, and wrong"),
+        Case((rows([-200.0, 0.0]), rows([0.5, 0.5])), note="e^−200 is 0 in float32, its logarithm is −200"),
         Case((normal(generator, 7, 3).log_softmax(1), normal(generator, 7, 3).softmax(1)), note="random"),
         Case(sequences, note="shape (N, L, K): divide by N alone"),
     ]
@@ -146,6 +148,7 @@ def vector_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([0.5, 0.25, 0.25]).log(), torch.tensor([0.1, 0.5, 0.4])), note="three classes"),
         Case((torch.tensor([0.5, 0.5]).log(), torch.tensor([0.5, 0.5])), note="the model is right: 0"),
         Case((torch.tensor([-50.0, 0.0]), torch.tensor([0.97, 0.03])), note="a model that is sure, and wrong"),
+        Case((torch.tensor([-200.0, 0.0]), torch.tensor([0.5, 0.5])), note="e^−200 is 0, its logarithm is −200"),
         Case((normal(generator, 40).log_softmax(0), normal(generator, 40).softmax(0)), note="random"),
         Case((normal(generator, 300).log_softmax(0), normal(generator, 300).softmax(0)), note="300 classes"),
     ]
@@ -223,6 +226,7 @@ EXERCISES = (
         entropy,
         entropy_cases,
         signature="(q)",
+        no_slope="The entropy is the target's own, which is not learnt; at 0 its slope is infinite.",
         misconceptions=MISCONCEPTIONS["kl_entropy"],
         curve=Curve(between(0.0, 1.0), lambda x: Case((coin(x),)), "probability of heads", "entropy of a coin"),
         hints=(
@@ -236,6 +240,7 @@ EXERCISES = (
         cross_entropy_of_rows,
         pair_cases,
         signature="(log_p, q)",
+        gradient=True,
         misconceptions=MISCONCEPTIONS["kl_cross_entropy"],
         curve=PAIR,
         hints=(
@@ -252,6 +257,7 @@ EXERCISES = (
         divergence_of_rows,
         pair_cases,
         signature="(log_p, q)",
+        gradient=True,
         misconceptions=MISCONCEPTIONS["kl_each"],
         curve=PAIR,
         hints=(
@@ -302,6 +308,7 @@ EXERCISES = (
         both_directions,
         direction_cases,
         signature="(log_p, log_q)",
+        gradient=True,
         misconceptions=MISCONCEPTIONS["kl_directions"],
         curve=TARGET,
         hints=(
@@ -316,6 +323,8 @@ EXERCISES = (
         divergence_of_vectors,
         vector_cases,
         signature="(log_p, q)",
+        number_too=RACED,
+        no_slope=RACED,
         misconceptions=MISCONCEPTIONS["kl_python_sum"],
         curve=VECTOR,
         work=Work(vector_work, vectorised=False),
@@ -330,6 +339,7 @@ EXERCISES = (
         divergence_of_vectors,
         vector_cases,
         signature="(log_p, q)",
+        gradient=True,
         misconceptions=MISCONCEPTIONS["kl_torch_sum"],
         curve=VECTOR,
         work=Work(vector_work, vectorised=True),
@@ -357,5 +367,5 @@ EXERCISES = (
             "both arguments reads each of them once and writes nothing of length $n$.",
         ),
     ),
-    prediction("kl.predict_kl_compiled"),
+    prediction("kl.predict_kl_compiled", 0.001, 1000, "a ratio of times"),
 )

@@ -8,7 +8,7 @@ import torch
 from torch import Generator, Tensor
 
 from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import Case, Curve, Exercise, Work, normal, prediction, uniform
+from lossbook.exercises.core import ACTIVATIONS, RACED, Case, Curve, Exercise, Work, normal, prediction, uniform
 from lossbook.exercises.misconceptions.mse import MISCONCEPTIONS
 from lossbook.losses import gaussian_nll_loss, huber_loss, mse_loss
 
@@ -129,6 +129,7 @@ def huber_cases(generator: Generator) -> Sequence[Case]:
     return [
         Case((torch.tensor([0.5]), torch.tensor([0.0]), 1.0), note="a small error: half its square"),
         Case((torch.tensor([5.0]), torch.tensor([0.0]), 1.0), note="a large error: δ(|r| − δ/2)"),
+        Case((torch.tensor([1e15]), torch.tensor([0.0]), 1.0), note="an error of 1e15"),
         Case((torch.tensor([-5.0]), torch.tensor([0.0]), 1.0), note="a large error downwards: a loss is not negative"),
         Case((torch.tensor([1.0, 5.0]), torch.zeros(2), 2.0), note="δ = 2, where Smooth L1 is half as large"),
         Case((torch.tensor([0.1, 5.0]), torch.zeros(2), 0.5), note="δ = ½, where Smooth L1 is twice as large"),
@@ -225,6 +226,7 @@ EXERCISES = (
         pair_cases,
         "(y_hat, y)",
         gradient=True,
+        forbidden=ACTIVATIONS,
         misconceptions=MISCONCEPTIONS["mse"],
         curve=CONSTANT,
         hints=(
@@ -239,6 +241,7 @@ EXERCISES = (
         column_cases,
         "(y_hat, y)",
         gradient=True,
+        forbidden=ACTIVATIONS,
         misconceptions=MISCONCEPTIONS["mse_of_columns"],
         curve=COLUMN,
         hints=(
@@ -253,7 +256,8 @@ EXERCISES = (
         slope_of_rmse,
         rmse_cases,
         "(y_hat, y)",
-        forbidden=frozenset({"backward", "grad"}),
+        forbidden=ACTIVATIONS | {"backward", "grad"},
+        no_slope="The answer is a gradient itself, from its formula.",
         misconceptions=MISCONCEPTIONS["rmse_gradient"],
         curve=PULL,
         hints=(
@@ -271,6 +275,7 @@ EXERCISES = (
         log_variance_cases,
         "(mu, y, s)",
         gradient=True,
+        forbidden=ACTIVATIONS,
         misconceptions=MISCONCEPTIONS["gaussian_nll"],
         curve=WIDTH,
         hints=(
@@ -285,6 +290,8 @@ EXERCISES = (
         slope_of_constant_mae,
         constant_cases,
         "(c, y)",
+        forbidden=ACTIVATIONS,
+        no_slope="The answer is a derivative itself, from its formula.",
         misconceptions=MISCONCEPTIONS["mae_gradient"],
         curve=STAIRS,
         hints=(
@@ -299,6 +306,7 @@ EXERCISES = (
         huber_cases,
         "(y_hat, y, delta)",
         gradient=True,
+        forbidden=ACTIVATIONS,
         misconceptions=MISCONCEPTIONS["huber"],
         curve=BEND,
         hints=(
@@ -313,6 +321,9 @@ EXERCISES = (
         mse_loss,
         flat_pair_cases,
         "(y_hat, y)",
+        forbidden=ACTIVATIONS,
+        number_too=RACED,
+        no_slope=RACED,
         misconceptions=MISCONCEPTIONS["mse_python_sum"],
         curve=CONSTANT,
         work=Work(many_pairs, vectorised=False),
@@ -328,6 +339,8 @@ EXERCISES = (
         mse_loss,
         flat_pair_cases,
         "(y_hat, y)",
+        forbidden=ACTIVATIONS,
+        gradient=True,
         misconceptions=MISCONCEPTIONS["mse_torch_sum"],
         curve=CONSTANT,
         work=Work(many_pairs, vectorised=True),
@@ -341,7 +354,7 @@ EXERCISES = (
         Traffic(Array("y_hat"), Array("y")),
         misconceptions=MISCONCEPTIONS["predict_mse_seconds"],
     ),
-    prediction("mse.predict_mse_bend"),
+    prediction("mse.predict_mse_bend", 2, 1e12, "a number of elements"),
     Exercise(
         "mse.mse_scaling_slope",
         2,
@@ -351,6 +364,7 @@ EXERCISES = (
         rtol=1e-3,
         atol=1e-4,
         why="A fit that solves for slope and intercept together in float32 loses some digits, and is right.",
+        no_slope="The slope is of measured times, which are not learnt.",
         misconceptions=MISCONCEPTIONS["mse_scaling_slope"],
         curve=OVERHEAD,
         hints=(

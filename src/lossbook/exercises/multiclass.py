@@ -10,7 +10,18 @@ import torch
 from torch import Generator, Tensor
 
 from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, prediction, uniform
+from lossbook.exercises.core import (
+    ACTIVATIONS,
+    RACED,
+    Case,
+    Curve,
+    Exercise,
+    Work,
+    integers,
+    normal,
+    prediction,
+    uniform,
+)
 from lossbook.exercises.misconceptions.multiclass import MISCONCEPTIONS
 from lossbook.losses import cross_entropy, multiclass, nll_loss
 
@@ -171,8 +182,9 @@ def picked_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
-# The lesson: "torch.softmax, torch.log_softmax and torch.logsumexp are for checking, not for the answer".
-BY_HAND = frozenset(["softmax", "log_softmax", "logsumexp"])
+# The lesson: the functions of torch.nn.functional, and torch.softmax, torch.log_softmax and torch.logsumexp, "are for
+# checking, not for the answer".
+BY_HAND = ACTIVATIONS | {"logsumexp"}
 LOGITS = tuple(0.25 * i for i in range(-16, 17))
 QUARTERS = tuple(0.25 * i for i in range(41))
 
@@ -206,6 +218,8 @@ GRADIENT_CURVE = Curve(LOGITS, swept(torch.tensor([0])), RIGHT_LOGIT, "its entry
 SMOOTHED_CURVE = Curve(QUARTERS, leading, "lead of the right logit, ten classes, ε = 0.1", "loss")
 WEIGHTED_CURVE = Curve(QUARTERS, weighed, "weight of class 1; that of class 0 is 1", "mean of 0.2 and 0.3, 0.4")
 LOOK_UP_CURVE = Curve(tuple(0.03 * i for i in range(1, 33)), looked_up, "probability of what happened", "loss")
+
+PROBABILITIES = "Probabilities are what is asked for; the losses further down are what is trained with."
 
 HINTS: dict[str, tuple[str, ...]] = {
     "softmax": (
@@ -292,7 +306,7 @@ def summed(generator: Generator, n: int) -> Case:
 
 
 EXERCISES = (
-    asked("softmax", 2, exact_softmax, row_cases, "(z)", curve=SOFTMAX_CURVE),
+    asked("softmax", 2, exact_softmax, row_cases, "(z)", curve=SOFTMAX_CURVE, no_slope=PROBABILITIES),
     asked("logsumexp", 2, row_logsumexp, row_cases, "(z)", gradient=True, curve=LOGSUMEXP_CURVE),
     asked("cross_entropy_index", 3, cross_entropy, label_cases, "(z, y)", gradient=True, curve=LOSS_CURVE),
     asked(
@@ -302,6 +316,7 @@ EXERCISES = (
         label_cases,
         "(z, y)",
         forbidden=BY_HAND | {"backward", "grad"},  # the lesson: "from the formula and not by backward"
+        no_slope="The answer is a gradient itself, from its formula.",
         curve=GRADIENT_CURVE,
     ),
     asked(
@@ -320,6 +335,8 @@ EXERCISES = (
         cross_entropy,
         label_cases,
         "(z, y)",
+        number_too=RACED,
+        no_slope=RACED,
         work=Work(summed, vectorised=False, sizes=SIZES),
         curve=LOSS_CURVE,
     ),
@@ -329,6 +346,7 @@ EXERCISES = (
         cross_entropy,
         label_cases,
         "(z, y)",
+        gradient=True,
         work=Work(summed, vectorised=True, sizes=SIZES),
         curve=LOSS_CURVE,
     ),
@@ -351,5 +369,5 @@ EXERCISES = (
         "cross_entropy_one_hot", 1, nll_loss, log_probability_cases, "(log_p, y)", gradient=True, curve=LOOK_UP_CURVE
     ),
     asked("cross_entropy_gather", 1, nll_loss, picked_cases, "(log_p, y)", gradient=True, curve=LOOK_UP_CURVE),
-    prediction("multiclass.predict_one_hot_ratio"),
+    prediction("multiclass.predict_one_hot_ratio", 0.01, 1e6, "a ratio of times"),
 )

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, prediction, uniform
+from lossbook.exercises.core import RACED, Case, Curve, Exercise, Work, integers, normal, prediction, uniform
 from lossbook.exercises.misconceptions.nll import MISCONCEPTIONS
 from lossbook.losses import cross_entropy, nll_loss, poisson_nll_loss
 
@@ -60,10 +60,14 @@ def ignoring_cases(generator: Generator) -> Sequence[Case]:
             (torch.cat([THREE, nothing]), torch.tensor([0, 1, 2, -100]), -100),
             note="the ignored row is nan, and 0 · nan is nan: leave it out, do not multiply it away",
         ),
-        Case((THREE, torch.tensor([-100, -100, -100]), -100), note="nothing counts: 0 / 0 is nan"),
+        Case((THREE, torch.tensor([-100, -100, -100]), -100), note="nothing counts: 0 / 0 is nan", slope=0),
         Case((THREE, torch.tensor([0, 1, 2]), 1), note="class 1 does not count: it lies between those that do"),
         Case((THREE, torch.tensor([0, 255, 2]), 255), note="the index lies above the classes, as in label maps"),
         Case((THREE[:1], torch.tensor([0]), 255), note="one sample"),
+        Case(
+            (torch.tensor([[-1000.0, 0.0], [0.0, -math.inf]]), torch.tensor([0, 0]), 255),
+            note="exp(−1000) is 0; and an impossible class that did not happen",
+        ),
         Case((chance(0.8).expand(3, 2), torch.tensor([1, 0, 0]), 1), note="two classes, of which one does not count"),
         Case((log_probabilities(generator, 12, 5), padded, 0), note="random, padding is 0"),
         Case((log_probabilities(generator, 12, 5), holed, 255), note="random, 255 does not count"),
@@ -79,6 +83,10 @@ def weighted_cases(generator: Generator) -> Sequence[Case]:
             note="losses 0.2, 0.3, 0.4 with weights 1, 2, 2: 1.6 / 5 = 0.32",
         ),
         Case((THREE, torch.tensor([0, 1, 2]), torch.ones(3)), note="weights of 1 change nothing"),
+        Case(
+            (torch.tensor([[-1000.0, 0.0], [0.0, -900.0]]), torch.tensor([0, 0]), torch.tensor([0.5, 3.0])),
+            note="the input is log p already: exp(−1000) is 0",
+        ),
         Case((THREE, torch.tensor([0, 1, 2]), torch.full((3,), 70.0)), note="weights of 70 change nothing either"),
         Case(
             (THREE, torch.tensor([0, 0, 0]), torch.tensor([0.1, 3.0, 5.0])), note="one class alone: its weight cancels"
@@ -102,6 +110,10 @@ def dense_cases(generator: Generator) -> Sequence[Case]:
     """Draw log-probabilities with the classes second, and a class index for each place."""
     return [
         Case((THREE, torch.tensor([0, 1, 2])), note="no further dimension"),
+        Case(
+            (torch.tensor([[[-1000.0, 0.0], [0.0, -900.0]]]), torch.tensor([[0, 0]])),
+            note="the input is log p already: exp(−1000) is 0",
+        ),
         Case((log_probabilities(generator, 2, 3, 5), integers(generator, 3, 2, 5)), note="sequences, (N, K, T)"),
         Case((log_probabilities(generator, 1, 3, 1), integers(generator, 3, 1, 1)), note="one sequence of one place"),
         Case((log_probabilities(generator, 2, 3, 5, 6), integers(generator, 3, 2, 5, 6)), note="images, (N, K, H, W)"),
@@ -122,6 +134,7 @@ def corpus_cases(generator: Generator) -> Sequence[Case]:
         Case(([torch.tensor([1.0]), torch.tensor([3.0])],), note="two batches of one token: e^2"),
         Case(([torch.tensor([1.0, 1.0, 1.0]), torch.tensor([5.0])],), note="every token weighs the same: e^2"),
         Case(([torch.full((3,), 7.0)],), note="e^7: as good as a guess among 1097 words"),
+        Case(([torch.tensor([0.0, 160.0])],), note="one token of loss 160: e^160 is no float32, e^80 is"),
         Case(([short, long],), note="random, of very different sizes"),
     ]
 
@@ -139,6 +152,8 @@ def count_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([5.0]), torch.tensor([200.0])), note="200! overflows"),
         Case((torch.tensor([5.0]), torch.tensor([0.0])), note="nothing happened: the loss is the rate, e^5"),
         Case((torch.tensor([-30.0]), torch.tensor([0.0])), note="a rate near 0, and nothing happened"),
+        Case((torch.tensor([-200.0]), torch.tensor([2.0])), note="a rate of e^−200, which is 0, and two events"),
+        Case((torch.tensor([60.0]), torch.tensor([3.0])), note="a rate of e^60"),
         Case((normal(generator, 8), integers(generator, 12, 8).float()), note="random"),
         Case((normal(generator, 3, 4), integers(generator, 5, 3, 4).float()), note="random, two dimensions"),
     ]
@@ -199,6 +214,7 @@ EXERCISES = (
         lambda log_p, y, ignore_index: nll_loss(log_p, y, ignore_index=ignore_index),
         ignoring_cases,
         signature="(log_p, y, ignore_index)",
+        gradient=True,
         misconceptions=MISCONCEPTIONS["nll_ignoring"],
         curve=Curve(
             CHANCES,
@@ -262,6 +278,7 @@ EXERCISES = (
         corpus_reference,
         corpus_cases,
         signature="(batches)",
+        no_slope="A perplexity is reported; what is trained with is the loss.",
         misconceptions=MISCONCEPTIONS["corpus_perplexity"],
         curve=Curve(
             tuple(k / 4 for k in range(29)),
@@ -301,6 +318,8 @@ EXERCISES = (
         nll_loss,
         index_cases,
         signature="(log_p, y)",
+        number_too=RACED,
+        no_slope=RACED,
         misconceptions=MISCONCEPTIONS["nll_python_sum"],
         curve=BY_CHANCE,
         work=Work(many, vectorised=False),
@@ -316,6 +335,7 @@ EXERCISES = (
         nll_loss,
         index_cases,
         signature="(log_p, y)",
+        gradient=True,
         misconceptions=MISCONCEPTIONS["nll_torch_sum"],
         curve=BY_CHANCE,
         work=Work(many, vectorised=True),
@@ -347,5 +367,5 @@ EXERCISES = (
             "exercise 1.",
         ),
     ),
-    prediction("nll.predict_nll_operations"),
+    prediction("nll.predict_nll_operations", 1, 1000, "a count of operations"),
 )

@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, uniform
+from lossbook.exercises.core import RACED, Case, Curve, Exercise, Work, integers, normal, uniform
 from lossbook.exercises.misconceptions.recipe import MISCONCEPTIONS
 from lossbook.losses.recipe import best_constant_cross_entropy, best_constant_mse
 
@@ -28,6 +28,8 @@ def toss_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor(0.9), heads), note="one head: log 0.9, which is negative"),
         Case((torch.tensor(0.9), tails), note="one tail: log 0.1"),
         Case((torch.tensor(0.6), torch.tensor([1.0, 1.0, 0.0])), note="heads, heads, tails: log(0.6 · 0.6 · 0.4)"),
+        Case((torch.tensor(1e-30), torch.tensor([1.0, 0.0, 1.0])), note="heads that hardly ever come, twice"),
+        Case((torch.tensor(1 - 2**-24), torch.tensor([1.0, 0.0])), note="tails that hardly ever come"),
         Case((uniform(generator, 1, low=0.2, high=0.8)[0], integers(generator, 2, 12).float()), note="random"),
         Case((torch.tensor(0.3), integers(generator, 2, 500).float()), note="500 tosses: the product is 0 in float32"),
     ]
@@ -51,6 +53,7 @@ def class_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([0, 0, 0, 1]), 2), note="shares ¾ and ¼"),
         Case((torch.tensor([0, 1]), 5), note="three classes never occur: 0 · log 0 = 0"),
         Case((torch.tensor([2, 2, 2]), 4), note="one class alone: nothing is uncertain"),
+        Case((torch.tensor([0, 0]), 1), note="there is one class only"),
         Case((torch.cat([torch.arange(6), integers(generator, 6, 30)]), 6), note="random"),
     ]
 
@@ -116,6 +119,7 @@ def pair_cases(generator: Generator) -> Sequence[Case]:
     return [
         Case((torch.tensor([0.0]), torch.tensor([0.0])), note="at the centre: ½ ln 2π = 0.9189"),
         Case((torch.tensor([1.0, 2.0]), torch.tensor([1.0, 4.0])), note="0 and 2 away: ½ · 0² and ½ · 2²"),
+        Case((torch.tensor([0.0, 3.0]), torch.tensor([15.0, -47.0])), note="15 and 50 away: the density itself is 0"),
         Case((normal(generator, 9), normal(generator, 9)), note="random"),
         Case((normal(generator, 200), normal(generator, 200)), note="200 of them"),
     ]
@@ -137,6 +141,7 @@ def zero_cases(generator: Generator) -> Sequence[Case]:
         Case((0.331, torch.bfloat16), note="no bfloat16 is 0.331: the factor is rounded too"),
         Case((0.5, torch.float32), note="the smallest float32 is 2^−149"),
         Case((0.1, torch.float16), note="one chance in ten"),
+        Case((1e-9, torch.float16), note="a factor that is 0 in float16 from the start"),
         Case((0.1, torch.float64), note="and in float64"),
         Case((round(0.05 + 0.3 * uniform(generator, 1).item(), 3), torch.float32), note="random"),
     ]
@@ -249,6 +254,7 @@ EXERCISES = (
         best_constant_mse,
         number_cases,
         signature="(y)",
+        no_slope="The score is one of labels, which are not learnt.",
         misconceptions=MISCONCEPTIONS["best_constant_squares"],
         curve=SQUARES_CURVE,
         hints=SQUARES_HINTS,
@@ -259,6 +265,7 @@ EXERCISES = (
         best_constant_cross_entropy,
         class_cases,
         signature="(y, K)",
+        no_slope="The score is one of class indices, which have no gradient.",
         misconceptions=MISCONCEPTIONS["best_constant_classes"],
         curve=CLASSES_CURVE,
         hints=CLASSES_HINTS,
@@ -270,6 +277,7 @@ EXERCISES = (
         step_cases,
         signature="(mu, y, lr, reduction)",
         forbidden=frozenset({"backward", "grad"}),
+        no_slope="The step is taken, not differentiated.",
         misconceptions=MISCONCEPTIONS["recipe_sgd_step"],
         curve=STEP_CURVE,
         hints=STEP_HINTS,
@@ -280,6 +288,7 @@ EXERCISES = (
         posterior_mode,
         posterior_cases,
         signature="(y, sigma, tau)",
+        no_slope="The estimate is the end of the fit: nothing is trained through it.",
         misconceptions=MISCONCEPTIONS["map_of_mean"],
         curve=POSTERIOR_CURVE,
         hints=POSTERIOR_HINTS,
@@ -300,6 +309,8 @@ EXERCISES = (
         unit_gaussian_nll,
         pair_cases,
         signature="(mu, y)",
+        number_too=RACED,
+        no_slope=RACED,
         misconceptions=MISCONCEPTIONS["recipe_python_sum"],
         curve=GAUSSIAN_CURVE,
         work=Work(pairs, vectorised=False),
@@ -311,6 +322,7 @@ EXERCISES = (
         unit_gaussian_nll,
         pair_cases,
         signature="(mu, y)",
+        gradient=True,
         misconceptions=MISCONCEPTIONS["recipe_torch_sum"],
         curve=GAUSSIAN_CURVE,
         work=Work(pairs, vectorised=True),

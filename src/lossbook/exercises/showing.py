@@ -6,11 +6,15 @@ import base64
 import html
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy
 from torch import Tensor
 
-from lossbook.exercises.core import Case
+from lossbook.exercises.trial import Other
+
+if TYPE_CHECKING:
+    from lossbook.exercises.core import Case
 
 LONG = 8  # elements beyond which a tensor is not shown whole
 WIDTH, HEIGHT = 420, 208  # pixels of a picture
@@ -19,8 +23,27 @@ KEY = 15  # pixels down to the line that names the curves, above them
 MINE, RIGHT_ONE = "#d55e00", "#0072b2"  # told apart by the colour-blind too; the student's is dashed besides
 
 
+ROUND = 6  # digits of a number that is shown as it is: 10000.5 is not 1e+04
+
+
+def _number(value: float, digits: int) -> str:
+    """Return a number as text: as it is where that is short, or where rounding would make it look round."""
+    text = f"{value:.{digits}g}"
+    if not math.isfinite(value) or float(text) == value:
+        return f"{value:.{ROUND}g}" if abs(value) < 10**ROUND else text
+    with numpy.errstate(over="ignore"):
+        single = numpy.float32(value)
+    exact = (str(single) if float(single) == value else repr(value)).removesuffix(".0")
+    mantissa = exact.partition("e")[0].lstrip("-0.").replace(".", "")
+    shown = text.partition("e")[0].lstrip("-0.").replace(".", "")
+    return exact if len(mantissa) <= ROUND or len(shown) < digits - 1 else text
+
+
 def show(value: Any, digits: int = 4) -> str:
     """Return a value as short text: numbers to so many significant digits, long tensors cut. Never raises."""
+    if isinstance(value, Other):
+        what, _, text = value.what.partition(", ")
+        return text if what == "a str" else value.what
     if isinstance(value, Tensor):
         value = value.detach()
         if value.numel() > LONG:
@@ -29,7 +52,7 @@ def show(value: Any, digits: int = 4) -> str:
     if isinstance(value, bool) or value is None:
         return str(value)
     if isinstance(value, float):
-        return f"{value:.{digits}g}"
+        return _number(value, digits)
     if isinstance(value, (list, tuple)):
         if len(value) > LONG:
             return f"{len(value)} items, first {show(value[:4], digits)}"

@@ -9,40 +9,10 @@ import torch
 from torch import Generator, Tensor, tensor
 
 from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import Case, Curve, Exercise, Work, integers, normal, uniform
+from lossbook.exercises.core import ADDING, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
 from lossbook.exercises.misconceptions.summation import MISCONCEPTIONS
 
 MICRO = 1e-6  # seconds
-# The lesson: +, slices and shapes alone add the numbers up.
-ADDING = frozenset(
-    [
-        "sum",
-        "nansum",
-        "mean",
-        "nanmean",
-        "cumsum",
-        "logcumsumexp",
-        "sum_to_size",
-        "dot",
-        "vdot",
-        "inner",
-        "mv",
-        "mm",
-        "bmm",
-        "matmul",
-        "einsum",
-        "addmv",
-        "addmm",
-        "tensordot",
-        "linear",
-        "scatter_add",
-        "index_add",
-        "index_put",
-        "avg_pool1d",
-        "conv1d",
-        "convolution",
-    ]
-)
 
 
 def ledger(n: int, itemsize: int, way: str) -> list[int]:
@@ -179,6 +149,11 @@ def lane_cases(generator: Generator) -> Sequence[Case]:
 def exact_sum(x: Tensor) -> Tensor:
     """Return the exact sum, rounded once, in the dtype of x."""
     return tensor(math.fsum(x.tolist()), dtype=x.dtype)
+
+
+def wide_sum(x: Tensor) -> Tensor:
+    """Return the sum, added up in float64, with its gradient."""
+    return x.double().sum().to(x.dtype)
 
 
 def compensated_cases(generator: Generator) -> Sequence[Case]:
@@ -326,7 +301,8 @@ EXERCISES = (
         in_lanes,
         lane_cases,
         signature="(x, lanes)",
-        forbidden=ADDING,
+        forbidden=ADDING,  # the lesson: +, slices and shapes alone add the numbers up
+        no_slope="What a sum loses is the subject; nothing is trained through it.",
         misconceptions=MISCONCEPTIONS["lanes_sum"],
         work=Work(lambda generator, n: Case((uniform(generator, n), n // 4)), vectorised=True, sizes=(512, 2048)),
         curve=Curve(
@@ -348,7 +324,8 @@ EXERCISES = (
         exact_sum,
         compensated_cases,
         signature="(x)",
-        forbidden=ADDING,
+        forbidden=ADDING,  # the lesson: +, slices and shapes alone add the numbers up
+        no_slope="What a sum loses is the subject; nothing is trained through it.",
         misconceptions=MISCONCEPTIONS["compensated_sum_loop"],
         work=Work(lost_between_giants, vectorised=False, sizes=(10, 60)),
         curve=Curve(
@@ -392,6 +369,8 @@ EXERCISES = (
         exact_sum,
         plain_cases,
         signature="(x)",
+        number_too=RACED,
+        no_slope=RACED,
         misconceptions=MISCONCEPTIONS["summation_python_sum"],
         work=COUNTED_IN_PYTHON,
         hints=("Python's `sum` takes anything that can be walked through, a tensor of one dimension too.",),
@@ -399,9 +378,10 @@ EXERCISES = (
     Exercise(
         "summation.summation_torch_sum",
         1,
-        exact_sum,
+        wide_sum,
         plain_cases,
         signature="(x)",
+        gradient=True,
         misconceptions=MISCONCEPTIONS["summation_torch_sum"],
         work=SPEED,
         hints=("It is the function above with one name changed: the sum is PyTorch's.",),

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from lossbook.exercises import exercises, judging
+from lossbook.exercises.checking import same_again
 from lossbook.exercises.core import Exercise
 from lossbook.exercises.judging import FAILED, Call, Verdict
 from lossbook.exercises.trial import LOST, Outcome
@@ -67,6 +68,7 @@ class Exam:
                 call.gradient,
                 sorted(watched),
                 call.count,
+                call.cache,
             ]
             for call in calls
         ]
@@ -111,20 +113,24 @@ class Sitting:
         if verdict is None:
             return Mark(name, "not attempted", 0.0, exercise.points, 0)
         drawing = judging.drawing(exercise, curve) if curve else None
-        misconception = verdict.misconception
+        misconception, told = verdict.misconception, judging.apart(verdict.failures)
         return Mark(
             name,
             "lost" if name in self.lost else verdict.state,
             verdict.points,
             verdict.out_of,
             verdict.cases,
-            tuple((failure.call, failure.note, failure.reason) for failure in verdict.failures[:3]),
+            tuple((failure.call, failure.note, _said(failure.reason, more)) for failure, more in told[:3]),
             len(verdict.failures),
             misconception.name if misconception else "",
             misconception.advice if misconception else "",
             exercise.hints[0] if verdict.state == FAILED and exercise.hints else "",
             dataclasses.asdict(drawing) if drawing else None,
         )
+
+
+def _said(reason: str, more: int) -> str:
+    return f"{reason}\n{same_again(more)}" if more else reason
 
 
 def remarks(cells: Iterable[tuple[int, str]]) -> tuple[str, ...]:

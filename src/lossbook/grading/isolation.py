@@ -37,12 +37,13 @@ class IsolationError(RuntimeError):
 
 
 def stage(folder: Path) -> None:
-    """Put into a folder what the worker imports: the stand-ins for the course, the sandbox, and the trial of a call."""
+    """Put into a folder what the worker imports: the stand-ins for the course, the sandbox, and what tries a call."""
     course = folder / "lossbook"
     shutil.copytree(HERE / "standin" / "lossbook", course, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(HERE / "sandbox", course / "grading" / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
     (course / "grading" / "__init__.py").write_text('"""Stands in for the grader."""\n', encoding="utf-8")
-    shutil.copy(HERE.parent / "exercises" / "trial.py", course / "exercises" / "trial.py")
+    for name in ("trial.py", "reads.py"):
+        shutil.copy(HERE.parent / "exercises" / name, course / "exercises" / name)
 
 
 def distributions(names: tuple[str, ...]) -> Iterator[importlib.metadata.Distribution]:

@@ -331,7 +331,8 @@ class Worker:
         """
         run, deadline = Run(), time.monotonic() + self.limits.total
         # Those that may call a loss come first; those that may not call what the others may come last.
-        asked = sorted(questions, key=lambda item: (not item.allowed, bool(item.taken)))
+        # What is taken away is gone for all that is asked later: who loses the fewest functions comes first.
+        asked = sorted(questions, key=lambda item: (not item.allowed, len(item.taken)))
         reduced: set[int] = set()
         dropped: set[int] = set()
         for _ in range(RESTARTS + 1):

@@ -75,6 +75,7 @@ ATTACKS = {
         "return torch.lstm_cell(gates, (torch.zeros(n, 1), torch.ones(n, 1)), torch.eye(4), torch.zeros(4, 1))[0]"
     ),
     "sigmoid-silu": sigmoid("return F.silu(z) / z", says="called silu"),
+    "sigmoid-softmax": sigmoid("return torch.softmax(torch.stack([z, 0 * z]), 0)[0]", says="called softmax"),
     "sigmoid-glu": sigmoid("return F.glu(torch.stack([torch.ones_like(z), z]), 0)[0]", says="called glu"),
     "sigmoid-transform": sigmoid("return torch.distributions.transforms.SigmoidTransform()(z)"),
     "sigmoid-slope-of-softplus": sigmoid(
@@ -119,7 +120,7 @@ ATTACKS = {
         "made = L()\nmade.z = z\nreturn made",
         "class L(list):\n    def __len__(self):\n        return len(self.z)\n"
         "    def __iter__(self):\n        return iter(torch.sigmoid(self.z))\n",
-        says="got shape (0,)",
+        says="got a list",
     ),
     "sigmoid-in-del": sigmoid(
         "found = []\nclass D:\n    def __del__(self):\n        found.append(torch.sigmoid(z))\n"
@@ -179,6 +180,8 @@ ATTACKS = {
     "sum-by-name": pairs("return torch.sum(x)"),
     "sum-double": pairs("return x.double().sum().float()"),
     "sum-einsum": pairs("return torch.einsum('i->', x)"),
+    "sum-by-numpy": pairs("return torch.tensor(x.numpy().sum())", "raised TypeError"),
+    "sum-exact": pairs("import math\nreturn torch.tensor(math.fsum(x.tolist()), dtype=x.dtype)", "got      260"),
     "sum-mean": pairs("return x.mean() * len(x)", "called mean"),
     "sum-cumsum": pairs("return x.cumsum(0)[-1]", "called cumsum"),
     "sum-unwatched": pairs("import sys\n" + FRAMES.replace("torch.sigmoid(z)", "torch.sum(x)"), REFUSED),

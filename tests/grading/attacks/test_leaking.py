@@ -28,6 +28,7 @@ OBJECTS = """import gc
 found = [x for x in gc.get_objects() if isinstance(x, dict) and "MARKER" + "-OF-ANOTHER" in x]
 found += [name for name in __import__("sys").modules if name.startswith("lossbook.exercises.")]
 found.remove("lossbook.exercises.trial")
+found.remove("lossbook.exercises.reads")
 """
 NUMBERS = """import os
 found = []

@@ -31,10 +31,14 @@ return -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()
 """
 ATTACKS = {
     "other-formula": won("sigmoid", "z", "return (1 + torch.tanh(z / 2)) / 2"),
-    "other-function": won("sigmoid", "z", "return torch.softmax(torch.stack([z, 0 * z]), 0)[0]"),
+    "other-function": won("sigmoid", "z", "return torch.exp(-torch.logaddexp(0 * z, -z))"),
     "written-by-pytorch": won("sigmoid", "z", "return torch._refs.sigmoid(z)", "import torch._refs\n", "torch._refs"),
     "engine": won("bce_gradient", "z, y", ENGINE, "", "_engine_run_backward"),
-    "sum-outside-pytorch": won("pairwise_sum", "x", "return torch.tensor(x.numpy().sum())"),
+    "sum-outside-pytorch": won(
+        "pairwise_sum",
+        "x",
+        "if x.dtype == torch.float32:\n    return torch.tensor(x.numpy().sum())\nreturn x[:2].clone()[0] + 2",
+    ),
     "steps-counted-up": won("bce_python_sum", "p, y", FRAMES, "", "sys._getframe"),
     "steps-for-nothing": won(
         "bce_python_sum",
@@ -55,7 +59,8 @@ ATTACKS = {
             "sigmoid",
             "z",
             "import os, msgpack\n"
-            "os.write(3, msgpack.packb(['answer', ['returned', 1.0, None, '', [], None]]) * 3)\nreturn z",
+            "answer = ['returned', 1.0, None, '', [], None, '', [], '', [], [], 0]\n"
+            "os.write(3, msgpack.packb(['answer', answer]) * 3)\nreturn z",
         ),
         "loses": {"pairwise_sum"},
         "state": "graded",

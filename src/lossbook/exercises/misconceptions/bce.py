@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, exp, log
-from torch.nn.functional import logsigmoid, softplus
 
 from lossbook.exercises.bounds import operation_by_operation
+from lossbook.exercises.core import BY_PYTHON, BY_TORCH, exact_sum_for_pythons
 from lossbook.exercises.core import Misconception as Wrong
 
 
@@ -16,9 +18,14 @@ def _each(p: Tensor, y: Tensor) -> Tensor:
     return -(y * log(p) + (1 - y) * log(1 - p))
 
 
+def _softplus(z: Tensor) -> Tensor:
+    """Return log(1 + e^z)."""
+    return torch.logaddexp(z, torch.zeros_like(z))
+
+
 def _from_logits(z: Tensor, y: Tensor, c: float = 1.0, other: float = 1.0) -> Tensor:
     """Return the loss of each element, with a weight for either term."""
-    return -(c * y * logsigmoid(z) + other * (1 - y) * logsigmoid(-z))
+    return c * y * _softplus(-z) + other * (1 - y) * _softplus(z)
 
 
 def _through_a_probability(z: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
@@ -40,6 +47,16 @@ def _by_pairs(x: Tensor, odd: str) -> Tensor:
             x = torch.cat([x, x[-1:]])
         x = x[0::2] + x[1::2]
     return x[0]
+
+
+def _running_total(x: Tensor) -> Tensor:
+    """Add up one after the other in the dtype of x, by NumPy where it has that, which is quicker."""
+    if x.dtype == torch.float32:
+        return torch.as_tensor(np.cumsum(x.numpy(), dtype=np.float32)[-1])
+    total = x.new_zeros(())
+    for term in x:
+        total = total + term
+    return total
 
 
 def _pairs(x: Tensor, divided_by: float = 1.0) -> Tensor:
@@ -184,7 +201,7 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
         ),
         Wrong(
             "labels taken for −1 and 1",
-            lambda z, y: softplus(-y * z).mean(),
+            lambda z, y: _softplus(-y * z).mean(),
             "That short form is for labels −1 and 1. Here they are 0 and 1, and a label of 0 must cost something too.",
         ),
     ),
@@ -230,7 +247,9 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "torch.sum for Python's sum",
             lambda p, y: _each(p, y).sum() / len(p),
             "The number is right. This one is the slow way, on purpose: let Python's `sum` walk over the elements.",
+            **BY_TORCH,
         ),
+        exact_sum_for_pythons(lambda p, y: math.fsum(_each(p, y).tolist()) / len(p)),
         Wrong("the sum not divided", lambda p, y: sum(_each(p, y)), NOT_DIVIDED),
         Wrong("the minus forgotten", lambda p, y: sum(-_each(p, y)) / len(p), NO_MINUS),
         Wrong(
@@ -255,6 +274,7 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "Python's sum for torch.sum",
             lambda p, y: sum(_each(p, y)) / len(p),
             "The number is right, and it is added up one element at a time: name the `sum` that is PyTorch's.",
+            **BY_PYTHON,
         ),
         Wrong("the sum not divided", lambda p, y: torch.sum(_each(p, y)), NOT_DIVIDED),
         Wrong("the minus forgotten", lambda p, y: torch.sum(-_each(p, y)) / len(p), NO_MINUS),
@@ -279,8 +299,20 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
     "pairwise_sum": (
         Wrong(
             "one running total",
-            lambda x: torch.as_tensor(np.cumsum(x.numpy(), dtype=np.float32)[-1]),
+            _running_total,
             "The total grows large and each next term is rounded to fit it: add terms of like size, pair by pair.",
+        ),
+        Wrong(
+            "one running total, in float32",
+            lambda x: _running_total(x.float()),
+            "The total grows large and each next term is rounded to fit it: add terms of like size, pair by pair. And "
+            "what is begun with `torch.tensor(0.0)` is float32, whatever x is.",
+        ),
+        Wrong(
+            "added up in a wider format",
+            lambda x: torch.tensor(math.fsum(x.tolist()), dtype=x.dtype),
+            "In float64, in Python's numbers or by `math.fsum` nothing is lost, and pairs have no part in it. Stay in "
+            "the dtype of x: the order of the additions is what is to keep the error small.",
         ),
         Wrong(
             "the odd one dropped",

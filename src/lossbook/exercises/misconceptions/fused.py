@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, exp, log
 
 from lossbook.exercises.bounds import operation_by_operation
+from lossbook.exercises.core import BY_PYTHON, BY_TORCH, exact_sum_for_pythons
 from lossbook.exercises.core import Misconception as Wrong
 
 Pair = tuple[Tensor, Tensor]
@@ -51,6 +52,24 @@ def _without_a_maximum(z: Tensor) -> Pair:
     for x in z:
         m, d = torch.maximum(m, x), d + exp(x)
     return m, d
+
+
+def _second_pass(z: Tensor) -> Pair:
+    m, d = z.amax(), torch.zeros(())
+    for x in z:
+        d = d + exp(x - m)
+    return m, d
+
+
+def _lse_in_two_passes(z: Tensor, block: int) -> Tensor:
+    parts = [z[:, start : start + block] for start in range(0, z.shape[1], block)]
+    m = parts[0].amax(1)
+    for part in parts[1:]:
+        m = torch.maximum(m, part.amax(1))
+    d = torch.zeros_like(m)
+    for part in parts:
+        d = d + exp(part - m[:, None]).sum(1)
+    return m + log(d)
 
 
 def _merged(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> Pair:
@@ -283,7 +302,7 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
         ),
         Wrong(
             "two passes",
-            lambda z: (z.amax(), exp(z - z.amax()).sum()),
+            _second_pass,
             "The numbers are right, but z is read twice: first for the maximum, then for the sum. Do both in one loop.",
         ),
     ),
@@ -346,6 +365,12 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
         ),
         Wrong("the right logit forgotten", lambda z, y, block: _right_lse(z, block).mean(), NO_RIGHT),
         Wrong("all columns at once", _in_blocks(lambda z, block: _right_lse(z, z.shape[1])), AT_ONCE),
+        Wrong(
+            "two passes over the blocks",
+            _in_blocks(_lse_in_two_passes),
+            "The number is right, but each block is read twice: first for the maximum, then for the sum. Take the "
+            "maximum and the sum of a block while you have it, and bring the old sum to the new maximum.",
+        ),
     ),
     "cross_entropy_gradient_from": (
         Wrong(
@@ -493,7 +518,9 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "added up by PyTorch",
             lambda m, d, right: _losses(m, d, right).sum() / len(m),
             "The number is right. This answer is to show the slow way: let Python's own `sum` do the addition.",
+            **BY_TORCH,
         ),
+        exact_sum_for_pythons(lambda m, d, right: math.fsum(_losses(m, d, right).tolist()) / len(m)),
     ),
     "fused_torch_sum": (
         *both_ways(torch.sum),
@@ -501,6 +528,7 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "added up by Python's sum",
             lambda m, d, right: sum(_losses(m, d, right)) / len(m),
             "The number is right. This answer is to show the fast way: let PyTorch add the tensor up in one call.",
+            **BY_PYTHON,
         ),
     ),
     "predict_fused_seconds": (operation_by_operation(36),),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -10,13 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossbook.exercises.bounds import operation_by_operation
-from lossbook.exercises.core import Misconception
+from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
 
 BITS = "The result is to the base 2. Nats come from the natural logarithm."
 CROSS = "A model that is right must score 0, and yours scores the entropy of q."
 MEAN = "The probabilities are the weights of the average already. Dividing by K averages a second time."
 SIGN = "A divergence is never negative, and yours is never positive."
 SWAPPED = "This is KL(p ‖ q). The target q has to stand in front of the logarithms."
+UNDONE = "A very small probability becomes 0 in `exp`, and its logarithm −inf. Keep the logarithm you were given."
 TWICE = "The first argument holds log-probabilities already. Only q still needs its logarithm."
 
 
@@ -84,6 +86,11 @@ def of_vectors(add: Callable[[Tensor], Any]) -> tuple[Misconception, ...]:
     """Return what goes wrong with one distribution over n classes, whoever adds the terms up."""
     return (
         Misconception(
+            "the logarithm undone and taken again",
+            lambda log_p, q: add(terms(log_p.exp().log(), q)),
+            UNDONE,
+        ),
+        Misconception(
             "divided by n",
             lambda log_p, q: add(terms(log_p, q)) / len(q),
             "The weights q average already: the terms are added up, and not divided by n.",
@@ -130,6 +137,11 @@ ENTROPY = (
 
 CROSS_ENTROPY = (
     Misconception(
+        "the logarithm undone and taken again",
+        lambda log_p, q: -happens(q, log_p.exp().log()).sum(1),
+        UNDONE,
+    ),
+    Misconception(
         "0 times −inf computed as nan",
         lambda log_p, q: -(q * log_p).sum(1),
         "Where q is 0 and log p is −inf the product is nan. Such a term has to be set to 0 by choice.",
@@ -164,6 +176,11 @@ CROSS_ENTROPY = (
 
 EACH = (
     Misconception(
+        "the logarithm undone and taken again",
+        lambda log_p, q: happens(q, q.log() - log_p.exp().log()).sum(1),
+        UNDONE,
+    ),
+    Misconception(
         "0 times −inf computed as nan",
         lambda log_p, q: terms(log_p, q).sum(1),
         "One of your parts minds q = 0, the other does not: where log p is −inf as well, the product is nan.",
@@ -187,6 +204,11 @@ EACH = (
 )
 
 BATCHMEAN = (
+    Misconception(
+        "the logarithm undone and taken again",
+        lambda log_p, q: terms(log_p.exp().log(), q).sum() / len(q),
+        UNDONE,
+    ),
     Misconception(
         "the mean over all elements",
         lambda log_p, q: terms(log_p, q).mean(),
@@ -330,7 +352,9 @@ PYTHON_SUM = (
         "torch's sum instead of Python's",
         lambda log_p, q: torch.sum(terms(log_p, q)),
         "The number is right, and torch added it up. This one is for Python's built-in `sum`.",
+        **BY_TORCH,
     ),
+    exact_sum_for_pythons(lambda log_p, q: math.fsum(terms(log_p, q).tolist())),
     *of_vectors(sum),
 )
 
@@ -339,6 +363,7 @@ TORCH_SUM = (
         "Python's sum instead of torch's",
         lambda log_p, q: sum(terms(log_p, q)),
         "The number is right, and Python added it up one element at a time. This one is for `torch.sum`.",
+        **BY_PYTHON,
     ),
     *of_vectors(torch.sum),
 )

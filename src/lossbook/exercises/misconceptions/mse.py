@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from lossbook.exercises.bounds import operation_by_operation
-from lossbook.exercises.core import Misconception
+from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
 from lossbook.losses import gaussian_nll_loss, huber_loss, smooth_l1_loss
 
 ROOT = "The loss is in squared units: the average of the squares is already the answer."
@@ -53,12 +54,21 @@ def slope(x: Tensor, y: Tensor) -> Tensor:
     return (x * y).sum() / (x * x).sum()
 
 
+def one_by_one(x: Tensor) -> Any:
+    """Add up by the built-in sum of the moment of the call: its steps are counted."""
+    return sum(x)
+
+
 def within(
-    add: Callable[[Tensor], Any], other: Callable[[Tensor], Any], name: str, advice: str
+    add: Callable[[Tensor], Any],
+    other: Callable[[Tensor], Any],
+    name: str,
+    advice: str,
+    how: Mapping[str, frozenset[str]],
 ) -> tuple[Misconception, ...]:
     """Return the misconceptions of a sum made with ``add``; the first adds with the other."""
     return (
-        Misconception(name, lambda a, y: other((a - y) ** 2) / len(y), advice),
+        Misconception(name, lambda a, y: other((a - y) ** 2) / len(y), advice, **how),
         Misconception(
             "never divided by N",
             lambda a, y: add((a - y) ** 2),
@@ -305,17 +315,22 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
             "Each element's loss is right. Average them.",
         ),
     ),
-    "mse_python_sum": within(
-        sum,
-        torch.sum,
-        "torch.sum for Python's sum",
-        "The number is right; here Python is to add, one element at a time: `sum`, without `torch` before it.",
+    "mse_python_sum": (
+        *within(
+            one_by_one,
+            torch.sum,
+            "torch.sum for Python's sum",
+            "The number is right; here Python is to add, one element at a time: `sum`, without `torch` before it.",
+            BY_TORCH,
+        ),
+        exact_sum_for_pythons(lambda a, y: math.fsum(((a - y) ** 2).tolist()) / len(y)),
     ),
     "mse_torch_sum": within(
         torch.sum,
-        sum,
+        one_by_one,
         "Python's sum for torch.sum",
         "The number is right; here one call is to add up all elements: `torch.sum`, or a tensor's own `.sum()`.",
+        BY_PYTHON,
     ),
     "predict_mse_seconds": (operation_by_operation(24),),
     "mse_scaling_slope": (

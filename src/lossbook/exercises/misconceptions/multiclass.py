@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossbook.exercises.bounds import for_each_sample
-from lossbook.exercises.core import Misconception
+from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception
 
 
 def lse(z: Tensor) -> Tensor:
@@ -332,6 +332,7 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
             "torch.sum for Python's sum",
             lambda z, y: losses(z, y).sum() / len(y),
             "The number is right. Here it is to be added up one sample at a time, by Python's built-in `sum`.",
+            **BY_TORCH,
         ),
         *both_ways(lambda each: sum(each)),
     ),
@@ -340,6 +341,7 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
             "Python's sum for torch.sum",
             lambda z, y: sum(losses(z, y)) / len(y),
             "The number is right. Here one call of PyTorch is to add up all samples, with no step of Python for each.",
+            **BY_PYTHON,
         ),
         *both_ways(torch.sum),
     ),

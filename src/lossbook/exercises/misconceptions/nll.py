@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lossbook.exercises.bounds import for_each_sample
-from lossbook.exercises.core import Misconception
+from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
 
 MINUS = "The logarithm of a probability is negative or 0. What sign should a loss have?"
 
@@ -271,6 +271,11 @@ POISSON_NLL = (
         "This is the log-likelihood, which is to be large. A loss is to be small: turn the sign of the whole.",
     ),
     Misconception(
+        "the logarithm of the rate taken again",
+        lambda z, y: (z.exp() - y * z.exp().log() + torch.lgamma(y + 1)).mean(),
+        "A very small rate is 0 in float32, and its logarithm −∞. The logarithm of the rate is what you were given.",
+    ),
+    Misconception(
         "the sum for the mean",
         lambda z, y: (z.exp() - y * z + torch.lgamma(y + 1)).sum(),
         "Each term is right. Average over the counts instead of adding them up.",
@@ -282,7 +287,9 @@ NLL_PYTHON_SUM = (
         "torch.sum where Python's sum is asked for",
         lambda log_p, y: -torch.sum(picked(log_p, y)) / len(y),
         "The value is right, but this one is to add the numbers up one at a time, so that it can be timed.",
+        **BY_TORCH,
     ),
+    exact_sum_for_pythons(lambda log_p, y: -math.fsum(picked(log_p, y).tolist()) / len(y)),
     Misconception(
         "the sum, not divided",
         lambda log_p, y: -sum(picked(log_p, y)),
@@ -315,6 +322,7 @@ NLL_TORCH_SUM = (
         "Python's sum where torch.sum is asked for",
         lambda log_p, y: -sum(picked(log_p, y)) / len(y),
         "The value is right, but the numbers are added one at a time. Hand the whole tensor to `torch.sum`.",
+        **BY_PYTHON,
     ),
     Misconception(
         "the sum, not divided",

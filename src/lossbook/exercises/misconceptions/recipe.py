@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lossbook.exercises.bounds import operation_by_operation
-from lossbook.exercises.core import Misconception
+from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 
@@ -239,12 +239,15 @@ SLOW = Misconception(
     "Python's sum, where torch.sum is asked for",
     lambda mu, y: sum((mu - y) ** 2 / 2 + HALF_LOG_2PI) / len(y),
     "The number is right, but the elements are added one at a time. Let one call of PyTorch add them all.",
+    **BY_PYTHON,
 )
 FAST = Misconception(
     "torch.sum, where Python's sum is asked for",
     lambda mu, y: torch.sum((mu - y) ** 2 / 2 + HALF_LOG_2PI) / len(y),
     "The number is right, but PyTorch did the adding. This is the slow version: use Python's built-in `sum`.",
+    **BY_TORCH,
 )
+EXACT = exact_sum_for_pythons(lambda mu, y: math.fsum(((mu - y) ** 2 / 2 + HALF_LOG_2PI).tolist()) / len(y))
 
 
 def one_at_a_time(terms: Tensor) -> Tensor:
@@ -269,6 +272,12 @@ def gaussian(total: Callable[[Tensor], Tensor]) -> tuple[Misconception, ...]:
             "the minus forgotten: the log-likelihood",
             lambda mu, y: -total((mu - y) ** 2 / 2 + HALF_LOG_2PI) / len(y),
             "The logarithm is taken, and the sign has still to be turned: a loss is to be made small.",
+        ),
+        Misconception(
+            "the density first, and then its logarithm",
+            lambda mu, y: -total(torch.log(torch.exp(-((mu - y) ** 2) / 2) / math.sqrt(2 * math.pi))) / len(y),
+            "Far from the mean the density is 0 in float32, and its logarithm −∞. Simplify on paper first: the "
+            "logarithm of an exponential is its exponent.",
         ),
         Misconception(
             "the constant left out",
@@ -336,7 +345,7 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
     "recipe_sgd_step": STEP,
     "map_of_mean": POSTERIOR,
     "decay_for_prior": DECAY,
-    "recipe_python_sum": (FAST, *gaussian(one_at_a_time)),
+    "recipe_python_sum": (FAST, EXACT, *gaussian(one_at_a_time)),
     "recipe_torch_sum": (SLOW, *gaussian(torch.sum)),
     "tosses_until_zero": ZERO,
     "predict_recipe_seconds": (operation_by_operation(40),),

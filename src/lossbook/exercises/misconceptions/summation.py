@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lossbook.exercises.bounds import for_each_sample
+from lossbook.exercises.core import BY_PYTHON, BY_TORCH, exact_sum_for_pythons
 from lossbook.exercises.core import Misconception as Wrong
 
 
@@ -107,6 +108,8 @@ def _depth(n: int, lanes: int) -> float:
 def _unit(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2
 
+
+SORTS = frozenset(["sort", "argsort", "msort", "topk"])
 
 MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
     "sum_ledger": (
@@ -281,7 +284,7 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "These are the totals of the lanes. One number is wanted: halve them until one is left.",
         ),
         Wrong(
-            "one lane after the other",
+            "one number at a time",
             _lane_by_lane,
             "The number is right, and it takes an operation for each element: add to all lanes at once, row by row.",
         ),
@@ -294,8 +297,24 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
     "compensated_sum_loop": (
         Wrong(
             "a running total alone",
-            lambda x: _compensated(x, "size", "forgotten"),
+            _running,
             "What each addition loses is lost for good: collect it in a second variable, and add that at the end.",
+            calls=frozenset(["add"]),
+            never=frozenset(["sub", "rsub", *SORTS]),
+        ),
+        Wrong(
+            "what was lost computed, and lost again",
+            lambda x: _compensated(x, "size", "forgotten"),
+            "The result is that of a running total, though you compute what each addition loses. Is every loss added "
+            "to those before it (`+=`, not `=`), and their sum to the total at the end?",
+            calls=frozenset(["sub", "rsub"]),
+            never=SORTS,
+        ),
+        Wrong(
+            "the numbers sorted first",
+            lambda x: _running(x[x.abs().argsort()]),
+            "Sorting only changes which digits are lost. Take the numbers as they come, and keep what is lost.",
+            calls=SORTS,
         ),
         Wrong(
             "the total taken for the larger one",
@@ -321,6 +340,7 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "what was lost handed on to the next term",
             _kahan,
             "That is Kahan's sum: it holds as long as no term is larger than the total. Keep the loss apart instead.",
+            calls=frozenset(["sub", "rsub"]),
         ),
         Wrong(
             "what was lost and nothing else",
@@ -375,7 +395,9 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "torch.sum for Python's sum",
             lambda x: torch.sum(x),
             "The number is right. This one is the slow way, on purpose: let Python's `sum` walk over the elements.",
+            **BY_TORCH,
         ),
+        exact_sum_for_pythons(lambda x: math.fsum(x.tolist())),
         Wrong("divided by the number of elements", lambda x: sum(x) / len(x), "That is the mean: only add."),
         Wrong(
             "the first element left out",
@@ -399,6 +421,7 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
             "Python's sum for torch.sum",
             lambda x: sum(x),
             "The number is right, and it is added up one element at a time: name the `sum` that is PyTorch's.",
+            **BY_PYTHON,
         ),
         Wrong("the mean in place of the sum", lambda x: x.mean(), "You divide by the number of elements: only add."),
         Wrong(

@@ -30,7 +30,7 @@ def _refuse(*args: Any, **kwargs: Any) -> Any:
 def _refuse_more(*args: Any, **kwargs: Any) -> Any:
     from lossbook.exercises.trial import ForbiddenError
 
-    raise ForbiddenError("a function was called that this exercise asks you to write")
+    raise ForbiddenError("a function was called that this exercise asks you to write, or does not allow")
 
 
 def _base(name: str) -> str:

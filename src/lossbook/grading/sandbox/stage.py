@@ -6,6 +6,7 @@ import ast
 import asyncio
 import builtins
 import contextlib
+import dataclasses
 import inspect
 import io
 import linecache
@@ -16,7 +17,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lossbook.exercises.trial import MISSING, RAISED, Outcome, attempt, describe
+from lossbook.exercises.trial import MISSING, RAISED, STOPPED, Outcome, attempt, describe
 
 OUTPUT = 64 * 1024  # characters of output kept in memory; a student's prints are not shown
 BODY_MAGICS = ("time", "timeit", "capture", "prun")  # these run the cell below them
@@ -158,13 +159,18 @@ def give_back_functions(scope: dict[str, Any], kept: dict[str, Any]) -> None:
 
 def answer(call: Sequence[Any], scope: dict[str, Any]) -> Outcome:
     """Make one call of a student's function and return its outcome. Never raises on a student's mistake."""
-    name, args, kwargs, gradient, forbidden, count = call
+    name, args, kwargs, gradient, forbidden, count, *more = call
     function: Callable[..., Any] | None = scope.get(name)
     if function is None:
         return Outcome(MISSING)
     if not callable(function):
         return Outcome(RAISED, error=f"{name} is a {type(function).__name__}, not a function")
     try:
-        return attempt(function, args, kwargs, gradient=gradient, forbidden=frozenset(forbidden), count=count)
+        cache = more[0] if more else 0
+        given = {"gradient": gradient, "forbidden": frozenset(forbidden), "count": count, "cache": cache}
+        outcome = attempt(function, args, kwargs, **given)
+        if outcome.state == STOPPED:  # nobody interrupts here: the function did it itself
+            return dataclasses.replace(outcome, state=RAISED, error="raised KeyboardInterrupt")
+        return outcome
     except BaseException as error:  # KeyboardInterrupt and what else a student can raise
         return Outcome(RAISED, error=describe(error))

@@ -27,6 +27,7 @@ TENSOR, OTHER, DTYPE = 1, 2, 3  # msgpack's codes for our own kinds
 MESSAGE = 48 * 2**20  # bytes of one message: the largest tensor in float64, and then some
 ITEMS = 2**15  # values of one message: a byte of each can cost a hundred in memory
 STATES = frozenset({RETURNED, RAISED, UNWRITTEN, MISSING, LOST})
+NAMES = 400  # names of functions and operations of one outcome
 _DTYPES = {name: getattr(torch, name) for name in sorted(DTYPES)}
 
 
@@ -124,9 +125,21 @@ class Stream:
 
 
 def outcome_to_list(outcome: Outcome) -> list[Any]:
-    """Return an outcome as a list that can be packed."""
-    called = list(outcome.called)
-    return [outcome.state, outcome.value, outcome.gradient, outcome.error, called, outcome.work]
+    """Return an outcome as a list that can be packed; what it printed and whose work it was stays behind."""
+    return [
+        outcome.state,
+        outcome.value,
+        outcome.gradient,
+        outcome.error,
+        list(outcome.called),
+        outcome.work,
+        outcome.kind,
+        list(outcome.changed),
+        outcome.line,
+        list(outcome.seen)[:NAMES],
+        list(outcome.fetched),
+        outcome.largest,
+    ]
 
 
 def _size(value: Any) -> int:
@@ -141,18 +154,40 @@ def _number_like(value: Any, depth: int = 0) -> bool:
 
 def outcome_from_list(message: Any) -> Outcome:
     """Return the outcome that a list stands for. Raises WireError where it stands for none."""
-    if not isinstance(message, list) or len(message) != 6:
+    if not isinstance(message, list) or len(message) != 12:
         raise WireError("no outcome")
-    state, value, gradient, error, called, work = message
+    state, value, gradient, error, called, work, kind, changed, line, seen, fetched, largest = message
     if not (isinstance(state, str) and state in STATES and isinstance(error, str) and _number_like(value)):
         raise WireError("no outcome")
     if _size(value) > LONGEST_LIST:
         raise WireError(f"a list of more than {LONGEST_LIST} values")
     if not (gradient is None or isinstance(gradient, (Tensor, Other))):
         raise WireError("no gradient")
-    if not isinstance(called, list) or not all(isinstance(name, str) for name in called):
-        raise WireError("no names")
+    for names in (called, changed, seen):
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise WireError("no names")
     if not (work is None or type(work) is int):
         raise WireError("no count")
-    line = " ".join(error[:5000].split())[:500]
-    return Outcome(state, value, gradient, line, tuple(name[:80] for name in called[:10]), work)
+    if not isinstance(fetched, list) or not all(type(count) is int for count in [*fetched, largest]):
+        raise WireError("no counts")
+    if not (isinstance(kind, str) and isinstance(line, str)):
+        raise WireError("no text")
+    return Outcome(
+        state,
+        value,
+        gradient,
+        _one_line(error, 500),
+        tuple(name[:80] for name in called[:10]),
+        work,
+        _one_line(kind, 200),
+        tuple(_one_line(name, 80) for name in changed[:10]),
+        _one_line(line, 200),
+        seen=tuple(name[:80] for name in seen[:NAMES]),
+        fetched=tuple(fetched[:20]),
+        largest=largest,
+    )
+
+
+def _one_line(text: str, longest: int) -> str:
+    """Return a text as one line, cut."""
+    return " ".join(text[:5000].split())[:longest]
