@@ -147,14 +147,24 @@ def derivatives(loss, *args):
 
 
 @pytest.mark.parametrize("width", [1.0, 0.5])
-@pytest.mark.parametrize(("name", "option"), [("huber_loss", "delta"), ("smooth_l1_loss", "beta")])
-def test_at_the_ends_of_the_parabola_slope_and_curvature_are_pytorchs(name, option, width):
+@pytest.mark.parametrize(
+    ("name", "option", "at_end"), [("huber_loss", "delta", True), ("smooth_l1_loss", "beta", False)]
+)
+def test_at_the_ends_of_the_parabola_slope_and_curvature_are_the_formulas(name, option, at_end, width):
+    """The parabola of Huber's loss has its ends, |r| <= δ; that of Smooth L1 has not, |r| < β."""
+    bend = 1.0 if name == "huber_loss" else 1 / width
+    zero = torch.zeros((), dtype=F64)
     for r in (0.0, width, -width, width * 0.9, -width * 1.1, 2 * width, INF, -INF):
-        mine, theirs = (
-            derivatives(lambda x, y, m=module: getattr(m, name)(x, y, **{option: width}), r, 0.0)
-            for module in (losses, F)
-        )
-        assert mine == theirs, r
+        loss, theirs = (lambda x, y=zero, m=module: getattr(m, name)(x, y, **{option: width}) for module in (losses, F))
+        x = torch.tensor(r, dtype=F64)
+        inside = abs(r) < width or (at_end and abs(r) == width)
+        first, second = derivatives(loss, r, 0.0)
+        slope = bend * max(-width, min(width, r))
+        assert first == [slope, -slope]
+        curvature = bend if inside else 0.0
+        assert second == [[curvature, -curvature], [-curvature, curvature]]
+        for transform in (torch.func.grad, torch.func.hessian):
+            assert transform(loss)(x) == transform(theirs)(x), (transform, r)
 
 
 def test_at_0_the_slope_and_curvature_of_the_logit_loss_are_the_formulas():
@@ -224,7 +234,7 @@ def of_first_and_second_order(loss, *leaves):
 
 @pytest.mark.parametrize("name", ["mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss"])
 def test_second_derivatives_of_mixed_dtypes_are_right_and_of_their_variables_dtypes(name):
-    values = [0.5, 1.0, 2.0], [0.0, 0.0, 0.5]
+    values = [0.5, 0.75, 2.0], [0.0, 0.0, 0.5]
     truth = of_first_and_second_order(
         getattr(F, name), *(torch.tensor(value, dtype=F64, requires_grad=True) for value in values)
     )

@@ -143,7 +143,7 @@ def smooth_l1_loss(
 
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    c = hardtanh(r, -beta, beta)
+    c = hardtanh(r, -beta, beta)  # as clamp, but at ±β its slope is 0
     # Both cases at once: c is r in the parabola, and ±β outside it.
     losses = torch.sub(r, c, alpha=0.5) * (c if beta == 1 else c / beta)
     return reduce(losses.to(y_hat.dtype), reduction)
@@ -198,7 +198,7 @@ def huber_loss(
     dtype = y_hat.dtype
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    c = hardtanh(r, -delta, delta)
+    c = r.clamp(-delta, delta)
     # Both cases at once: c is r in the parabola, and ±δ outside it.
     losses = (torch.sub(r, c, alpha=0.5) * c).to(dtype)
     return reduce(losses if weight is None else losses * weight, reduction)
