@@ -18,6 +18,7 @@ from docutils.utils import new_document
 from nbgrader.nbgraderformat import MetadataValidator
 from nbgrader.utils import compute_checksum
 
+from lossbook.authoring.address import published
 from lossbook.authoring.convention import AuthorError
 from lossbook.authoring.execute import RunError
 from lossbook.authoring.release import (
@@ -26,7 +27,6 @@ from lossbook.authoring.release import (
     describe_pictures,
     generate,
     link_to_book,
-    published,
     release,
     sources,
     stale,

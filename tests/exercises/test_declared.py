@@ -101,12 +101,12 @@ def test_the_right_answer_is_checked_in_a_fifth_of_a_second(solutions, name):
     assert (report := check(right)).passed, report
 
     def seconds():
-        start = time.perf_counter()
+        start = time.process_time()  # of this process alone, whatever else the machine does
         check(right)
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     took = []
-    while len(took) < 5 and not any(each < 0.2 for each in took):  # other work on the machine only ever adds to it
+    while len(took) < 10 and not any(each < 0.2 for each in took):  # a shared cache only ever adds to it
         took.append(seconds())
     assert min(took) < 0.2, took
 

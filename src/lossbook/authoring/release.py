@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
 from nbgrader.utils import determine_grade, is_grade
 
+from lossbook.authoring.address import published
 from lossbook.authoring.convention import LESSON_ONLY, SOLUTION_ONLY, AuthorError, Lookup, read
 from lossbook.authoring.execute import Run, RunError, execute_all
 from lossbook.authoring.notebooks import from_text, place, skeleton, to_text
@@ -78,15 +79,6 @@ def generate(root: Path, slugs: Sequence[str], lookup: Lookup) -> dict[Path, Not
     return notebooks
 
 
-def published(root: Path) -> str:
-    """Return the address of the published book, as `CITATION.cff` has it, with a slash behind. Raises AuthorError."""
-    path = root / "CITATION.cff"
-    found = re.search(r"^url: *(https://\S+)$", path.read_text(encoding="utf-8"), re.M) if path.exists() else None
-    if not found:
-        raise AuthorError(f"{path} does not say the book's address in a line `url: https://…`")
-    return found[1].rstrip("/") + "/"
-
-
 def link_to_book(nb: NotebookNode, root: Path) -> None:
     """Turn links to the book's pages into links to the published ones: where a student opens a lesson, no page is near.
 
@@ -96,7 +88,10 @@ def link_to_book(nb: NotebookNode, root: Path) -> None:
     def address(link: re.Match[str]) -> str:
         if not (root / f"{link[1]}.md").exists():
             raise AuthorError(f"the link to {link[1]}.md leads to no page of the book")
-        return f"]({published(root)}{link[1]}.html{link[2] or ''})"
+        book = published(root)
+        if book is None:
+            raise AuthorError(f"{root / 'CITATION.cff'} does not say the book's address in a line `url: https://…`")
+        return f"]({book}{link[1]}.html{link[2] or ''})"
 
     for cell in nb.cells:
         if cell.cell_type == "markdown":

@@ -27,7 +27,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.util import logging
 
-from lossbook.authoring.release import published
+from lossbook.authoring.address import published
 from lossbook.figures import PLAIN
 
 logger = logging.getLogger(__name__)
@@ -236,6 +236,8 @@ def mend_buttons(app: Sphinx, pagename: str, templatename: str, context: dict[st
 def stay_inside(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Turn links to the published book's pages, which the lessons have, into links to the pages of this one."""
     address = published(Path(app.srcdir))
+    if address is None:
+        return  # nobody can link to it
     for link in doctree.findall(nodes.reference):
         target, _, anchor = link.get("refuri", "").partition("#")
         page = target.removeprefix(address).removesuffix(".html")

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lossbook.exercises.bounds import operation_by_operation
 from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
-from lossbook.losses import gaussian_nll_loss, huber_loss, smooth_l1_loss
+from lossbook.losses import gaussian_nll_loss, huber_loss
 
 ROOT = "The loss is in squared units: the average of the squares is already the answer."
 HALF = "The ½ belongs to the negative log-likelihood. The mean squared error goes without it."
@@ -280,7 +280,7 @@ MISCONCEPTIONS: dict[str, tuple[Misconception, ...]] = {
     "huber": (
         Misconception(
             "Smooth L1 for Huber",
-            lambda a, y, delta: smooth_l1_loss(a, y, beta=delta),
+            lambda a, y, delta: huber_loss(a, y, delta=delta) / delta,
             "It is right at δ = 1 only. The parabola of Huber is ½ r² for every δ.",
         ),
         Misconception(
