@@ -89,6 +89,7 @@ def test_a_curve_has_a_gap_where_a_call_failed():
         ([0.5, 1.0, 2.0, 3.0, 4.0], RIGHT, "Yours differs most at -2: 0.5, where 0 is right."),
         ([None, 1.0, 2.0, 3.0, 5.0], RIGHT, "most at 2: 5, where 4 is right. Yours has no value at 1 of 5 points."),
         ([None] * 5, RIGHT, "Yours has no value anywhere."),
+        ([1.0] + [None] * 4, [None, 1.0, 2.0, 3.0, 4.0], "Yours has no value where the right curve has one."),
         (RIGHT, RIGHT, "Yours lies on it."),
         ([5.0] * 5, [5.0] * 5, "Yours lies on it."),
         ([6.0] * 5, [5.0] * 5, "Yours differs most at -2: 6, where 5 is right."),

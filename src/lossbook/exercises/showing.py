@@ -182,8 +182,9 @@ def words(
     ]
     both = [(at, own, height) for at, own, height in zip(x, mine, right, strict=True) if None not in (own, height)]
     missing = sum(own is None for own in mine)
-    if missing == len(mine):
-        return " ".join([*said, "Yours has no value anywhere."])
+    if not both:
+        where = "anywhere" if missing == len(mine) else "where the right curve has one"
+        return " ".join([*said, f"Yours has no value {where}."])
     span = max(height for _, height in known) - min(height for _, height in known)
     gaps = [
         abs(own - height) / (max(span, abs(height)) or 1.0)
