@@ -151,23 +151,16 @@ def binary_cross_entropy_with_logits(
     dtype = y.dtype
     z, y = widened(z), widened(y)
 
-    # (1 - y) z + l max(-z, 0), its terms in z collected: none cancels another.
+    # Slopes at 0 are those from the right, in every term. The two that hold z
+    # exclude each other, so that none cancels another.
+    right = (z >= 0).to(z.dtype)
     positive = y if pos_weight is None else pos_weight * y
-    straight = torch.where(z >= 0, 1 - y, -positive) * z
-    bent = _log1p_exp_minus_abs(z)
+    straight = (right * (1 - y) - (1 - right) * positive) * z
+    bent = log1p(exp((1 - 2 * right) * z))  # log(1 + exp(-|z|))
     if pos_weight is not None:
         bent = (1 + (pos_weight - 1) * y) * bent
     losses = straight + bent
     return reduce(weighted(losses.to(dtype), weight), reduction)
-
-
-def _log1p_exp_minus_abs(z: Tensor) -> Tensor:
-    """Return log(1 + exp(-|z|)), whose slope at 0 is that from the right, -1/2.
-
-    The function has a corner there, which ``abs`` would round off; what is
-    added to it has the opposite one, from the right too.
-    """
-    return log1p(exp(torch.where(z >= 0, -z, z)))
 
 
 def _require_pair(

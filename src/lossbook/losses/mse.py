@@ -144,7 +144,6 @@ def smooth_l1_loss(
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
     c = hardtanh(r, -beta, beta)  # as clamp, but at ±β its slope is 0
-    # Both cases at once: c is r in the parabola, and ±β outside it.
     losses = torch.sub(r, c, alpha=0.5) * (c if beta == 1 else c / beta)
     return reduce(losses.to(y_hat.dtype), reduction)
 
@@ -198,8 +197,7 @@ def huber_loss(
     dtype = y_hat.dtype
     y_hat, y = _promoted(y_hat, y)
     r = widened(y_hat) - widened(y)
-    c = r.clamp(-delta, delta)
-    # Both cases at once: c is r in the parabola, and ±δ outside it.
+    c = r.clamp(-delta, delta)  # r in the parabola, and ±δ outside it
     losses = (torch.sub(r, c, alpha=0.5) * c).to(dtype)
     return reduce(losses if weight is None else losses * weight, reduction)
 
