@@ -3,8 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
+
+import lossbook
+from lossbook import installing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,8 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "lossbook":
             raise
-        extra = arguments.extra
-        _complain(f"{error.name} is not installed; install it with: pip install 'lossbook[{extra}]'")
+        _complain(f"{error.name} is not installed; install it with: {installing.command(arguments.extra)}")
         return 2
 
 
@@ -26,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lossbook", description="Make the course, its lessons and its book, and grade what students hand in."
     )
-    parser.add_argument("--version", action="version", version=f"lossbook {version('lossbook')}")
+    parser.add_argument("--version", action="version", version=f"lossbook {lossbook.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     release = commands.add_parser("release", help="make the notebooks of the lessons from solutions/*.md")

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 import lossbook.grading
-from lossbook import cli
+from lossbook import cli, installing
 from lossbook.grading.book import Book
 
 ROOT = Path(__file__).parents[2]
@@ -170,7 +170,7 @@ def test_a_missing_extra_is_named(tmp_path, capsys, two, monkeypatch, package):
         monkeypatch.delattr(lossbook.grading, name)
     monkeypatch.setitem(sys.modules, package, None)
     assert graded(two, "--out", tmp_path / "out") == 2
-    told = f"lossbook: {package} is not installed; install it with: pip install 'lossbook[grade]'\n"
+    told = f"lossbook: {package} is not installed; install it with: {installing.command('grade')}\n"
     assert capsys.readouterr().err == told
 
 
