@@ -15,6 +15,9 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
+from markdown_it import MarkdownIt
+from mdit_py_plugins.colon_fence import colon_fence_plugin
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from lossbook.authoring.sphinx_ext import AS_COMMITTED
@@ -125,6 +128,31 @@ def launch() -> Iterator[Callable[..., Any]]:
         pytest.skip(reason)
     with sync_playwright() as player:
         yield lambda **options: player.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, **options)
+
+
+PARSER = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin).use(colon_fence_plugin)
+
+
+def inline_formulas(text: str) -> list[str]:
+    """Return the formulas in the lines of a page, those in its boxes, tables and claims included."""
+    found, tokens = [], PARSER.parse(text)
+    while tokens:
+        token = tokens.pop(0)
+        tokens[:0] = token.children or []
+        if token.type == "math_inline":
+            found.append(token.content)
+        if token.type == "text" and token.content.endswith("{claim}"):
+            tokens[:1] = PARSER.parse(tokens[0].content)
+        directive = token.info if token.type in ("fence", "colon_fence") else ""
+        if directive.startswith("{") and not directive.startswith(("{code", "{symbols", "{math")):
+            tokens[:0] = PARSER.parse(token.content)
+    return found
+
+
+@pytest.fixture(scope="session")
+def formulas_in() -> Callable[[str], list[str]]:
+    """What reads the formulas in the lines of a page."""
+    return inline_formulas
 
 
 PAGE = """---

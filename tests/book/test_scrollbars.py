@@ -5,12 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from markdown_it import MarkdownIt
-from mdit_py_plugins.colon_fence import colon_fence_plugin
-from mdit_py_plugins.dollarmath import dollarmath_plugin
 
 ROOT = Path(__file__).parents[2]
-PARSER = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin).use(colon_fence_plugin)
 # What no page has yet: accents and slants that stick out of their box, and whatever is high.
 UNUSUAL = [
     *(r"\widehat{xyz}", r"\tilde W", r"\vec{J}", r"\overline{AB}", r"\hat{\imath}", r"\check{W}", r"\mathring{A}"),
@@ -34,25 +30,11 @@ MEASURE = """() => [...document.querySelectorAll('section > p span.math mjx-cont
 })"""
 
 
-def inline_formulas(text: str) -> list[str]:
-    """Return the formulas in the lines of a page, those in its boxes and tables included."""
-    found, tokens = [], PARSER.parse(text)
-    while tokens:
-        token = tokens.pop()
-        tokens += token.children or []
-        if token.type == "math_inline":
-            found.append(token.content)
-        directive = token.info if token.type in ("fence", "colon_fence") else ""
-        if directive.startswith("{") and not directive.startswith(("{code", "{symbols", "{math")):
-            tokens += PARSER.parse(token.content)
-    return found
-
-
 @pytest.fixture(scope="module")
-def page(tmp_path_factory, tiny_book, launch):
+def page(tmp_path_factory, tiny_book, launch, formulas_in):
     """A small book's page with all formulas that stand in a line of the book, in a browser with classic scrollbars."""
     texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "book").glob("*.md"))]
-    formulas = list(dict.fromkeys(formula for text in texts for formula in inline_formulas(text)))
+    formulas = list(dict.fromkeys(formula for text in texts for formula in formulas_in(text)))
     assert len(formulas) > 400
     lines = [f"The formula ${formula}$ stands in a line." for formula in [*formulas, *UNUSUAL, LONG]]
     tiny = tiny_book(tmp_path_factory.mktemp("scrollbars"))
