@@ -151,7 +151,8 @@ def number(page: Page) -> int:
 def letters_in(formula: str) -> set[str]:
     """Return the letters of a formula; none if it is more, or less, than the equations' reader knows."""
     try:
-        names = {name(node) for node in parse(formula).walk() if node.kind in ("sym", "prime")}
+        tree = parse(formula.replace(r"\bmod", "-"))  # it knows no remainder
+        names = {name(node) for node in tree.walk() if node.kind in ("sym", "prime")}
     except MathError:
         return set()
     return {letter(one).rstrip("'") for one in names if not NAME.match(one)}  # a prime is a derivative, or another one
@@ -163,7 +164,7 @@ def faults(notation: str, pages: list[Page], inline: dict[str, list[str]]) -> li
     Args:
         notation: The text of the page *Notation*.
         pages: The chapters.
-        inline: The formulas in the lines of each chapter, by its name.
+        inline: The formulas in the lines of each chapter and its lesson, by its name.
     """
     listed, apart, found = entries(notation), told_apart(notation), []
     used: set[Entry] = set()
@@ -220,7 +221,12 @@ def faults(notation: str, pages: list[Page], inline: dict[str, list[str]]) -> li
 
 @pytest.fixture(scope="module")
 def inline(formulas_in) -> dict[str, list[str]]:
-    return {path.stem: formulas_in(path.read_text(encoding="utf-8")) for path in PAGES}
+    """The formulas in the lines of each chapter and of its lesson."""
+    texts = {path.stem: [path, ROOT / "solutions" / path.name] for path in PAGES}
+    return {
+        stem: [formula for path in paths for formula in formulas_in(path.read_text(encoding="utf-8"))]
+        for stem, paths in texts.items()
+    }
 
 
 def test_the_pages_and_the_notation_agree(inline):
