@@ -36,6 +36,7 @@ from lossbook.derivations.evaluating import (
     evaluate,
     real,
 )
+from lossbook.derivations.keeping import fingerprint
 from lossbook.derivations.pages import Display, Page, read
 from lossbook.derivations.parsing import MathError, Node, name, parse
 from lossbook.derivations.symbols import Symbol, Table
@@ -1042,12 +1043,20 @@ class Score:
         outcomes: One for each mutant.
         failing: The displays that don't hold as they stand, so that nothing can be said of their mutants.
         seconds: How long it took.
+        fingerprint: A digest of all that this depends on.
     """
 
     page: str
     outcomes: list[Outcome]
     failing: list[str]
     seconds: float
+    fingerprint: str = ""
+
+    @property
+    def displays(self) -> list[Line]:
+        """How many mistakes were caught in each display."""
+        labels = dict.fromkeys(outcome.display.label for outcome in self.outcomes)
+        return [line(label, [o for o in self.outcomes if o.display.label == label]) for label in labels]
 
     @property
     def survivors(self) -> list[Outcome]:
@@ -1058,10 +1067,16 @@ class Score:
 def score(path: Path, labels: Collection[str] = ()) -> Score:
     """Try every mutant of a page's displays (of all, or of those labelled so), or of the docstrings' formulas."""
     start = time.perf_counter()
-    scorers = [_Scorer(page) for page in (docstrings.pages() if path.name == DOCSTRINGS else [read(path)])]
+    pages = pages_of(path)
+    scorers = [_Scorer(page) for page in pages]
     outcomes = [outcome for scorer in scorers for outcome in scorer.outcomes(labels)]
     failing = [label or "a display without a label" for scorer in scorers for label in scorer.failing]
-    return Score(path.stem, outcomes, failing, time.perf_counter() - start)
+    return Score(path.stem, outcomes, failing, time.perf_counter() - start, fingerprint(pages))
+
+
+def pages_of(path: Path) -> list[Page]:
+    """Return a page, or the docstrings' pages."""
+    return docstrings.pages() if path.name == DOCSTRINGS else [read(path)]
 
 
 def score_all(found: Sequence[Path], workers: int = 2) -> list[Score]:
@@ -1119,12 +1134,23 @@ class Survivor:
 
 @dataclass(frozen=True)
 class Tally:
-    """What there is to tell of the mutants: each page, each kind, all of them, and the survivors."""
+    """What there is to tell of the mutants: each page, each kind, all of them, and the survivors.
+
+    Attributes:
+        pages: A line for each page.
+        kinds: A line for each kind of mistake.
+        whole: A line for all.
+        survivors: The mistakes that were not caught.
+        displays: By page, a line for each display.
+        fingerprints: By page, a digest of all that its lines depend on.
+    """
 
     pages: list[Line]
     kinds: list[Line]
     whole: Line
     survivors: list[Survivor]
+    displays: dict[str, list[Line]]
+    fingerprints: dict[str, str]
 
 
 def line(name: str, outcomes: Collection[Outcome]) -> Line:
@@ -1144,7 +1170,9 @@ def tally(scores: Sequence[Score]) -> Tally:
         for o in score.survivors
     ]
     pages = [line(score.page, score.outcomes) for score in scores if score.outcomes]
-    return Tally(pages, kinds, line("all", every), survivors)
+    displays = {score.page: score.displays for score in scores if score.outcomes}
+    fingerprints = {score.page: score.fingerprint for score in scores if score.outcomes}
+    return Tally(pages, kinds, line("all", every), survivors, displays, fingerprints)
 
 
 def reasons() -> dict[tuple[str, str, str], str]:
