@@ -18,12 +18,14 @@ from lossbook.derivations.agreeing import close, coded, computed, difference, re
 from lossbook.derivations.evaluating import (
     ALIASES,
     COMPARISONS,
+    FACTOR,
     HELD,
     ORDERS,
     Differential,
     Env,
     UndefinedError,
     World,
+    as_factors,
     dependencies,
     differential,
     evaluate,
@@ -33,6 +35,7 @@ from lossbook.derivations.evaluating import (
     root,
     truth,
     unbounded,
+    uses_of_functions,
     variable,
 )
 from lossbook.derivations.pages import Display, Page
@@ -146,6 +149,8 @@ def check_display(
             try:
                 checker.item(item)
             except MathError as error:
+                if isinstance(error, FalseError) and (twofold := checker.twofold(item)):
+                    error = twofold
                 line, column = display.place(error.position)
                 kind = "" if isinstance(error, FalseError) else "it cannot be checked: "
                 record.faults.append(f"line {line}, column {column}: {kind}{error}")
@@ -217,6 +222,7 @@ class _Checker:
         for claim in claims:
             if claim.kind != "chain":
                 raise MathError("this claims nothing: it is no relation", claim.start)
+        self._bare(claims)
         self.chosen = [condition for condition in conditions if self._chooses(condition)]
         for number, claim in enumerate(claims):
             if links and number == 0:
@@ -226,6 +232,32 @@ class _Checker:
         for number, (left, token, right) in enumerate(links):
             self.place = self._link(left, token, right, first=number == 0)
             self._implication(left, str(token), right, conditions)
+
+    def twofold(self, item: Node) -> MathError | None:
+        """Return what to say of a false item that holds if a bracket after a function's name is a factor."""
+        world = World(self.symbols, "", 0)
+        other = as_factors(item, Env(world))
+        if other is item:
+            return None
+        checker = _Checker(self.table, self.display, self.symbols, self.points, Record(self.display))
+        try:
+            checker.item(other)
+        except Exception:  # whatever is wrong with it, it is not what was meant
+            return None
+        base, _, node = next(use for use in uses_of_functions(item, world) if use[1] and use[1].parts[0].kind == "add")
+        return MathError(f"{base} before a bracket can be read in two ways here: {FACTOR.format(base)}", node.start)
+
+    def _bare(self, claims: list[Node]) -> None:
+        """Refuse a name before the bracket of a sum, if the name stands for a value elsewhere in the same statement."""
+        world = World(self.symbols, "", 0)
+        uses = [use for claim in claims for use in uses_of_functions(claim, world)]
+        alone = {base for base, after, _ in uses if after is None}
+        for base, after, node in uses:
+            if base not in alone or after is None or [part.kind for part in after.parts] != ["add"]:
+                continue
+            if not any(used == base and group is None for used, group, _ in uses_of_functions(after.parts[0], world)):
+                what = f"{base} stands without its argument too, so this bracket can be read in two ways"
+                raise MathError(f"{what}: {FACTOR.format(base)}", node.start)
 
     def _chooses(self, condition: Node) -> bool:
         """Say whether a condition is of an index, as k ≠ y: it says for which of its values a claim is made."""

@@ -28,6 +28,7 @@ HELD = "the branches that were taken"  # the key of a set among a world's values
 OTHERWISE = (r"\text{otherwise}", r"\text{else}")
 SUBSCRIPTED = (r"\log", r"\ln", r"\mathbb{E}", r"\operatorname{Var}", r"\nabla")
 UNRAISED = (r"\max", r"\min", r"\mathbb{E}", r"\operatorname{Var}", r"\nabla", r"\operatorname{diag}")
+FACTOR = "write \\cdot before the bracket if it is a factor, else {} with its argument everywhere"
 DEPTH = 25  # of definitions within definitions
 INDICATORS = (r"\mathbb{1}", r"\mathbf{1}", r"\mathbb{I}", r"\boldsymbol{1}")
 ELEMENTARY: dict[str, Callable[[Value], Value]] = {
@@ -614,6 +615,19 @@ def _named(base: str, node: Node, env: Env) -> Value:
     raise MathError(f"{base} is not declared", node.start)
 
 
+def _prime(node: Node, env: Env) -> Value:
+    r"""Return the value of a symbol that is written with a prime, or of the derivative of a function: \sigma'."""
+    whole, base = name(node), node.parts[0]
+    functions = [s for s in env.world.by_base.get(name(base), []) if s.params is not None]
+    if whole in env.world.by_base or whole in env.params or len(functions) != 1 or not _stands_alone(functions, env):
+        return _named(whole, node, env)
+    (function,) = functions
+    if len(function.params or ()) != 1:
+        raise MathError(f"{whole} could be a derivative by each of {', '.join(function.params or ())}", node.start)
+    argument = Node("sym", (), (function.params or ("",))[0], node.start, node.end)
+    return _call_symbol((function, ()), (argument,), len(node.text), node, env)
+
+
 def _shown(symbol: Symbol) -> str:
     return symbol.base + (f"_{{{''.join(symbol.indices)}}}" if symbol.indices else "")
 
@@ -798,7 +812,7 @@ def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | Non
     while group.kind in ("pow", "sub", "transpose", "fact"):
         wraps.append(group)
         group = group.parts[0]
-    if group.kind != "group" or group.text != "(":
+    if group.kind not in ("group", "set") or not _may_be_argument(part, group, env) or group.text != "(":
         return None
     if part.kind == "pow":
         base = name(part.parts[0])
@@ -836,6 +850,90 @@ def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | Non
         return value
 
     return apply
+
+
+def _may_be_argument(part: Node, group: Node, env: Env) -> bool:
+    r"""Say whether a bracket after a name can hold its argument: not in \sigma (1 - \sigma), where \sigma is a value.
+
+    Raises:
+        MathError: It can hold its argument, and be a factor as well.
+    """
+    head = part.parts[0] if part.kind in ("pow", "prime") else part
+    base, own = name(head), env.world.by_base.get(name(head), [])
+    functions = [s for s in own if s.params is not None and s.domain != "joint"]
+    if len(group.parts) != 1 or not any(len(s.params or ()) == 1 for s in functions):
+        return True
+    inner = group.parts[0]
+    uses = [after for used, after, _ in uses_of_functions(inner, env.world) if used == base]
+    if any(after is None for after in uses):
+        return False
+    value_too = base in env.params or len(functions) < len(own) or part.kind == "pow"
+    how = FACTOR.format(base)
+    if group.text != "(" and inner.kind != "chain" and not value_too and _stands_alone(functions, env):
+        raise MathError(f"{base} before such a bracket can be read in two ways: {how}", part.start)
+    if (
+        group.text == "("
+        and inner.kind == "add"
+        and part.kind != "pow"
+        and (value_too or (uses and _stands_alone(functions, env)))
+    ):
+        raise MathError(f"{base} before this bracket can be read in two ways: {how}", part.start)
+    return True
+
+
+def _stands_alone(functions: list[Symbol], env: Env) -> bool:
+    """Say whether a function has a value without its argument: that at the variables its parameters are called by."""
+    if len(functions) != 1 or functions[0].kind != "derived":
+        return False
+    given = {parameter.partition("^")[0] for parameter in functions[0].params or ()}
+    return all(base in env.params or base in env.world.by_base for base in given)
+
+
+def uses_of_functions(node: Node | None, world: World) -> Iterator[tuple[str, Node | None, Node]]:
+    """Yield each use of a function's name: the name, the bracket with its arguments (None if bare), and its place."""
+    if node is None:
+        return
+    if node.kind in ("sym", "sub", "prime"):
+        base = node.parts[0] if node.kind == "prime" and name(node) not in world.by_base else node
+        if any(s.params is not None for s in world.by_base.get(name(base), [])):
+            yield name(base), None, node
+        return
+    parts: list[Node] = []
+    at = 0
+    while at < len(node.parts):
+        part, after = node.parts[at], node.parts[at + 1] if at + 1 < len(node.parts) else None
+        group = after
+        while group is not None and group.kind in ("pow", "sub", "transpose", "fact"):
+            group = group.parts[0]
+        head = part.parts[0] if part.kind == "prime" and name(part) not in world.by_base else part
+        own = world.by_base.get(name(head), []) if node.kind == "juxt" and head.kind in ("sym", "sub", "prime") else []
+        functions = [s for s in own if s.params is not None]
+        if functions and group is not None and group.kind == "group" and group.text == "(":
+            arity = len(spread(group.parts))
+            if any(len(s.params or ()) == arity for s in functions):
+                yield name(head), group, part
+                parts += group.parts
+                at += 2
+                continue
+        parts.append(part)
+        at += 1
+    scripts = [node.sup] if node.kind in ("big", "call") else [node.sub, node.sup]
+    for inner in (*parts, *scripts):
+        yield from uses_of_functions(inner, world)
+
+
+def as_factors(node: Node, env: Env) -> Node:
+    r"""Return a formula with \sigma in each \sigma (1 - x) a factor, if it can stand alone; else the same."""
+    parts = [as_factors(part, env) for part in node.parts]
+    for at, (part, after) in enumerate(itertools.pairwise(parts) if node.kind == "juxt" else ()):
+        functions = [s for s in env.world.by_base.get(name(part), []) if s.params is not None]
+        group = after.parts[0] if after.kind == "pow" else after
+        of_a_sum = group.kind == "group" and group.text == "(" and [inner.kind for inner in group.parts] == ["add"]
+        if of_a_sum and _stands_alone(functions, env) and len(functions[0].params or ()) == 1:
+            parts[at] = Node("group", (part,), "{", part.start, part.end)
+    if all(new is old for new, old in zip(parts, node.parts, strict=True)):
+        return node
+    return replace(node, parts=tuple(parts))
 
 
 def _function(head: Node, arity: int, env: Env) -> tuple[Symbol, tuple[int, ...]] | None:
@@ -1742,7 +1840,7 @@ _HANDLERS: dict[str, Callable[[Node, Env], Value]] = {
     "num": _number,
     "sym": _sym,
     "sub": _sub,
-    "prime": lambda node, env: _named(name(node), node, env),
+    "prime": _prime,
     "add": _add,
     "neg": _neg,
     "mul": _mul,
