@@ -127,6 +127,7 @@ def test_rows_go_on_or_end(latex: str, items: int) -> None:
         (r"a &= b \\ &\quad - c = d", 1),
         (r"a &= b \\ &{} - c = d", 1),
         (r"a &= b \\ &+ c = d", 1),
+        (r"a &= b \\ + c &= d", 1),  # no statement begins with a plus
         (r"a = b - \\ c = d", 1),
         (r"a = b \\ + c \\ = d", 1),
         (r"a = b \\ \cdot c = d", 1),
@@ -165,7 +166,7 @@ NEW = "it cannot be told whether a new statement begins here"
         (r"2 x = 3 x \\ -x \\ = 2 x", "-x", ROW),
         (r"2 x = 3 x \\ \quad -x = 2 x", "-x", ROW),
         (r"2 x &= 3 x \\ & -x = 2 x", "-x", ROW),
-        (r"2 x = 3 x \\ +x = 4 x", "+x", ROW),
+        (r"a = b \quad \text{if } c > 0 \\ + d = e", "+ d", ROW),
         (r"2 x &= 3 x \\ & y = x", "y", ROW),
         (r"a = b \quad \text{if } c > 0 \\ - d", "- d", ROW),
         (r"a = b \quad \text{if } c > 0 \\ = d", "= d", "put the condition last"),

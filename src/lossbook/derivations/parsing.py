@@ -233,16 +233,16 @@ class _Layout:
         level, piece = self.levels[-1], self.pieces[at]
         if not level.related or (len(self.levels) > 1 and not self._relation(at)):
             return ""  # what stands above claims nothing yet
+        if piece.token == "+" and not level.conditional:
+            return ""  # no statement begins with a plus
         aside = "amp" in piece.gap and self.aligned  # where the right sides of the rows above stand
         indented = bool(piece.gap & {"wide", "empty"})
         if self._relation(at):
-            if aside and (indented or piece.token == "+") and not level.conditional:
+            if aside and indented and not level.conditional:
                 return ""
             if piece.token == "-" and not indented and not aside and len(self.levels) == 1:
                 return "_SEP"
-        elif not level.conditional and (
-            aside or indented or piece.token == "+" or not self._relation(at, further=("ROWSEP",))
-        ):
+        elif not level.conditional and (aside or indented or not self._relation(at, further=("ROWSEP",))):
             return ""
         raise MathError(f"it cannot be told whether this row goes on the row above: {SUM}", piece.start)
 
