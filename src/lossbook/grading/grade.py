@@ -17,11 +17,12 @@ import torch
 from lossbook.exercises import exercises
 from lossbook.grading import finding, reading
 from lossbook.grading.book import Book
+from lossbook.grading.database import PATIENCE
 from lossbook.grading.exam import Exam, Sitting, remarks
 from lossbook.grading.finding import Found
 from lossbook.grading.isolation import NAMESPACES, IsolationError
 from lossbook.grading.reading import UnreadableError
-from lossbook.grading.records import Record, Run, Waiting
+from lossbook.grading.records import BusyError, Record, Run, Waiting
 from lossbook.grading.release import Release, ReleaseError, releases
 from lossbook.grading.running import Limits, Worker, WorkerError
 from lossbook.grading.running import Run as Ran
@@ -158,7 +159,7 @@ class Grader:
         async def one_after_another() -> None:
             nonlocal done
             for found in waiting:
-                book.save(self.run, record := await self.record_always(found))
+                await saved(book, self.run, record := await self.record_always(found))
                 done += 1
                 progress(done, len(todo), record)
 
@@ -167,6 +168,18 @@ class Grader:
                 group.create_task(one_after_another())
         self.run = book.finish(self.run)
         return done
+
+
+async def saved(book: Book, run: Run, record: Record) -> None:
+    """Save a record; while another program holds the book, wait without keeping the other submissions waiting."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return book.save(run, record, wait=0)
+        except BusyError:
+            if time.monotonic() > end:
+                raise
+        await asyncio.sleep(0.05)
 
 
 def unreadable(whose: Waiting, reason: str, isolation: str) -> Record:
@@ -210,25 +223,25 @@ async def grade(options: Options, progress: Progress) -> Done:
     found = {item.key: item for item in finding.find(options.submissions)}
     with Book(options.out) as book:
         cut_short = book.unfinished(options.submissions)
-        fresh = [] if cut_short else to_grade(book, found, again=options.regrade)
+        fresh = [] if cut_short else to_grade(book, options.submissions, found, again=options.regrade)
         if cut_short is None and not fresh:
             return Done(0, len(found), continued=False)
         async with Worker(options.isolation, options.limits, allowed(given)) as worker:
             done = 0
             if cut_short is not None:
                 done += await continue_run(Grader(options, given, cut_short, worker), book, found, progress)
-                fresh = to_grade(book, found, again=False)
+                fresh = to_grade(book, options.submissions, found, again=False)
             if fresh:
                 run = begin(book, options, given, fresh)
                 done += await Grader(options, given, run, worker).grade_all(book, fresh, progress)
         return Done(done, len(found), continued=cut_short is not None)
 
 
-def to_grade(book: Book, found: Mapping[str, Found], *, again: bool) -> list[Found]:
-    """Return the submissions that are new or have changed since they were graded, or all of them."""
+def to_grade(book: Book, root: Path, found: Mapping[str, Found], *, again: bool) -> list[Found]:
+    """Return the submissions of a root that are new or have changed since they were graded, or all of them."""
     if again or not book.runs():
         return list(found.values())
-    return [found[key] for key in book.changed({key: digest(item) for key, item in found.items()})]
+    return [found[key] for key in book.changed({key: digest(item) for key, item in found.items()}, root)]
 
 
 def digest(found: Found) -> str:
