@@ -42,6 +42,9 @@ MARK_KINDS = {
 }  # fmt: skip
 
 HEADING = "run, key, student, lesson, attempt, late, sha256"
+LISTED = """SELECT root, key, student, rank, why FROM files WHERE rank = 0 OR NOT EXISTS (
+    SELECT 1 FROM submissions AS s CROSS JOIN runs ON runs.id = s.run
+    WHERE s.key = files.key AND s.saved IS NOT NULL AND runs.root = files.root) ORDER BY root, key"""
 FIELDS = f"{HEADING}, state, reason, points, out_of, seconds, isolation, marks, cell_errors, remarks, saved"
 # Names and keys may hold what is no Unicode, as file names do. They go in as bytes, so that each comes out as it was.
 NAME = "CAST(? AS TEXT)"
@@ -228,11 +231,11 @@ class Book:
         return [self._kept(row[1:]) for row in sorted(rows, key=lambda row: row[0] not in counting)]
 
     def standings(self) -> Iterator[Standing]:
-        """Yield what becomes of each file: first of those that have a record, by student, then of those not used."""
+        """Yield what becomes of each file: first of those that have a record, by student, then of the others."""
         for group in self._groups():
             yield from standings(group)
-        for row in self._read("SELECT root, key, student, why FROM files WHERE rank = 0 ORDER BY root, key"):
-            yield Standing(row[0], row[1], row[2], "", "not used", row[3])
+        for root, key, student, rank, why in self._read(LISTED):
+            yield Standing(root, key, student, "", "waiting" if rank else "not used", why)
 
     def _groups(self, where: str = "ORDER BY", values: tuple[bytes, ...] = ()) -> Iterator[list[Candidate]]:
         """Yield the records of each student and lesson, the one that counts first."""

@@ -81,4 +81,5 @@ def standings(records: Sequence[Candidate]) -> Iterator[Standing]:
             standing, why = "superseded", f"{counts.key} in {counts.root} was handed in later and counts"
         elif record.key != counts.key:
             standing, why = "superseded", f"{counts.key} counts" + (f": {counts.why}" if counts.why else "")
-        yield Standing(record.root, record.key, record.student, record.lesson, standing, why)
+        elsewhere = record.root != counts.root
+        yield Standing(record.root, record.key, record.student, record.lesson, standing, why, elsewhere)

@@ -140,8 +140,9 @@ class Standing:
         key: The file, as in ``Record``.
         student: Whose it is.
         lesson: The lesson that it answers; empty where it could not be told.
-        standing: ``counts``, ``superseded`` or ``not used``.
+        standing: ``counts``, ``superseded``, ``not used``, or ``waiting`` to be graded.
         why: Why it does not count.
+        elsewhere: Whether what counts in its place lies in another root.
 
     """
 
@@ -151,6 +152,7 @@ class Standing:
     lesson: str
     standing: str
     why: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)
