@@ -24,6 +24,8 @@ import pytest
 import lossbook.grading
 from lossbook import cli
 from lossbook.grading.book import Book
+from lossbook.grading.grade import unreadable
+from lossbook.grading.records import Waiting
 
 ROOT = Path(__file__).parents[2]
 CLASS = ROOT / "examples" / "class"
@@ -100,6 +102,42 @@ def test_no_submissions(tmp_path, capsys, submissions, told):
     assert said.err.count("\n") == 1
     assert said.out == ""
     assert not (tmp_path / "out").exists()
+
+
+@needs_bwrap
+def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(tmp_path, two):
+    out = tmp_path / "out"
+    out.mkdir()
+    read_only = ["bwrap", "--bind", "/", "/", "--dev", "/dev", "--ro-bind", str(out), str(out)]
+    argv = [*read_only, sys.executable, "-m", "lossbook", "grade", str(two), "--out", str(out)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    told = f"lossbook: out is {out}, which cannot be written to; it must be a folder of your own\n"
+    assert (done.returncode, done.stderr, done.stdout) == (1, told, "")
+
+
+def test_a_book_that_was_edited_by_hand_is_told_in_one_line(tmp_path, capsys, two, monkeypatch):
+    with Book(tmp_path / "out") as book:
+        run = book.begin([], seed=1, isolation="none", root=two)
+        book.save(run, unreadable(Waiting("Ann/03-bce.ipynb", "Ann"), "no", "none"))
+        book.finish(run)
+    with closing(sqlite3.connect(tmp_path / "out" / "grades.sqlite")) as file, file:
+        file.execute("UPDATE submissions SET state = 'excused'")
+    monkeypatch.setattr("lossbook.grading.command._with_bar", lambda options: None)
+    assert graded(two, "--out", tmp_path / "out") == 1
+    told = capsys.readouterr().err
+    assert "grades.sqlite: the record of Ann/03-bce.ipynb in run 1 is not as it was saved (state is 'excused'" in told
+    assert told.count("\n") == 1
+
+
+def test_a_book_that_another_program_holds_is_told_in_one_line(tmp_path, capsys, two, monkeypatch):
+    Book(tmp_path / "out").close()
+    monkeypatch.setattr("lossbook.grading.database.PATIENCE", 0.1)
+    with closing(sqlite3.connect(tmp_path / "out" / "grades.sqlite", isolation_level=None)) as file:
+        file.execute("BEGIN IMMEDIATE")
+        assert graded(two, "--out", tmp_path / "out") == 1
+    told = capsys.readouterr().err
+    assert "is locked by another program; close it there" in told
+    assert told.count("\n") == 1
 
 
 def test_out_is_a_file(tmp_path, capsys, two):

@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import time
 import zipfile
 
 import pytest
@@ -189,6 +190,26 @@ def test_an_archive_beside_students_is_one_students(tmp_path, name, inside, besi
     assert sum(each.student == stem(name) for each in found) == len(inside), "a record for every file"
 
 
+@pytest.mark.parametrize("above", ["week4/", "submitted/", "course/submitted/", "week4/late/", "hw.zip/"])
+@pytest.mark.parametrize("inside", ["ann/{}", "ann_1_2_{}", "ann_{}"])
+def test_the_only_one_who_handed_in_cannot_pass_for_others(tmp_path, above, inside):
+    others = [inside.format(X), inside.replace("ann", "bo").replace("_1_", "_2_").format(X)]
+    if above.endswith(".zip/"):
+        put(tmp_path / "week4" / above[:-1], zipped(*(f"submitted/mallory/{name}" for name in others)))
+    else:
+        fill(tmp_path, *(f"{above}mallory/{name}" for name in others))
+    if above.startswith("course"):
+        fill(tmp_path, "course/release/ps1/x.ipynb")
+    assert set(students(tmp_path).values()) == {"mallory"}
+
+
+def test_the_only_archive_is_its_students_where_it_says_so(tmp_path):
+    put(tmp_path / "mallory_03-bce.zip", zipped("ann_03-bce.ipynb", "bo_03-bce.ipynb"))
+    assert set(students(tmp_path).values()) == {"mallory"}
+    put(tmp_path / "c" / "03-bce_group 2.zip", zipped("ann_03-bce.ipynb", "bo_03-bce.ipynb"))
+    assert set(students(tmp_path / "c").values()) == {"ann", "bo"}
+
+
 def test_an_export_of_another_group_is_opened_and_said_to_be(tmp_path):
     fill(tmp_path, "ann/" + X, "bo/" + X)
     put(tmp_path / "submissions-group-2.zip", zipped(f"cy/{X}", f"dee/{X}", f"eli/{X}"))
@@ -256,6 +277,25 @@ def test_a_pdf_beside_the_notebook_is_not_graded(tmp_path):
         "kimbo": "not a notebook: kimbo_8_902_03-bce.pdf is a PDF; ask for the notebook (.ipynb)",
     }
     assert [each.why for each in look(tmp_path).aside] == ["it is no notebook, and foxdi handed in one"]
+
+
+def test_a_text_typed_into_canvas_beside_the_file_is_not_graded(tmp_path):
+    fill(tmp_path, "foxdi_7_900_03-bce.ipynb")
+    put(tmp_path / "foxdi_7_text.html", b"<p>done</p>")
+    put(tmp_path / "kimbo_LATE_8_link.html", b"<a>")
+    assert {each.student: (each.late, bool(each.problem)) for each in find(tmp_path)} == {
+        "foxdi": (False, False),
+        "kimbo": (True, True),
+    }
+
+
+def test_thousands_of_students_are_read_in_seconds(tmp_path):
+    with zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
+        for number in range(9000):
+            archive.writestr(f"week {number % 3}/s{number}/hw/{X}", NOTEBOOK)
+    start = time.process_time()
+    assert len(set(students(tmp_path).values())) == 9000
+    assert time.process_time() - start < 20  # about two seconds on a quiet machine
 
 
 @pytest.mark.parametrize("ending", [".ipynb.txt", ".ipynb.json", ".IPYNB.TXT"])

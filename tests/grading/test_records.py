@@ -289,6 +289,22 @@ def test_a_folder_is_the_same_by_whatever_way_it_is_reached(tmp_path, monkeypatc
         assert book.unfinished(tmp_path / "class")
 
 
+def test_a_folder_that_was_moved_is_the_same(tmp_path):
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    with Book(tmp_path / "out") as book:
+        keep(book, RECORD, root=there)
+        assert book.follow(here, lambda: {RECORD.key: "aa"}) == "", "the other is still there"
+        there.rmdir()
+        here.mkdir()
+        assert book.follow(here, lambda: {RECORD.key: "bb"}) == "", "another file"
+        assert book.follow(here, dict) == ""
+        assert book.follow(here, lambda: {RECORD.key: "aa", "new": "cc"}) == str(there)
+        assert book.changed({RECORD.key: "aa", "new": "cc"}, here) == ["new"]
+        assert [kept.run.root for kept in book.newest()] == [str(here)]
+        assert book.follow(here, lambda: {RECORD.key: "aa"}) == "", "it is known by now"
+
+
 def test_a_book_of_the_last_schema_is_read_and_kept(tmp_path):
     with Book(tmp_path) as book:
         keep(book, RECORD)

@@ -14,7 +14,7 @@ import os
 import platform
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -200,6 +200,40 @@ class Book:
             Waiting(key, student, lesson, attempt, bool(late), digest)
             for _, key, student, lesson, attempt, late, digest in rows
         ]
+
+    def follow(self, root: Path | str, files: Callable[[], Mapping[str, str]]) -> str:
+        """Take a root for one that was graded in another place, where it is that folder or archive, moved.
+
+        It is where the book does not know it, nothing is left in the other place, and every file that was graded there
+        is here unchanged.
+
+        Args:
+            root: The folder or archive of submissions.
+            files: Gives the sha256 of each file in it, by key; asked only where it matters.
+
+        Returns:
+            The other place; nothing if it was not moved.
+
+        """
+        known = [place for (place,) in self._read("SELECT DISTINCT root FROM runs ORDER BY id DESC")]
+        here = _place(root).decode("utf-8", "surrogatepass")
+        gone = [] if here in known else [place for place in known if not os.path.lexists(place)]
+        digests = files() if gone else {}
+        for place in gone:
+            of_there = "FROM submissions AS s CROSS JOIN runs ON runs.id = s.run WHERE s.saved IS NOT NULL"
+            there = self._read(
+                f"SELECT s.key, s.sha256 {of_there} AND runs.root = {NAME} ORDER BY s.run", (raw(place),)
+            )
+            graded = {row[0]: row[1] for row in there}
+            if graded and graded.items() <= digests.items():
+                with self._guarded(), self._file:
+                    self._file.execute("BEGIN IMMEDIATE")
+                    for table in ("runs", "files"):
+                        change = f"UPDATE {table} SET root = {NAME} WHERE root = {NAME}"
+                        self._file.execute(change, (raw(here), raw(place)))
+                self._runs.clear()
+                return str(place)
+        return ""
 
     def changed(self, files: Mapping[str, str], root: Path | str | None = None) -> list[str]:
         """Return which files are new, or have changed since the last record of their key.

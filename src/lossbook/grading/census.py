@@ -15,6 +15,7 @@ from lossbook.grading.naming import NOTEBOOKS, is_place, numbers
 from lossbook.grading.records import Listed
 from lossbook.grading.wording import counted, plain
 
+MOST_READ = 200  # files of one student that are read to know their lessons: more are too many anyway
 FEW = 3  # notebooks of one lesson that one student may have handed in; more look like a class's
 SHOWN = 20  # files that are named on a terminal
 SAME_TIME = 2.0  # seconds: an archive keeps no finer time
@@ -111,7 +112,7 @@ def take(findings: Findings, lesson_of: Callable[[Found], str], lessons: frozens
 
 
 def _by_lesson(files: list[Found], lesson_of: Callable[[Found], str]) -> dict[str, list[Found]]:
-    if len(files) == 1:
+    if len(files) == 1 or len(files) > MOST_READ:
         return {"": files}
     lessons: dict[str, list[Found]] = {}
     for each in files:

@@ -22,6 +22,7 @@ from lossbook.grading.database import PATIENCE
 from lossbook.grading.exam import Exam, Sitting, remarks
 from lossbook.grading.finding import Found, LayoutError
 from lossbook.grading.isolation import NAMESPACES, IsolationError
+from lossbook.grading.naming import printable
 from lossbook.grading.reading import UnreadableError
 from lossbook.grading.records import BusyError, Record, Run, Waiting
 from lossbook.grading.release import Release, ReleaseError, releases
@@ -229,6 +230,8 @@ async def grade(options: Options, progress: Progress, announce: Callable[[Census
     census = counted(options, given)
     found = {item.key: item for item in census.found}
     with Book(options.out) as book:
+        if place := book.follow(options.submissions, lambda: {key: digest(item) for key, item in found.items()}):
+            census.notes.append(f"these files were graded in {printable(place)}, and are taken for those")
         book.census(options.submissions, census.listed)
         report.write_files(book, options.out)
         announce(census)

@@ -170,7 +170,9 @@ class _Tree:
         for name, why in self._drafts(tops, depth).items():
             yield Aside(_key(tops.pop(name), depth), why)
         folders = {name: group for name, group in tops.items() if _is_folder(group, depth) and holds(group)}
-        through = self._through(tops, folders, depth) if depth < _WRAPPERS else set[str]()
+        # Below a week's folder, or nbgrader's, each is a student: the only one, too, who may have put in others' names.
+        students = above.casefold() == "submitted" or (depth > 0 and self.is_place(above))
+        through = self._through(tops, folders, depth, students) if depth < _WRAPPERS else set[str]()
         for name, group in tops.items():
             if name in through:
                 if is_archive(name) and len(through) < len(folders):
@@ -213,19 +215,37 @@ class _Tree:
             return {names["working files"]: "drafts; what was handed in is in Submitted files"}
         return {}
 
-    def _through(self, tops: dict[str, list[Item]], folders: dict[str, list[Item]], depth: int) -> set[str]:
-        """Return which folders and archives hold a class, or a part of one, and are no student's."""
+    def _through(
+        self, tops: dict[str, list[Item]], folders: dict[str, list[Item]], depth: int, students: bool
+    ) -> set[str]:
+        """Return which folders and archives hold a class, or a part of one, and are no student's.
+
+        Args:
+            tops: All that is there.
+            folders: What of it are folders and archives with something to grade.
+            depth: The place of their names in the items' parts.
+            students: Whether names of persons here are students' for sure.
+
+        """
         files = [name for name in tops if name not in folders and holds(tops[name])]
-        persons = {name for name in folders if parse(name, True).platform or not self.is_nobodys(name)}
+        named = {name for name in folders if self._names_student(name)}
+        persons = named | {name for name in folders if not self.is_nobodys(name)}
         persons |= {name for name in files if parse(name, False).platform or not self.is_nobodys(self._who(name))}
-        open_to = {name: group for name, group in folders.items() if not parse(name, True).platform}
+        open_to = {name: group for name, group in folders.items() if name not in named}
         if not persons:
             return {name for name, group in open_to.items() if self._is_class(name, group, depth, 1 + is_archive(name))}
-        if len(folders) == len(tops.keys() & (folders.keys() | set(files))) == 1:
+        if not students and len(folders) == len(tops.keys() & (folders.keys() | set(files))) == 1:
             return {name for name, group in open_to.items() if self._is_class(name, group, depth, 2)}
-        if not files and open_to.keys() == folders.keys() and self._are_sections(folders, depth):
+        if not students and not files and open_to == folders and self._are_sections(folders, depth):
             return set(folders)
         return {name for name, group in open_to.items() if self._is_second_class(name, group, tops, depth)}
+
+    def _names_student(self, name: str) -> bool:
+        """Return whether a folder's or archive's name is a platform's, or an archive's has a lesson and a person."""
+        if parse(name, True).platform or not is_archive(name):
+            return parse(name, True).platform
+        named = parse(name, False)
+        return named.file != name and not self.is_nobodys(named.student)
 
     def _who(self, file: str) -> str:
         """Return whose a file is by its name, without its ending where it names nobody."""

@@ -13,6 +13,7 @@ _CANVAS = re.compile(
     r"(?P<who>.+?)_(?P<late>LATE_)?(?P<number>\d+)_(?P<serial>\d+)_(?P<file>.+)",
     re.DOTALL,
 )
+_TYPED = re.compile(r"(?P<who>.+?)_(?P<late>LATE_)?(?P<number>\d+)_(?:text|link)\.html", re.DOTALL)
 _DAY = re.compile(r"(?:19|20)\d\d_[01]?\d_[0-3]?\d(?!\d)")
 _ATTEMPT = re.compile(r"(?P<stem>.+)-(?P<attempt>\d{1,3})(?P<ending>\.[^.]+)", re.DOTALL)
 # Moodle: Ann Lee_123456_assignsubmission_file_03-bce.ipynb, or a folder that ends with file or file_.
@@ -94,6 +95,9 @@ def parse(name: str, folder: bool) -> Named:
             platform=True,
             serial=int(found["serial"]),
         )
+    if found := _TYPED.fullmatch(name):
+        late = found["late"] is not None
+        return Named(_person(found["who"]), name, found["number"], late=late, platform=True, text_only=True)
     if found := _EDX.fullmatch(name):
         return Named(_person(found["who"]), found["file"], platform=True, serial=int(found["serial"]))
     if folder:
