@@ -33,6 +33,7 @@ _VERDICTS |= {"isinstance", "startswith", "endswith", "le", "lt", "ge", "gt", "n
 # What it gives has a sign or a range that it cannot leave: what it is given is changed instead.
 _BOUND = {"abs", "len", "min", "max", "sorted", "float", "int", "round"}
 _GREAT = 10**9
+_ARITHMETIC = "= "  # begins the name of what is computed in the assertion itself
 
 
 class UnbreakableError(AssertionError):
@@ -89,8 +90,11 @@ def _breaks(condition: Callable[[Callable[..., Any]], Any], code: str) -> bool:
 
     condition(watch)
     alike = " is " not in code  # the same tensor under two names is changed under both
+    infinite = re.search("nan|inf|finite", code) is not None
     for site, original in seen.items():
-        for change in _changes(original, re.search("nan|inf|finite", code) is not None):
+        # Of a sum or a difference only what it comes to may vanish: x - x == 0 is no finding.
+        changes = [partial(_mapped, form=_nothing)] if site.startswith(_ARITHMETIC) else _changes(original, infinite)
+        for change in changes:
 
             def go(
                 other: str, value: Any, site: str = site, old: Any = original, change: Callable[[Any], Any] = change
@@ -221,6 +225,10 @@ class _Sites(ast.NodeTransformer):
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.expr:
         return self._site(node) if isinstance(node.ctx, ast.Load) else node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        name = ast.Constant(_ARITHMETIC + ast.dump(node))
+        return ast.Call(ast.Name("__go__", ast.Load()), [name, self._inside(node)], [])
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
         return self._inside(node) if _called(node) in _VERDICTS | _BOUND else self._site(node)
