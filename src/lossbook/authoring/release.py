@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
 from nbgrader.utils import determine_grade, is_grade
 
+from lossbook.authoring import rules
 from lossbook.authoring.address import published
 from lossbook.authoring.convention import LESSON_ONLY, SOLUTION_ONLY, AuthorError, Lookup, read
 from lossbook.authoring.execute import Run, RunError, execute_all
@@ -66,7 +67,9 @@ def generate(root: Path, slugs: Sequence[str], lookup: Lookup) -> dict[Path, Not
         except AuthorError as error:
             errors.append(str(error))
         else:
+            errors += rules.check_lesson(source, root)
             try:
+                unwrap_claims(nb)
                 link_to_book(nb, root)
                 describe_pictures(nb)
             except AuthorError as error:
@@ -77,6 +80,13 @@ def generate(root: Path, slugs: Sequence[str], lookup: Lookup) -> dict[Path, Not
     if errors:
         raise AuthorError("\n".join(errors))
     return notebooks
+
+
+def unwrap_claims(nb: NotebookNode) -> None:
+    """Leave the words of each rule: what holds it is on the chapter's page, and a notebook knows no roles."""
+    for cell in nb.cells:
+        if cell.cell_type == "markdown":
+            cell.source = rules.unwrap(cell.source)
 
 
 def link_to_book(nb: NotebookNode, root: Path) -> None:

@@ -27,6 +27,7 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.util import logging
 
+from lossbook.authoring import breaking
 from lossbook.authoring.address import published
 from lossbook.figures import PLAIN
 
@@ -43,6 +44,7 @@ KERNEL_ENVIRONMENT = {
     "MKL_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
+    "PYTHONOPTIMIZE": "",  # it would leave the assertions out
     PLAIN: "1",
 }
 
@@ -163,6 +165,7 @@ def execute(page: Page) -> tuple[str, float]:
     A text page runs in its folder. A notebook runs in an empty one, as on Colab, so it can lean on no file beside it.
     """
     started = time.perf_counter()
+    holders = [cell.source for cell in page.notebook.cells if cell.metadata.get("claim")]
     try:
         with TemporaryDirectory() as empty:
             result = single_nb_execution(
@@ -170,7 +173,7 @@ def execute(page: Page) -> tuple[str, float]:
                 cwd=empty if page.path.suffix == ".ipynb" else str(page.path.parent),
                 allow_errors=page.config.execution_allow_errors,
                 timeout=page.config.execution_timeout,
-                extra_arguments=["--IPKernelApp.log_level=ERROR"],
+                extra_arguments=["--IPKernelApp.log_level=ERROR", *breaking.kernel_arguments(holders)],
             )
         error = result.err
         join_streams(page.notebook)

@@ -32,6 +32,7 @@ import torch
 from nbformat import NotebookNode
 
 from lossbook.authoring.notebooks import from_text
+from lossbook.authoring.rules import unwrap
 from lossbook.exercises import exercises
 
 # Numbers that the course quotes because others print them. Each is reproduced, or computed from, in
@@ -323,7 +324,7 @@ def passages(path: Path, file: str, outputs: Path | None = None) -> list[Passage
     notebook: NotebookNode = jupytext.read(path, fmt="md:myst")
     for cell in notebook.cells:
         if cell.cell_type != "code":
-            for kind, text in _blocks(cell.source):
+            for kind, text in _blocks(unwrap(cell.source)):
                 if kind == "heading":
                     level = len(text) - len(text.lstrip("#"))
                     titles = [*((n, title) for n, title in titles if n < level), (level, text.strip("# "))]
@@ -335,7 +336,7 @@ def passages(path: Path, file: str, outputs: Path | None = None) -> list[Passage
         shown = cell.metadata.get("mystnb", {})
         for text in (shown.get("image", {}).get("alt"), shown.get("figure", {}).get("caption")):
             if text:
-                found.append(Passage(file, here, "picture", _cleaned(text), asserted=frozenset(asserted)))
+                found.append(Passage(file, here, "picture", _cleaned(unwrap(text)), asserted=frozenset(asserted)))
     return [_beside(at, found) for at, item in enumerate(found) if isinstance(item, Passage)]
 
 

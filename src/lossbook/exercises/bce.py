@@ -37,7 +37,7 @@ def probabilities_and_labels(generator: Generator, n: int, *, soft: bool = False
 def probability_cases(generator: Generator) -> Sequence[Case]:
     """Draw probabilities inside (0, 1) and labels."""
     return [
-        Case((tensor([0.5]), tensor([1.0])), note="a coin: ln 2"),
+        Case((tensor([0.5]), tensor([1.0])), note="p = ½: ln 2"),
         Case((tensor([0.9, 0.9]), tensor([1.0, 0.0])), note="right once, wrong once"),
         Case((tensor([0.2, 0.4, 0.6]), tensor([0.0, 0.3, 1.0])), note="a soft label"),
         Case((tensor([1e-9, 1 - 2**-20]), tensor([1.0, 0.0])), note="nearly sure, and wrong"),
@@ -64,7 +64,7 @@ def logit_cases(generator: Generator) -> Sequence[Case]:
     No logit is exactly zero: there max(z, 0) and |z| have a kink, at which a right formula may have any slope.
     """
     return [
-        Case((tensor([1e-6]), tensor([1.0])), note="a coin: p is one half"),
+        Case((tensor([1e-6]), tensor([1.0])), note="p is one half"),
         Case((tensor([2.0, -1.0]), tensor([1.0, 0.0])), note="right twice"),
         Case((tensor([200.0]), tensor([0.0])), note="sure and wrong: the sigmoid rounds to 1"),
         Case((tensor([-1000.0, 1000.0]), tensor([1.0, 1.0])), note="e^1000 overflows"),
@@ -88,7 +88,7 @@ def weighted_cases(generator: Generator) -> Sequence[Case]:
         Case((tensor([1.0, -2.0]), tensor([1.0, 1.0]), 1.0), note="a weight of 1 changes nothing"),
         Case((tensor([-500.0, 500.0]), tensor([1.0, 0.0]), 2.0), note="far from zero, and wrong"),
         Case((tensor([-1000.0, 1000.0]), tensor([0.0, 1.0]), 2.0), note="far from zero, and right"),
-        Case((tensor([1e-6, -1e-6]), tensor([1.0, 0.0]), 2.5), note="two coins"),
+        Case((tensor([1e-6, -1e-6]), tensor([1.0, 0.0]), 2.5), note="p is one half, twice"),
         Case((normal(generator, 8, scale=3.0), integers(generator, 2, 8).float(), 5.0), note="random"),
         Case((normal(generator, 5), uniform(generator, 5), 0.5), note="soft labels"),
         Case((normal(generator, 2, 3), integers(generator, 2, 2, 3).float(), 4.0), note="two dimensions"),

@@ -1,4 +1,4 @@
-r"""Binary cross-entropy: the negative log-likelihood of a coin, from a probability or from a logit."""
+r"""Binary cross-entropy: the negative log-likelihood of a yes or a no, from a probability or a logit."""
 
 from __future__ import annotations
 
@@ -118,11 +118,12 @@ def binary_cross_entropy_with_logits(
     .. math::
 
         \ell &= w \bigl[ (1 - y) z + l \, \bigl( \log (1 + e^{-|z|})
-        + \max(-z, 0) \bigr) \bigr], \qquad l = 1 + (c - 1) y, \\
+        + \max(-z, 0) \bigr) \bigr],
+        \qquad l = 1 + (w_{\text{+}} - 1) y, \\
         \frac{\partial \ell}{\partial z}
-        &= w \bigl[ l \, \sigma(z) - c y \bigr]
+        &= w \bigl[ l \, \sigma(z) - w_{\text{+}} y \bigr]
 
-    Without ``pos_weight``, :math:`c = 1` and the gradient is what the model
+    Without ``pos_weight``, :math:`w_{\text{+}} = 1` and the gradient is what the model
     said minus what happened, :math:`\sigma(z) - y`.
 
     Args:
@@ -130,8 +131,8 @@ def binary_cross_entropy_with_logits(
         target: Labels :math:`y`, shape ``(*)``; the loss has their dtype.
         weight: Weights :math:`w`, of a shape that broadcasts to ``(*)``.
         reduction: ``"none"``, ``"mean"`` (over all elements) or ``"sum"``.
-        pos_weight: Weights :math:`c` of the positive labels, of a shape that
-            broadcasts to ``(*)``.
+        pos_weight: Weights :math:`w_{\text{+}}` of the positive labels, of a
+            shape that broadcasts to ``(*)``.
 
     Returns:
         The loss, of shape ``()``, or ``(*)`` for ``"none"``.

@@ -71,7 +71,7 @@ def _pairs(x: Tensor, divided_by: float = 1.0) -> Tensor:
 NO_MINUS = "Each logarithm of a probability is negative, and a loss is positive: look for the minus."
 NOT_DIVIDED = "A loss that grows with the number of samples is a sum: divide by how many there are."
 POSITIVE_ALONE = "At y = 0 your loss is zero, whatever p is. Add the term that speaks when the label is 0."
-BASE_TWO = "The course's logarithm is the natural one, `torch.log`: a coin scores 0.6931, and yours scores 1."
+BASE_TWO = "The course's logarithm is the natural one, `torch.log`: p = ½ scores 0.6931, and yours scores 1."
 ONE_MINUS = "The minus belongs before both terms: put them in brackets."
 
 MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {

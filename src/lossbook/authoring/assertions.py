@@ -1,0 +1,239 @@
+"""Says of a cell's assertions, from their code alone, which could not fail whatever is computed."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+# Calls whose result is as constant as what they are given.
+_MAKES = {"tensor", "array", "asarray", "ones", "zeros", "full", "eye", "torch.float32", "Tensor", "as_tensor"}
+_MAKES |= {"bool", "int", "float", "complex", "str", "len", "abs", "round", "repr", "list", "tuple", "set", "dict"}
+_MAKES |= {"range", "sorted", "min", "max", "sum", "all", "any", "isinstance", "type", "callable", "print", "zip"}
+_MAKES |= {"double", "item", "tolist", "clone", "detach", "to", "view", "reshape", "size", "dim", "numel", "copy"}
+_COMPARES = {"equal", "allclose", "isclose", "array_equal", "eq", "le", "ge", "is_", "torch.equal"}
+_COMPARES |= {"assert_close", "assert_allclose", "assert_equal"}
+_SAME = {"bool", "float", "int", "abs", "item", "detach", "clone", "tolist", "double", "copy", "contiguous"}
+# Contexts that let an AssertionError pass.
+_PASSES = {"no_grad", "enable_grad", "inference_mode", "set_grad_enabled", "catch_warnings", "errstate", "rc_context"}
+_PASSES |= {"autocast", "fork_rng", "sdpa_kernel", "printoptions", "localcontext", "TemporaryDirectory", "open"}
+
+
+@dataclass
+class Known:
+    """What the cells before have defined: the names whose values are constants that somebody typed."""
+
+    constants: set[str] = field(default_factory=set)
+
+
+def wrong(source: str, known: Known) -> list[tuple[int, str]]:
+    """Return the line, from 1, and the fault of each assertion of a cell that proves nothing; one fault if it has none.
+
+    Args:
+        source: The cell's code.
+        known: What the cells before have defined. What this one defines is added.
+
+    """
+    if magic := re.search(r"^\s*[%!].*$", source, re.M):
+        _learn_nothing(source, known)
+        return [
+            (source[: magic.start()].count("\n") + 1, "a cell that holds a claim must be plain Python, without % and !")
+        ]
+    try:
+        tree = ast.parse(source)
+    except SyntaxError as error:
+        return [(error.lineno or 1, f"the cell is not Python: {error.msg}")]
+    faults = []
+    counted = dict(_walk(tree.body, known, ""))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Assert):
+            where = counted.get(node, "")
+            faults += [(node.lineno, f"the assertion proves nothing: {where}")] if where else []
+    if not any(isinstance(node, ast.Assert) for node in ast.walk(tree)):
+        faults.append((1, "the cell asserts nothing; it must `assert` what the sentence says"))
+    return sorted(faults)
+
+
+def _learn_nothing(source: str, known: Known) -> None:
+    known.constants -= set(re.findall(r"\w+", source))
+
+
+def _walk(body: list[ast.stmt], known: Known, why: str) -> Iterator[tuple[ast.Assert, str]]:
+    """Yield each assertion with the reason why it proves nothing, and follow what is assigned."""
+    for node in body:
+        match node:
+            case ast.Assert(test=test):
+                yield node, why or _empty(test, known)
+            case ast.Assign(targets=targets, value=value):
+                _assign(targets, value, known)
+            case ast.AnnAssign(target=target, value=value) if value is not None:
+                _assign([target], value, known)
+            case ast.AugAssign(target=target, value=value):
+                if not _constant(value, known):
+                    _forget(target, known)
+            case (
+                ast.For(target=target, iter=several, body=inner, orelse=last)
+                | ast.AsyncFor(target=target, iter=several, body=inner, orelse=last)
+            ):
+                _assign([target], several, known)
+                _forget_all(inner, known)
+                yield from _walk(inner, known, why)
+                yield from _walk(last, known, why or "it stands in the else of a loop")
+            case ast.With(items=items, body=inner) | ast.AsyncWith(items=items, body=inner):
+                for item in items:
+                    if item.optional_vars is not None:
+                        _forget(item.optional_vars, known)
+                held = all(_name(item.context_expr) in _PASSES for item in items)
+                yield from _walk(inner, known, why or ("" if held else "what it stands in may swallow its failure"))
+            case ast.Try(body=inner, handlers=handlers, orelse=last, finalbody=final):
+                _forget_all(inner, known)
+                held = not handlers and not any(isinstance(n, ast.Return) for s in final for n in ast.walk(s))
+                yield from _walk(inner, known, why or ("" if held else "a `try` may swallow its failure"))
+                for handler in handlers:
+                    yield from _walk(handler.body, known, "it stands in an `except`, which may never be run")
+                yield from _walk(last, known, why or "it stands in an `else`, which may never be run")
+                yield from _walk(final, known, why)
+            case ast.FunctionDef(body=inner) | ast.AsyncFunctionDef(body=inner) | ast.ClassDef(body=inner):
+                known.constants.discard(node.name)
+                scope = Known(set(known.constants))
+                yield from _walk(inner, scope, "it stands in a function or a class, which need not be run")
+            case ast.If(body=inner, orelse=last) | ast.While(body=inner, orelse=last):
+                _forget_all([*inner, *last], known)
+                word = type(node).__name__.lower()
+                yield from _walk([*inner, *last], known, f"it stands under `{word}`, and need not be run")
+            case ast.Match(cases=cases):
+                for case in cases:
+                    _forget_all(case.body, known)
+                    yield from _walk(case.body, known, "it stands under `match`, and need not be run")
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                known.constants -= {(alias.asname or alias.name).partition(".")[0] for alias in names}
+
+
+def _assign(targets: list[ast.expr], value: ast.expr, known: Known) -> None:
+    constant = _constant(value, known)
+    for target in targets:
+        if constant and all(isinstance(node, ast.Name | ast.Tuple | ast.List) for node in _targets(target)):
+            known.constants |= {node.id for node in _targets(target) if isinstance(node, ast.Name)}
+        else:
+            _forget(target, known)
+
+
+def _targets(target: ast.expr) -> Iterator[ast.expr]:
+    yield target
+    if isinstance(target, ast.Tuple | ast.List):
+        for element in target.elts:
+            yield from _targets(element)
+
+
+def _forget(target: ast.expr, known: Known) -> None:
+    known.constants -= {node.id for node in ast.walk(target) if isinstance(node, ast.Name)}
+
+
+def _forget_all(body: list[ast.stmt], known: Known) -> None:
+    """Forget each name that a branch or a loop may change in any way."""
+    for statement in body:
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                known.constants.discard(node.id)
+            elif isinstance(node, ast.AugAssign):
+                _forget(node.target, known)
+
+
+def _empty(test: ast.expr, known: Known) -> str:
+    """Say why an assertion could not fail; the empty string if it could."""
+    if isinstance(test, ast.Tuple) and test.elts:
+        return "it asserts a tuple, which is always true; drop the parentheses"
+    if _constant(test, known):
+        return "it has nothing but constants in it"
+    return "it compares a value with itself" if _itself(test) else ""
+
+
+def _itself(test: ast.expr) -> bool:
+    """Whether every way to be false is closed, since what is compared is the same twice."""
+    match test:
+        case ast.BoolOp(op=ast.And(), values=values):
+            return any(map(_itself, values))
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return any(map(_itself, values)) or any(
+                _dump(a) == _dump(b.operand) or _dump(b) == _dump(a.operand if isinstance(a, ast.UnaryOp) else a)
+                for a in values
+                for b in values
+                if isinstance(b, ast.UnaryOp) and isinstance(b.op, ast.Not)
+            )
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return _itself(operand)
+        case ast.Compare(left=left, comparators=others):
+            sides = [_dump(side) for side in (left, *others)]
+            return any(a == b for a, b in pairwise(sides))
+        case ast.Call(func=func, args=[ast.GeneratorExp(elt=inner) | ast.ListComp(elt=inner)]) if _called(func) in (
+            "all",
+            "any",
+        ):
+            return _itself(inner)
+        case ast.Call(func=ast.Attribute(value=ast.Compare() as inner), args=[]):  # (a == b).all()
+            return _itself(inner)
+        case ast.Call(func=func, args=[first, second, *_]) if _called(func) in _COMPARES:
+            return _dump(first) == _dump(second)
+        case ast.Call(func=ast.Attribute(value=first, attr=name), args=[second, *_]) if name in _COMPARES:
+            return _dump(first) == _dump(second)
+        case ast.Call(func=func, args=[inner]) if _called(func) in _SAME:
+            return _itself(inner)
+    return False
+
+
+def _dump(node: ast.expr) -> str:
+    """Write an expression so that two that are the same value at sight are the same text."""
+    match node:
+        case ast.Call(func=ast.Name(id=name), args=[inner], keywords=[]) if name in _SAME:
+            return _dump(inner)
+        case ast.Call(func=ast.Attribute(value=inner, attr=name), args=[], keywords=[]) if name in _SAME:
+            return _dump(inner)
+        case ast.BinOp(left=left, op=ast.Add() | ast.Mult() as op, right=right):
+            return f"({type(op).__name__} {' '.join(sorted((_dump(left), _dump(right))))})"
+        case ast.UnaryOp(op=ast.UAdd(), operand=inner):
+            return _dump(inner)
+    return ast.dump(node)
+
+
+def _called(func: ast.expr) -> str:
+    match func:
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return name
+    return ""
+
+
+def _name(node: ast.expr) -> str:
+    return _called(node.func) if isinstance(node, ast.Call) else _called(node)
+
+
+def _constant(node: ast.expr, known: Known) -> bool:
+    """Whether the value is one that somebody typed, and nothing has computed."""
+    match node:
+        case ast.Constant():
+            return True
+        case ast.Name(id=name):
+            return name in known.constants
+        case ast.Attribute(value=inner):
+            return _constant(inner, known) or (isinstance(inner, ast.Name) and inner.id in ("math", "torch", "np"))
+        case ast.Call(func=func, args=args, keywords=keywords):
+            if _called(func) not in _MAKES:
+                return False
+            owner = [func.value] if isinstance(func, ast.Attribute) else []
+            return all(_constant(a, known) or _is_module(a) for a in [*owner, *args, *(k.value for k in keywords)])
+        case ast.Starred(value=inner):
+            return _constant(inner, known)
+        case ast.GeneratorExp(elt=inner, generators=loops) | ast.ListComp(elt=inner, generators=loops):
+            scope = Known(set(known.constants))
+            for loop in loops:
+                _assign([loop.target], loop.iter, scope)
+            return _constant(inner, scope)
+        case ast.Lambda():
+            return False
+    parts = [child for child in ast.iter_child_nodes(node) if isinstance(child, ast.expr)]
+    return bool(parts) and all(_constant(child, known) for child in parts)
+
+
+def _is_module(node: ast.expr) -> bool:
+    return isinstance(node, ast.Name) and node.id in ("math", "torch", "np")
