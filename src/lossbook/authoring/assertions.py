@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-# Calls whose result is as constant as what they are given.
-_MAKES = {"tensor", "array", "asarray", "ones", "zeros", "full", "eye", "torch.float32", "Tensor", "as_tensor"}
-_MAKES |= {"bool", "int", "float", "complex", "str", "len", "abs", "round", "repr", "list", "tuple", "set", "dict"}
-_MAKES |= {"range", "sorted", "min", "max", "sum", "all", "any", "isinstance", "type", "callable", "print", "zip"}
-_MAKES |= {"double", "item", "tolist", "clone", "detach", "to", "view", "reshape", "size", "dim", "numel", "copy"}
-_COMPARES = {"equal", "allclose", "isclose", "array_equal", "eq", "le", "ge", "is_", "torch.equal"}
-_COMPARES |= {"assert_close", "assert_allclose", "assert_equal"}
-_SAME = {"bool", "float", "int", "abs", "item", "detach", "clone", "tolist", "double", "copy", "contiguous"}
+# Calls whose result is as constant as what they are given: Python's own, and a module's functions or methods.
+_BUILTINS = {"bool", "int", "float", "complex", "str", "len", "abs", "round", "repr", "list", "tuple", "set", "dict"}
+_BUILTINS |= {"range", "sorted", "min", "max", "sum", "all", "any", "isinstance", "type", "callable", "zip"}
+_METHODS = {"tensor", "array", "asarray", "as_tensor", "Tensor", "ones", "zeros", "full", "eye", "double", "item"}
+_METHODS |= {"tolist", "clone", "detach", "to", "view", "reshape", "size", "dim", "numel", "copy", "all", "any"}
+# Calls that give back the value that they are given.
+_SAME_FUNCTIONS = {"bool", "float", "int"}
+_SAME_METHODS = {"item", "detach", "clone", "tolist", "double", "copy", "contiguous"}
+_COMPARES = {"equal", "allclose", "isclose", "array_equal", "eq", "le", "ge", "is_"}
 # Contexts that let an AssertionError pass.
 _PASSES = {"no_grad", "enable_grad", "inference_mode", "set_grad_enabled", "catch_warnings", "errstate", "rc_context"}
 _PASSES |= {"autocast", "fork_rng", "sdpa_kernel", "printoptions", "localcontext", "TemporaryDirectory", "open"}
@@ -174,11 +175,11 @@ def _itself(test: ast.expr) -> bool:
             return _itself(inner)
         case ast.Call(func=ast.Attribute(value=ast.Compare() as inner), args=[]):  # (a == b).all()
             return _itself(inner)
-        case ast.Call(func=func, args=[first, second, *_]) if _called(func) in _COMPARES:
-            return _dump(first) == _dump(second)
+        case ast.Call(args=[first, second, *_]):  # equal(a, a), or a helper of the page
+            return _dump(first) == _dump(second) and not isinstance(first, ast.Constant)
         case ast.Call(func=ast.Attribute(value=first, attr=name), args=[second, *_]) if name in _COMPARES:
             return _dump(first) == _dump(second)
-        case ast.Call(func=func, args=[inner]) if _called(func) in _SAME:
+        case ast.Call(func=ast.Name(id=name), args=[inner]) if name in _SAME_FUNCTIONS:
             return _itself(inner)
     return False
 
@@ -186,9 +187,9 @@ def _itself(test: ast.expr) -> bool:
 def _dump(node: ast.expr) -> str:
     """Write an expression so that two that are the same value at sight are the same text."""
     match node:
-        case ast.Call(func=ast.Name(id=name), args=[inner], keywords=[]) if name in _SAME:
+        case ast.Call(func=ast.Name(id=name), args=[inner], keywords=[]) if name in _SAME_FUNCTIONS:
             return _dump(inner)
-        case ast.Call(func=ast.Attribute(value=inner, attr=name), args=[], keywords=[]) if name in _SAME:
+        case ast.Call(func=ast.Attribute(value=inner, attr=name), args=[], keywords=[]) if name in _SAME_METHODS:
             return _dump(inner)
         case ast.BinOp(left=left, op=ast.Add() | ast.Mult() as op, right=right):
             return f"({type(op).__name__} {' '.join(sorted((_dump(left), _dump(right))))})"
@@ -218,7 +219,7 @@ def _constant(node: ast.expr, known: Known) -> bool:
         case ast.Attribute(value=inner):
             return _constant(inner, known) or (isinstance(inner, ast.Name) and inner.id in ("math", "torch", "np"))
         case ast.Call(func=func, args=args, keywords=keywords):
-            if _called(func) not in _MAKES:
+            if _called(func) not in (_METHODS if isinstance(func, ast.Attribute) else _BUILTINS):
                 return False
             owner = [func.value] if isinstance(func, ast.Attribute) else []
             return all(_constant(a, known) or _is_module(a) for a in [*owner, *args, *(k.value for k in keywords)])

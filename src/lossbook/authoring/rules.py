@@ -54,7 +54,8 @@ _LOOSE = {"execution_mode", "execution_allow_errors", "execution_excludepatterns
 
 UNIVERSAL = re.compile(
     r"\b(?:never|always|only|every|everyone|everybody|everything|everywhere|cannot|can['’]t|must|nothing|nobody"
-    r"|nowhere|none|forever|for ever|no matter)\b|\b(?:no|not|nor)\b[^.;:]*\bever\b|^(?:no|neither) (?=\w)",
+    r"|nowhere|none|forever|for ever|no matter|impossible|guarantee[ds]?|without exception|whatever"
+    r"|any(?:one|body|thing|where)?|(?<!at )(?<!of )all)\b|\b(?:no|not|nor)\b[^.;:]*\bever\b|^(?:no|neither) (?=\w)",
     re.IGNORECASE,
 )
 OURS = re.compile(r"\b(?:ours|our|lossbook|the references?)\b", re.IGNORECASE)
@@ -178,6 +179,7 @@ def read(path: Path) -> Page:
     for number, (cell, line) in enumerate(zip(notebook.cells, notebook.metadata.source_map, strict=True)):
         if cell.cell_type == "code":
             page.cells.append(_cell(page, number, cell, line))
+            _pictured(page, cell, line)
     _prose(page, text, 0, [])
     return page
 
@@ -198,6 +200,20 @@ def _cell(page: Page, number: int, cell: Any, line: int) -> Cell:
         page.faults.append(page.fault(line, f"the option 'claim' is {names!r}; it must be a name or a list of names"))
         names = []
     return Cell(number, line, cell.source, frozenset(cell.metadata.get("tags", [])), tuple(names))
+
+
+def _pictured(page: Page, cell: Any, line: int) -> None:
+    """Read a picture's words and caption. No claim can stand in them: the cell that draws it asserts what they say."""
+    shown = cell.metadata.get("mystnb", {})
+    texts = [shown.get("image", {}).get("alt"), shown.get("figure", {}).get("caption")]
+    held = not assertions.wrong(cell.source, assertions.Known())
+    for text in texts:
+        if text and "{claim}" in text:
+            page.faults.append(
+                page.fault(line, "a claim stands in a picture's words; assert them in the cell that draws it")
+            )
+        elif text and not held:
+            _inline(page, _parser().parseInline(text)[0], line, False)
 
 
 def _prose(page: Page, text: str, offset: int, titles: list[tuple[int, str]]) -> None:
@@ -242,7 +258,7 @@ class _Flat:
 
     def add(self, text: str, claimed: bool, bold: int, blank: bool = False) -> None:
         self.text += text
-        self.shape += "x" * len(text) if blank else text
+        self.shape += "X" * len(text) if blank else text
         self.claimed += [claimed] * len(text)
         self.bold += [bold] * len(text)
 
@@ -374,7 +390,10 @@ def settings(root: Path) -> Settings:
     path = root / SETTINGS
     if not path.is_file():
         return Settings()
-    data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        raise ValueError(f"{SETTINGS} is no YAML: {error}") from None
     if not isinstance(data, dict) or set(data) - {"texts", "exempt"}:
         raise ValueError(f"{SETTINGS} must have the keys 'texts' and 'exempt' alone")
     texts, exempt = data.get("texts") or [], data.get("exempt") or {}
@@ -427,7 +446,7 @@ def _sentences(page: Page, root: Path) -> list[str]:
     name = f"{page.path.parent.name}/{page.path.stem}"
     try:
         chosen = settings(root)
-    except (ValueError, yaml.YAMLError) as error:
+    except ValueError as error:
         return [str(error)]
     return unheld(page, chosen.exempt.get(name, ())) if name in chosen.texts else []
 

@@ -72,9 +72,9 @@ def rmse_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
-def nll_by_log_variance(mu: Tensor, y: Tensor, s: Tensor) -> Tensor:
+def nll_by_log_variance(mu: Tensor, y: Tensor, rho: Tensor) -> Tensor:
     """Return the mean Gaussian negative log-likelihood of means and log-variances, in float64 inside."""
-    return gaussian_nll_loss(mu.double(), y.double(), torch.exp(s.double()), eps=0.0).float()
+    return gaussian_nll_loss(mu.double(), y.double(), torch.exp(rho.double()), eps=0.0).float()
 
 
 def log_variance_cases(generator: Generator) -> Sequence[Case]:
@@ -86,12 +86,12 @@ def log_variance_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([1e-6]), torch.zeros(1), torch.tensor([-20.0])), note="variance e^−20: no floor is needed"),
         Case(
             (torch.tensor([3.0]), torch.tensor([1.0]), torch.tensor([100.0])),
-            note="s = 100: the variance leaves float32",
+            note="ρ = 100: the variance leaves float32",
         ),
         Case((normal(generator, 9), normal(generator, 9), normal(generator, 9)), note="random"),
         Case(
             (normal(generator, 4, 2), normal(generator, 4, 2), normal(generator, 4, 2)),
-            note="two dimensions; the gradient is that to s, which is learnt too",
+            note="two dimensions; the gradient is that to ρ, which is learnt too",
             slope=3,
         ),
     ]
@@ -190,7 +190,7 @@ PULL = Curve(
 WIDTH = Curve(
     steps(-3, 5),
     lambda x: Case((torch.tensor([2.0]), torch.tensor([0.5]), torch.tensor([x]))),
-    "s, the logarithm of the variance, for an error of 1.5",
+    "ρ, the logarithm of the variance, for an error of 1.5",
     "loss",
 )
 STAIRS = Curve(
@@ -261,7 +261,7 @@ EXERCISES = (
         misconceptions=MISCONCEPTIONS["rmse_gradient"],
         curve=PULL,
         hints=(
-            r"The chain rule: the derivative of $\sqrt{u}$ is $1 / (2 \sqrt{u})$, and that of the MSE is "
+            r"The chain rule: the derivative of $\sqrt{x}$ is $1 / (2 \sqrt{x})$, and that of the MSE is "
             r"$\frac{2}{N} (\hat y - y)$.",
             r"With $r = \hat y - y$ the gradient is $r / (N \cdot \mathrm{RMSE})$. Multiply all errors by the same "
             "number: it does not change.",
@@ -273,15 +273,15 @@ EXERCISES = (
         2,
         nll_by_log_variance,
         log_variance_cases,
-        "(mu, y, s)",
+        "(mu, y, rho)",
         gradient=True,
         forbidden=ACTIVATIONS,
         misconceptions=MISCONCEPTIONS["gaussian_nll"],
         curve=WIDTH,
         hints=(
-            "Dividing by $v = e^{s}$ is multiplying by $e^{-s}$.",
+            r"Dividing by $v = e^{\rho}$ is multiplying by $e^{-\rho}$.",
             r"If you are off by a constant, you have added $\frac{1}{2} \log 2 \pi$. If you are off only where "
-            r"$s \ne 0$, you may have taken $s$ for the logarithm of the standard deviation.",
+            r"$\rho \ne 0$, you may have taken $\rho$ for the logarithm of the standard deviation.",
         ),
     ),
     Exercise(
@@ -368,9 +368,9 @@ EXERCISES = (
         misconceptions=MISCONCEPTIONS["mse_scaling_slope"],
         curve=OVERHEAD,
         hints=(
-            r"The squared error again: minimise $\sum_m (a + k x_m - y_m)^2$ over $a$ and $k$, with $x = \log N$ and "
-            r"$y = \log t$.",
-            r"$a$ takes the means away. What is left is $k = \sum_m (x_m - \bar x)(y_m - \bar y) / "
+            r"The squared error again: minimise $\sum_m (a_0 + a x_m - y_m)^2$ over $a_0$ and $a$, with $x = \log N$ "
+            r"and $y = \log t$.",
+            r"$a_0$ takes the means away. What is left is $a = \sum_m (x_m - \bar x)(y_m - \bar y) / "
             r"\sum_m (x_m - \bar x)^2$.",
         ),
     ),

@@ -205,7 +205,7 @@ SQUARES_HINTS = (
 )
 CLASSES_HINTS = (
     "`torch.bincount(y, minlength=K)` counts each class.",
-    r"`0 * torch.log(0)` is `nan`. Its limit is 0, and `torch.xlogy(f, f)` computes $f \log f$ with that limit.",
+    r"`0 * torch.log(0)` is `nan`. Its limit is 0, and `torch.xlogy(x, x)` computes $x \log x$ with that limit.",
 )
 STEP_HINTS = (
     r"One loss has the derivative $\mu - y_n$.",

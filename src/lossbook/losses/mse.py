@@ -215,7 +215,7 @@ def gaussian_nll_loss(
     .. math::
 
         \ell = \frac{1}{2} \left( \log v + \frac{(\mu - y)^2}{v} \right)
-        + \frac{a}{2} \log (2 \pi), \qquad v = \max(s, \varepsilon)
+        + \frac{a}{2} \log (2 \pi), \qquad v = \max(\mathrm{var}, \varepsilon)
 
     where :math:`a` is 1 if ``full`` and 0 if not.
 
@@ -225,7 +225,7 @@ def gaussian_nll_loss(
         input: Predicted means :math:`\mu`, shape ``(*)``.
         target: Observations :math:`y`, of a shape that broadcasts with the
             input's.
-        var: Predicted variances :math:`s`, of the input's shape, or without
+        var: Predicted variances, of the input's shape, or without
             its last dimension, or with one dimension of size 1; or one float
             for all.
         full: Whether to add the constant.

@@ -134,8 +134,8 @@ def best_constant_cross_entropy(y: Tensor, K: int) -> Tensor:
 
     .. math::
 
-        \min_p \ell(p) = -\sum_{k=1}^{K} f_k \log f_k, \qquad f_k = \frac{1}{N}
-        \sum_n [y_n = k]
+        \min_p \ell(p) = -\sum_{k=1}^{K} \hat{q}_k \log \hat{q}_k, \qquad
+        \hat{q}_k = \frac{1}{N} \sum_n [y_n = k]
 
     Args:
         y: Class indices in [0, K), shape ``(*)``.
@@ -148,8 +148,8 @@ def best_constant_cross_entropy(y: Tensor, K: int) -> Tensor:
     Source:
         Equation (baseline-cross-entropy) of chapter 1.
     """
-    f = torch.bincount(y.flatten(), minlength=K) / y.numel()
-    return 0 - torch.xlogy(f, f).sum()
+    q = torch.bincount(y.flatten(), minlength=K) / y.numel()
+    return 0 - torch.xlogy(q, q).sum()
 
 
 def weighted(losses: Tensor, weight: Tensor | None) -> Tensor:
