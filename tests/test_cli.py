@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lossbook import cli
+from lossbook import cli, installing
 from lossbook.authoring import book, release
 from lossbook.authoring.execute import RunError
 
@@ -97,9 +97,7 @@ def test_a_missing_extra_is_named(
 
     monkeypatch.setattr(builtins, "__import__", no_authoring)
     assert cli.main([command]) == 2
-    assert (
-        f"nbgrader.utils is not installed; install it with: pip install 'lossbook[{extra}]'" in capsys.readouterr().err
-    )
+    assert f"nbgrader.utils is not installed; install it with: {installing.command(extra)}\n" in capsys.readouterr().err
 
 
 def test_the_module_is_the_command() -> None:

@@ -14,7 +14,13 @@ import lossbook.exercises
 import lossbook.losses
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md"))]
+DOCUMENTS = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    *sorted(f"docs/{p.name}" for p in ROOT.glob("docs/*.md")),
+]
 ROWS = ["01-recipe", "02-mse", "03-bce", "04-multiclass", "05-nll", "06-kl", "07-summation", "08-fused"]
 
 

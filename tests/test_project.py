@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from importlib.metadata import distribution, packages_distributions
+from importlib.metadata import distribution, distributions, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -152,3 +152,43 @@ def test_the_ci_script_is_sound() -> None:
     assert os.access(path, os.X_OK)
     subprocess.run(["bash", "-n", str(path)], check=True)
     assert "set -euo pipefail" in path.read_text(encoding="utf-8")
+
+
+def test_binder_installs_the_pinned_pytorch_for_the_cpu(tmp_path: Path) -> None:
+    folder = ROOT / ".binder"
+    assert (folder / "runtime.txt").read_text(encoding="utf-8").strip() == "python-3.11"
+    assert [Requirement(line).name for line in (folder / "requirements.txt").read_text().splitlines()] == ["uv"]
+    uv = tmp_path / "uv"
+    uv.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    uv.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    words = subprocess.check_output([folder / "postBuild"], cwd=ROOT, env=environment, text=True).splitlines()
+    assert words[:2] == ["pip", "install"]
+    assert words[-1] == "."
+    assert "--torch-backend=cpu" in words
+    assert words[words.index("-c") + 1] == "constraints.txt"
+
+
+PINS = {
+    canonicalize_name(need.name): str(next(iter(need.specifier)).version)
+    for need in map(Requirement, (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines())
+}
+
+
+def test_what_is_pinned_fits_together() -> None:
+    installed = [name for name in PINS if any(distributions(name=name))]
+    needed = [Requirement(line) for name in installed for line in distribution(name).requires or []]
+    wrong = [
+        f"{need} is pinned to {PINS[name]}"
+        for need in needed
+        if (name := canonicalize_name(need.name)) in PINS
+        and (need.marker is None or need.marker.evaluate({"extra": ""}))
+        and not need.specifier.contains(PINS[name], prereleases=True)
+    ]
+    assert len(installed) > 50
+    assert wrong == []
+
+
+def test_the_pins_suit_pytorchs_usual_build() -> None:
+    """On Linux it requires exactly one Triton; the build for the CPU, with which this may run, says nothing of it."""
+    assert PINS["triton"] == {"2.13.0": "3.7.1"}[PINS["torch"]]

@@ -3,8 +3,10 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
+
+import lossbook
+from lossbook import installing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -17,8 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] == "lossbook":
             raise
-        extra = arguments.extra
-        _complain(f"{error.name} is not installed; install it with: pip install 'lossbook[{extra}]'")
+        _complain(f"{error.name} is not installed; install it with: {installing.command(arguments.extra)}")
         return 2
 
 
@@ -26,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="lossbook", description="Make the course, its lessons and its book, and grade what students hand in."
     )
-    parser.add_argument("--version", action="version", version=f"lossbook {version('lossbook')}")
+    parser.add_argument("--version", action="version", version=f"lossbook {lossbook.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     release = commands.add_parser("release", help="make the notebooks of the lessons from solutions/*.md")
@@ -85,6 +86,20 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument(
         "--lesson", metavar="SLUG", help="the lesson that all answer, such as 03-bce; told from each else"
     )
+    grade.add_argument(
+        "--layout",
+        default="auto",
+        metavar="NAME",
+        help="whose each file is: folders (one a student; folders:2 one level further down), files (one a student), "
+        "canvas, moodle, nbgrader; default: told from the names and places of all",
+    )
+    grade.add_argument(
+        "--pattern",
+        default="",
+        metavar="REGEX",
+        help="finds (?P<student>...) in each notebook's path, and (?P<lesson>...) and (?P<attempt>...) if it has them",
+    )
+    grade.add_argument("--force", action="store_true", help="grade although it makes no sense whose the files are")
     grade.add_argument("--jobs", type=_positive, metavar="N", help="submissions at once; default: one a core")
     grade.add_argument(
         "--seconds", type=_positive, default=20, metavar="S", help="what one submission may take; default: %(default)s"

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from lossbook import cli
+from lossbook import cli, installing
 from lossbook.bench import command, keeping, limits
 from lossbook.bench.command import main
 from lossbook.bench.limits import AT_MOST, Figure, Task
@@ -230,4 +230,4 @@ def test_the_extra_is_named(monkeypatch, capsys):
     monkeypatch.delitem(sys.modules, "lossbook.bench.command", raising=False)
     monkeypatch.delattr("lossbook.bench.command", raising=False)
     assert cli.main(["bench", "mse_loss"]) == 2
-    assert "tqdm is not installed; install it with: pip install 'lossbook[bench]'" in capsys.readouterr().err
+    assert f"tqdm is not installed; install it with: {installing.command('bench')}\n" in capsys.readouterr().err

@@ -8,16 +8,32 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
+from markdown_it import MarkdownIt
+from mdit_py_plugins.colon_fence import colon_fence_plugin
+from mdit_py_plugins.dollarmath import dollarmath_plugin
 from sphinx_external_toc.parsing import parse_toc_yaml
 
 from lossbook.authoring.sphinx_ext import AS_COMMITTED
 
 ROOT = Path(__file__).parents[2]
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 def pytest_collection_modifyitems(items):
@@ -98,6 +114,47 @@ def book(tmp_path_factory) -> Book:
     return Book(code, log, folder, folder / "_build" / "html", docnames)
 
 
+@pytest.fixture(scope="session")
+def launch() -> Iterator[Callable[..., Any]]:
+    """Return a function that starts Chromium, with the options of Playwright's ``launch``; skip where there is none."""
+    reason = None if CHROMIUM else f"there is none of the browsers {', '.join(BROWSERS)}"
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        reason = "playwright is not installed"
+    if reason and os.environ.get("CI") == "true":
+        pytest.fail(reason)
+    if reason:
+        pytest.skip(reason)
+    with sync_playwright() as player:
+        yield lambda **options: player.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS, **options)
+
+
+PARSER = MarkdownIt("commonmark").enable("table").use(dollarmath_plugin).use(colon_fence_plugin)
+
+
+def inline_formulas(text: str) -> list[str]:
+    """Return the formulas in the lines of a page, those in its boxes, tables and claims included."""
+    found, tokens = [], PARSER.parse(text)
+    while tokens:
+        token = tokens.pop(0)
+        tokens[:0] = token.children or []
+        if token.type == "math_inline":
+            found.append(token.content)
+        if token.type == "text" and token.content.endswith("{claim}"):
+            tokens[:1] = PARSER.parse(tokens[0].content)
+        directive = token.info if token.type in ("fence", "colon_fence") else ""
+        if directive.startswith("{") and not directive.startswith(("{code", "{symbols", "{math")):
+            tokens[:0] = PARSER.parse(token.content)
+    return found
+
+
+@pytest.fixture(scope="session")
+def formulas_in() -> Callable[[str], list[str]]:
+    """What reads the formulas in the lines of a page."""
+    return inline_formulas
+
+
 PAGE = """---
 file_format: mystnb
 kernelspec:
@@ -147,6 +204,12 @@ class TinyBook:
         environment = {**os.environ, "PYTHONPATH": str(self.source)}
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
         return Build(done.returncode, done.stdout + done.stderr)
+
+
+@pytest.fixture(scope="session")
+def tiny_book() -> type[TinyBook]:
+    """What makes a tiny book in a folder, for tests that share one."""
+    return TinyBook
 
 
 @pytest.fixture

@@ -1,9 +1,7 @@
 """The book asks no other host for anything, by its files and in a browser, and it fits a telephone."""
 
 import functools
-import os
 import re
-import shutil
 import threading
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -13,17 +11,6 @@ from urllib.request import urlopen
 
 import pytest
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 LOADING_LINKS = {"stylesheet", "icon", "preload", "prefetch", "preconnect", "dns-prefetch", "modulepreload", "manifest"}
 
 
@@ -135,18 +122,9 @@ class Visitor:
 
 
 @pytest.fixture(scope="module")
-def visitor(book):
-    reason = None if CHROMIUM else f"there is none of the browsers {', '.join(BROWSERS)}"
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        reason = "playwright is not installed"
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    if reason:
-        pytest.skip(reason)
-    with served(book.html) as address, sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+def visitor(book, launch):
+    with served(book.html) as address:
+        browser = launch()
         yield Visitor(browser.new_page(viewport={"width": 1280, "height": 900}), address)
         browser.close()
 

@@ -47,7 +47,7 @@ def test_it_prints_as_an_aligned_table():
         "must move   8.00 MB",
         "moved       12.0 MB in 4 dispatches",
         "computed    3,000,000 operations",
-        "bound       1.00 ms, set by memory",
+        "bound       1.00 ms, set by its bytes",
         "share       50% of the bound's speed",
         "warning     too short",
     ]

@@ -16,15 +16,16 @@ from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
 from lossbook.authoring.notebooks import METADATA, as_node, place
+from lossbook.installing import requirement
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 LESSON_ONLY, SOLUTION_ONLY = "lesson-only", "solution-only"
 PREDICTION = "predict_"  # a function so named need not be checked: it may hold a guess
-INSTALL = """\
+INSTALL = f"""\
 try:
     import lossbook
 except ModuleNotFoundError:  # on Colab: install the course's package
-    %pip install -q "lossbook @ git+https://github.com/lossbook/lossbook"
+    %pip install -q "{requirement()}"
 """
 _plain_python: Callable[[str], str] = TransformerManager().transform_cell  # type: ignore[no-untyped-call, unused-ignore]
 _ends_with_semicolon: Callable[[str], bool] = DisplayHook.semicolon_at_end_of_expression

@@ -46,7 +46,7 @@ FACTS = frozenset(
         ("README", "a class of forty made-up students"),
         ("docs/teacher", "a made-up class of forty"),
         ("docs/teacher", "of about 90 minutes"),
-        ("docs/student", "some 5.8 GB on the disk, and 4 to 13 minutes"),
+        ("docs/student", "with PyTorch 2.14, some 5.8 GB on the disk, and 4 to 13 minutes"),
         ("docs/student", "it is 1.3 GB and about a minute"),
         ("book/grading", "$10^{-6} + 10^{-4} \\cdot |\\text{right}|$"),
         ("book/teachers", "A session of 90 minutes"),

@@ -118,7 +118,8 @@ def cross_entropy(
 
     The backward pass multiplies the gradient by the incoming one, which moves
     it once more, and does nothing if that is 1. So divide by ``divisor``, not
-    by ``/``. For float16 it always multiplies. A second backward pass needs
+    by ``/``. In float16 it also divides there, and so always moves it, where
+    there is a ``divisor`` or a mean. A second backward pass needs
     ``retain_graph=True`` in the first. With ``create_graph=True``, and where
     ``torch.func``, forward mode or ``torch.compile`` is at work, PyTorch's
     operations compute what the kernel can't.

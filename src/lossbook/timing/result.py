@@ -15,6 +15,9 @@ from lossbook.timing.speed import Bound
 from lossbook.timing.texts import bytes_text, counted_text, seconds_text, share_text
 from lossbook.timing.work import Work
 
+# What sets a bound. The bytes may come from a cache as well as from memory.
+SET_BY = {"launch": "launch", "memory": "bytes", "compute": "operations"}
+
 
 @dataclass(frozen=True, repr=False)
 class Measurement:
@@ -85,7 +88,7 @@ class Measurement:
             ]
         if self.bound is not None:
             found += [
-                ("bound", f"{seconds_text(self.bound.seconds)}, set by {self.bound.by}"),
+                ("bound", f"{seconds_text(self.bound.seconds)}, set by its {SET_BY[self.bound.by]}"),
                 ("share", f"{share_text(self.share or 0.0)} of the bound's speed"),
             ]
         return found
