@@ -486,7 +486,7 @@ def main(root: Path) -> int:
     """Print what is wrong with the rules of all pages and lessons."""
     faults = [fault for path in sorted(root.glob("book/*.md")) for fault in check(path, root)]
     faults += [fault for path in sorted(root.glob("solutions/*.md")) for fault in check_lesson(path, root)]
-    print(*faults, sep="\n")
+    print(*dict.fromkeys(faults), sep="\n")
     return bool(faults)
 
 
