@@ -23,6 +23,7 @@ IMPORT_NAMES = {
     "jupyter-book": "jupyter_book",
     "markdown-it-py": "markdown_it",
     "mdit-py-plugins": "mdit_py_plugins",
+    "myst-nb": "myst_nb",
     "pytest-xdist": "xdist",
     "pyyaml": "yaml",
 }

@@ -269,8 +269,13 @@ def test_an_exemption_fits_one_sentence_that_needs_it(page, begins):
         ("texts: page", "'texts' is 'page'; it must be a list"),
         ("pages: [book/page]", "must have the keys 'texts' and 'exempt' alone"),
         ("texts: []\nexempt: {book/page: []}", "has exemptions and is not among 'texts'"),
-        ("texts: [book/page]\nexempt: {book/page: [{begins: It}]}", "it must have 'begins' and 'why'"),
-        ("texts: [book/page]\nexempt: {book/page: [{begins: It, why: ''}]}", "it must have 'begins' and 'why'"),
+        ("texts: [book/page]\nexempt: {book/page: [{begins: It}]}", "it must have 'begins', and 'why' or 'test'"),
+        (
+            "texts: [book/page]\nexempt: {book/page: [{begins: It, why: ''}]}",
+            "it must have 'begins', and 'why' or 'test'",
+        ),
+        ("texts: [book/page]\nexempt: {book/page: [{begins: It, test: 'tests/a.py::b'}]}", "there is no test"),
+        ("texts: [book/page]\nexempt: {book/page: [{begins: It, test: tests/a.py}]}", "there is no test"),
         ("texts: [", "claims.yaml is no YAML"),
     ],
 )

@@ -38,7 +38,8 @@ def mark(app: Sphinx, doctree: nodes.document) -> None:
     if path.suffix != ".md":
         return
     root = Path(app.srcdir)
-    app.env.note_dependency(str(root / rules.SETTINGS))
+    if (root / rules.SETTINGS).is_file():
+        app.env.note_dependency(str(root / rules.SETTINGS))
     for fault in rules.check(path, root):
         logger.warning("%s", fault, location=app.env.docname)
     page = rules.read(path)

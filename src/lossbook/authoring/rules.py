@@ -371,7 +371,7 @@ def held(page: Page) -> list[str]:
 
 @dataclass(frozen=True)
 class Exemption:
-    """A sentence that only looks like a rule: how it begins, and why it is none."""
+    """A sentence that needs no claim: how it begins, and why it is no rule or which test holds it."""
 
     begins: str
     why: str
@@ -403,15 +403,24 @@ def settings(root: Path) -> Settings:
         raise ValueError(f"{SETTINGS}: there is no text {gone[0]!r}")
     if idle := [text for text in exempt if text not in texts]:
         raise ValueError(f"{SETTINGS}: {idle[0]!r} has exemptions and is not among 'texts'")
-    for text, entries in exempt.items():
-        for entry in entries:
-            if not isinstance(entry, dict) or set(entry) != {"begins", "why"} or not all(entry.values()):
-                raise ValueError(f"{SETTINGS}, {text}: an exemption is {entry!r}; it must have 'begins' and 'why'")
     exemptions = {
-        text: tuple(Exemption(" ".join(str(e["begins"]).split()), str(e["why"])) for e in entries)
+        text: tuple(_exemption(root, f"{SETTINGS}, {text}", entry) for entry in entries)
         for text, entries in exempt.items()
     }
     return Settings(tuple(texts), exemptions)
+
+
+def _exemption(root: Path, where: str, entry: Any) -> Exemption:
+    """Read an exemption: how the sentence begins, and why it is no rule or which test holds it."""
+    if not isinstance(entry, dict) or set(entry) - {"begins"} not in ({"why"}, {"test"}) or not all(entry.values()):
+        raise ValueError(f"{where}: an exemption is {entry!r}; it must have 'begins', and 'why' or 'test'")
+    begins, test = " ".join(str(entry.pop("begins")).split()), str(entry.get("test", ""))
+    if test:
+        file, _, function = test.partition("::")
+        path = root / file
+        if not function or not path.is_file() or f"def {function}(" not in path.read_text(encoding="utf-8"):
+            raise ValueError(f"{where}: there is no test {test!r}; name it as tests/book/test_book.py::test_name")
+    return Exemption(begins, str(entry.get("why", test)))
 
 
 def unheld(page: Page, exemptions: Iterable[Exemption]) -> list[str]:
@@ -477,7 +486,7 @@ def main(root: Path) -> int:
     """Print what is wrong with the rules of all pages and lessons."""
     faults = [fault for path in sorted(root.glob("book/*.md")) for fault in check(path, root)]
     faults += [fault for path in sorted(root.glob("solutions/*.md")) for fault in check_lesson(path, root)]
-    print(*faults, sep="\n")
+    print(*dict.fromkeys(faults), sep="\n")
     return bool(faults)
 
 

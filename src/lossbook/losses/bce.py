@@ -123,8 +123,8 @@ def binary_cross_entropy_with_logits(
         \frac{\partial \ell}{\partial z}
         &= w \bigl[ l \, \sigma(z) - w_{\text{+}} y \bigr]
 
-    Without ``pos_weight``, :math:`w_{\text{+}} = 1` and the gradient is what the model
-    said minus what happened, :math:`\sigma(z) - y`.
+    Without ``pos_weight``, :math:`w_{\text{+}} = 1` and the gradient is what
+    the model said minus what happened, :math:`\sigma(z) - y`.
 
     Args:
         input: Logits :math:`z`, shape ``(*)``.
