@@ -84,6 +84,11 @@ def outcomes(latex: str) -> list[mutating.Outcome]:
         ("sign", r"a = 0", {"-a = 0"}),
         ("sign", r"c = \log x", {r"-c = \log x", r"c = -\log x", r"c = \log (-x)"}),
         ("term", "a + b - c = x", {"b - c = x", "a - c = x", "a + b = x"}),
+        (
+            "term",
+            r"\begin{aligned} x &= a \\ &\quad + b, \\ z &= c \end{aligned}",
+            {r"\begin{aligned} x &= a, \\ z &= c \end{aligned}", r"\begin{aligned} x &= b, \\ z &= c \end{aligned}"},
+        ),
         ("factor", "a b c = x", {"b c = x", "a c = x", "a b = x"}),
         ("factor", r"c = a \cdot b", {"c = b", "c = a"}),
         ("factor", r"c = \frac{1}{N} a", {"c = a", r"c = \frac{1}{N}", r"c = 1 a"}),

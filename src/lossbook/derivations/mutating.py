@@ -451,8 +451,13 @@ class _Editor:
                 if part.kind != "neg":
                     sign = self.text.rindex("+", node.parts[at - 1].end, part.start)
                 yield self.edit("sign", sign, sign + 1, "+" if part.kind == "neg" else "-")
-                yield self.edit("term", sign, part.end, "")
+                yield self.edit("term", self.from_row(node.parts[at - 1].end, sign, part.end), part.end, "")
             yield from self.value(inner)
+
+    def from_row(self, before: int, start: int, end: int) -> int:
+        """Return where to begin if a piece goes: a row that has nothing else goes with it."""
+        rest = re.match(r"[^\\\w]*(\\\\|\\end|$)", self.text[end:])
+        return before if rest and r"\\" in self.text[before:start] else start
 
     def _neg(self, node: Node, alone: bool) -> Iterator[Edit]:
         yield from self.value(node.parts[0])
