@@ -15,6 +15,7 @@ import linecache
 import os
 import sys
 import textwrap
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -276,6 +277,8 @@ def _lines_counted(watch: Watch) -> Iterator[None]:
         return trace
 
     def counting_sum(iterable: Iterable[Any], /, start: Any = 0) -> Any:
+        if threading.get_ident() != here:
+            return built_in(iterable, start)
         watch.seen["builtins.sum"] = None
         for item in iterable:
             watch.work += 1
@@ -286,7 +289,7 @@ def _lines_counted(watch: Watch) -> Iterator[None]:
         if event == "c_call" and (name := getattr(argument, "__qualname__", "")) in _ADDING:
             watch.seen[_ADDING[name]] = None
 
-    before, profiled, built_in = sys.gettrace(), sys.getprofile(), builtins.sum
+    before, profiled, built_in, here = sys.gettrace(), sys.getprofile(), builtins.sum, threading.get_ident()
     builtins.sum = counting_sum
     sys.setprofile(profile)
     sys.settrace(trace)
