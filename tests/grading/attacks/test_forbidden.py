@@ -1,5 +1,7 @@
 """A function that one exercise forbids wins nothing there, by name or with the watch switched off."""
 
+import itertools
+
 import pytest
 
 pytestmark = pytest.mark.xdist_group("attacks")
@@ -68,7 +70,9 @@ ATTACKS = {
     "sigmoid-script": sigmoid(
         "return unit.f(z)", "unit = torch.jit.CompilationUnit('def f(z):\\n    return torch.sigmoid(z)\\n')\n"
     ),
-    "sigmoid-trace": sigmoid("return f(z)", "f = torch.jit.trace(torch.sigmoid, torch.ones(3))\n"),
+    "sigmoid-trace": sigmoid(
+        "return f(z)", "f = torch.jit.trace(torch.sigmoid, torch.ones(3))\n", says="name 'f' is not defined"
+    ),
     "sigmoid-foreach": sigmoid("return torch._foreach_sigmoid([z])[0]", says=REFUSED),
     "sigmoid-lstm": sigmoid(
         "n = z.numel()\ngates = torch.stack([z.flatten(), 0 * z.flatten(), z.flatten(), z.flatten()], 1)\n"
@@ -187,6 +191,45 @@ ATTACKS = {
     "sum-unwatched": pairs("import sys\n" + FRAMES.replace("torch.sigmoid(z)", "torch.sum(x)"), REFUSED),
     "sum-one-by-one": pairs("total = x[0]\nfor item in x[1:]:\n    total = total + item\nreturn total", "got"),
 }
+
+# What switches the watch off, and what would undo or prevent the taking away, by names that no search finds: in pairs.
+HIDDEN = (
+    "from importlib import import_module\n"
+    "trial = import_module('lossbook.exercises.' + 'trial')\n"
+    "stage = import_module('lossbook.grading.' + 'sandbox.stage')\n"
+    "losses = import_module('lossbook.grading.' + 'sandbox.losses')\n"
+    "worker = import_module('lossbook.grading.' + 'sandbox.worker')\n"
+)
+UNWATCHED = {
+    "see": "trial.Watch.see = lambda self, name: None\n",
+    "see-code": "trial.Watch.see.__code__ = (lambda self, name: None).__code__\n",
+    "modes": "import contextlib\ntrial._Functions = trial._operations = lambda watch: contextlib.nullcontext()\n",
+    "attempt": "stage.attempt = lambda f, a, k, **o: trial.Outcome('returned', f(*a), kind='Tensor')\n",
+}
+NOT_TAKEN = {
+    "override": "losses._override = lambda *a: None\n",
+    "override-code": "losses._override.__code__ = (lambda *a: None).__code__\n",
+    "take": "losses.take_operations = worker.losses.take_operations = lambda names: None\n",
+    "names": "losses.by_base.cache_clear()\nlosses.by_base = losses._operations = lambda: {}\n",
+    "refuse": "losses._refuse_more.__code__ = (lambda *a, **k: None).__code__\n",
+    "keys": "losses.KEYS = losses.MORE_KEYS = ()\n",
+}
+BORROWED = {
+    "sigmoid": sigmoid("return torch.sigmoid(z)"),
+    "sum": pairs("return torch.sum(x)"),
+    "func-grad": gradient("return torch.func.grad(loss)(z, y)", ""),
+    "backward": gradient("loss(x, y).backward()\nreturn x.grad", ""),
+    "engine": gradient(
+        "from torch.autograd.variable import Variable\n"
+        "run = Variable._execution_engine.run_backward\n"
+        "return run((loss(x, y),), (torch.ones(()),), False, False, (x,), False, accumulate_grad=False)[0]",
+        "",
+    ),
+}
+for number, (off, kept) in enumerate(itertools.product(UNWATCHED, NOT_TAKEN)):
+    trick = HIDDEN + UNWATCHED[off] + NOT_TAKEN[kept]
+    for what in ("sigmoid", list(BORROWED)[1 + number % (len(BORROWED) - 1)]):
+        ATTACKS[f"pair-{off}-{kept}-{what}"] = {**BORROWED[what], "cells": [trick], "says": ""}
 
 
 @pytest.mark.parametrize(("name", "attack"), ATTACKS.items(), ids=ATTACKS)

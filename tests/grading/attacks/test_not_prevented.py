@@ -15,10 +15,13 @@ def won(function, arguments, text, before="", *remarks):
     return {**body(function, arguments, text, before), "wins": {function}, "remarked": remarks}
 
 
-ENGINE = """from torch.autograd.graph import _engine_run_backward as run
-x = z.detach().clone().requires_grad_()
-loss = (torch.logaddexp(x, 0 * x) - y * x).mean()
-return run((loss,), (torch.ones(()),), False, False, (x,), False, accumulate_grad=False)[0]
+SCRIPT = """unit = torch.jit.CompilationUnit('''
+def f(z, y):
+    x = z.detach().requires_grad_()
+    loss = (torch.logaddexp(x, 0 * x) - y * x).mean()
+    loss.backward()
+    return x.grad
+''')
 """
 FRAMES = """import sys
 frame = sys._getframe()
@@ -33,7 +36,7 @@ ATTACKS = {
     "other-formula": won("sigmoid", "z", "return (1 + torch.tanh(z / 2)) / 2"),
     "other-function": won("sigmoid", "z", "return torch.exp(-torch.logaddexp(0 * z, -z))"),
     "written-by-pytorch": won("sigmoid", "z", "return torch._refs.sigmoid(z)", "import torch._refs\n", "torch._refs"),
-    "engine": won("bce_gradient", "z, y", ENGINE, "", "_engine_run_backward"),
+    "gradient-by-script": won("bce_gradient", "z, y", "return unit.f(z, y)", SCRIPT, "torch.jit"),
     "sum-outside-pytorch": won(
         "pairwise_sum",
         "x",
@@ -62,7 +65,6 @@ ATTACKS = {
             "answer = ['returned', 1.0, None, '', [], None, '', [], '', [], [], 0]\n"
             "os.write(3, msgpack.packb(['answer', answer]) * 3)\nreturn z",
         ),
-        "loses": {"pairwise_sum"},
         "state": "graded",
     },
 }

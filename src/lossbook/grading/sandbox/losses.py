@@ -13,12 +13,15 @@ from types import FunctionType
 from typing import Any
 
 import torch
+from torch.autograd.variable import Variable
 
 from lossbook.exercises.trial import LOSSES
 
 KEYS = ("CPU", "Meta", "CompositeImplicitAutograd", "CompositeExplicitAutograd")
 # Other kinds of tensors, for which some operations have kernels of their own.
 MORE_KEYS = ("MkldnnCPU", "QuantizedCPU", "SparseCPU", "SparseCsrCPU", "NestedTensorCPU", "ZeroTensor")
+
+BACKWARD = frozenset(["backward", "grad"])  # forbidden functions that are no operation of the dispatcher's
 
 
 def _refuse(*args: Any, **kwargs: Any) -> Any:
@@ -40,6 +43,15 @@ def _base(name: str) -> str:
 @functools.cache
 def _operations() -> list[str]:
     return [name for name in torch._C._dispatch_get_all_op_names() if name.startswith("aten::")]
+
+
+@functools.cache
+def by_base() -> dict[str, list[str]]:
+    """Return the operations by their base name; those for many tensors at once have the name of the one for one."""
+    found: dict[str, list[str]] = {}
+    for name in _operations():
+        found.setdefault(_base(name).removeprefix("foreach_"), []).append(name)
+    return found
 
 
 Found = tuple[dict[str, list[str]], list[FunctionType]]
@@ -85,10 +97,21 @@ def take_operations(names: Collection[str]) -> None:
 
     Args:
         names: What an exercise forbids beyond losses, such as ``sigmoid``: in place, into a given tensor and for many
-            tensors at once too.
+            tensors at once too; ``backward`` or ``grad`` for PyTorch's functions that take gradients.
 
     """
-    _override([name for name in _operations() if _base(name).removeprefix("foreach_") in names], _refuse_more)
+    _override([name for base in sorted(names) for name in by_base().get(base, ())], _refuse_more)
+    if BACKWARD & frozenset(names):
+        _take_engine()
+
+
+def _take_engine() -> None:
+    """Make PyTorch's engine refuse, in which whatever takes gradients ends. Python itself may not change its type."""
+    for kind in type(Variable._execution_engine).__mro__:
+        if "run_backward" in kind.__dict__:
+            (names,) = (item for item in gc.get_referents(kind.__dict__) if type(item) is dict)
+            names["run_backward"] = _refuse_more
+            ctypes.pythonapi.PyType_Modified(ctypes.py_object(kind))
 
 
 def take_away(found: Found, allowed: Collection[str]) -> Found:
