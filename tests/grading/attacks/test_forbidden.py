@@ -204,7 +204,9 @@ UNWATCHED = {
     "see": "trial.Watch.see = lambda self, name: None\n",
     "see-code": "trial.Watch.see.__code__ = (lambda self, name: None).__code__\n",
     "modes": "import contextlib\ntrial._Functions = trial._operations = lambda watch: contextlib.nullcontext()\n",
-    "attempt": "stage.attempt = lambda f, a, k, **o: trial.Outcome('returned', f(*a), kind='Tensor')\n",
+    "attempt": "real = stage.attempt\n"
+    "stage.attempt = lambda f, a, k, **o: (\n"
+    "    real(f, a, k, **o) if o['gradient'] else trial.Outcome('returned', f(*a), kind='Tensor'))\n",
 }
 NOT_TAKEN = {
     "override": "losses._override = lambda *a: None\n",
