@@ -113,6 +113,8 @@ def test_installing_the_course_in_other_words_is_no_code(source):
         "from mine import other, x as sigmoid",
         "import mine as sigmoid",
         "x = 1\r" + ANSWER,
+        ">>> def sigmoid(z):\n...     return z",
+        "In [3]: def sigmoid(z):\n   ...:     return z",
         "def sigmoid(z:\n  this is no Python",
     ],
 )

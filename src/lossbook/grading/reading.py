@@ -10,6 +10,7 @@ from pathlib import PurePath
 from typing import Any
 
 from lossbook.grading.release import Release, heading, normal
+from lossbook.grading.sandbox.cells import unprompted
 
 LARGEST = 20_000_000  # bytes of one notebook: a lesson has 50 thousand, its pictures at a high resolution some million
 MOST_VALUES = 500_000  # JSON values of one notebook: each costs memory and time, and 20 MB can hold ten million
@@ -191,7 +192,7 @@ def _installs(source: str) -> bool:
 def _bound(sources: Sequence[str]) -> frozenset[str]:
     """Return the names that code seems to define; code that is no Python included, so by its looks."""
     names: set[str] = set()
-    for source in map(normal, sources):
+    for source in map(unprompted, map(normal, sources)):
         names.update(_DEFINED.findall(source))
         for imported, assigned in _BOUND.findall(source):
             names.update(_WORD.findall(imported or assigned))
