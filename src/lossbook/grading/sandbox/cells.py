@@ -61,7 +61,9 @@ def unprompted(source: str) -> str:
     """Return a cell without prompts that it was copied with, and without indentation of the whole."""
     lines = source.split("\n")
     first = next((k for k, line in enumerate(lines) if line.strip()), len(lines))
-    lines[first:] = _without_prompts(_unindented(lines[first:]))
+    lines[first:] = _unindented(lines[first:])
+    if any(mark in source for mark in (">>>", "...:", "In [")):
+        lines[first:] = _without_prompts(lines[first:])
     return "\n".join(lines)
 
 
