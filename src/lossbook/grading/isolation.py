@@ -14,8 +14,9 @@ NAMESPACES, NONE = "namespaces", "none"
 HERE = Path(__file__).parent
 GIVEN = ("torch", "numpy", "matplotlib", "msgpack", "pyseccomp")  # a lesson's imports, and the worker's own two
 TESTS = "torch/testing/_internal"
-# PyTorch's own tests carry losses written out in Python: these files are seen empty.
+# PyTorch's own tests carry losses written out in Python: these files are seen empty, and so are these folders.
 HIDDEN = tuple(f"{TESTS}/{name}.py" for name in ("common_nn", "common_modules", "common_methods_invocations"))
+HIDDEN_FOLDERS = tuple(f"{TESTS}/{name}" for name in ("__pycache__", "opinfo", "generated"))
 ENVIRONMENT = {
     "HOME": "/tmp",
     "PATH": "/usr/bin",
@@ -134,6 +135,10 @@ def shut_in(folder: Path, control: int, allowed: Collection[str]) -> list[str]:
         words += ["--ro-bind", str(path), f"/packages/{top}"]
     for inside in HIDDEN:
         words += ["--ro-bind-try", "/dev/null", f"/packages/{inside}"]
+    torch = packages().get("torch", Path())
+    for inside in HIDDEN_FOLDERS:
+        if (torch.parent / inside).is_dir():
+            words += ["--tmpfs", f"/packages/{inside}", "--remount-ro", f"/packages/{inside}"]
     words += ["--ro-bind", str(folder), "/grader", "--proc", "/proc", "--tmpfs", "/tmp"]
     for device in ("null", "zero", "full", "random", "urandom"):
         words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]
