@@ -126,10 +126,10 @@ class Grader:
         sitting = exam.sitting()
         ran = await self.run_twice(exam, cells, sitting) if cells else Ran()
         marks = sitting.marks(ran.curves)
+        own = {source for _, source in cells}.difference(self.given[exam.lesson].given.values())
         state, reason = ran.state or "graded", "; ".join(ran.reasons)
         if not ran.state and all(mark.state == "not attempted" for mark in marks):
             state = "not attempted"
-            own = {source for _, source in cells}.difference(self.given[exam.lesson].given.values())
             reason = "no function that is asked for was written" if own else "the notebook is as it was handed out"
         return {
             "state": state,
@@ -137,7 +137,7 @@ class Grader:
             "points": sum(mark.points for mark in marks),
             "marks": marks,
             "cell_errors": tuple(ran.cell_errors.items()),
-            "remarks": remarks(cells),
+            "remarks": remarks(ran.seen, {number for number, source in cells if source in own}),
         }
 
     async def run_twice(self, exam: Exam, cells: list[tuple[int, str]], sitting: Sitting) -> Ran:

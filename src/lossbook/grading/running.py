@@ -76,6 +76,7 @@ class Run:
         cell_errors: The number of each cell that raised, and what, in one line.
         state: Empty where all went to its end; else ``timed out``, ``killed`` or ``partial``, the first that happened.
         reasons: What happened, in words, and where.
+        seen: What is remarkable, each with the number of its cell, 0 where that is unknown.
 
     """
 
@@ -84,6 +85,7 @@ class Run:
     cell_errors: dict[int, str] = field(default_factory=dict)
     state: str = ""
     reasons: list[str] = field(default_factory=list)
+    seen: dict[tuple[int, str], None] = field(default_factory=dict)
 
 
 Judged = Callable[[str, list[Outcome]], "Questions | None"]
@@ -343,7 +345,10 @@ class Worker:
                     [number, source, number in reduced] for number, source in cells.items() if number not in dropped
                 ]
                 async with self.job(deadline) as channel:
-                    await self._round(channel, run, kept, left, at, judged)
+                    try:
+                        await self._round(channel, run, kept, left, at, judged)
+                    finally:
+                        run.seen |= channel.stream.seen
                 return run
             except EndedError as error:
                 if at[0] == "curve":

@@ -131,7 +131,8 @@ def holds(graded):
         if says := attack.get("says"):
             assert any(says in text for text in said), said
         for remark in attack.get("remarked", ()):
-            assert any(text.endswith(f"names {remark}") for text in record.remarks), record.remarks
+            wanted = remark if " " in remark else f"names {remark}"
+            assert any(text.endswith(wanted) for text in record.remarks), record.remarks
         if attack.get("silent"):
             assert record.reason == ""
             assert record.cell_errors == ()

@@ -15,9 +15,10 @@ def won(function, arguments, text, before="", *remarks):
     return {**body(function, arguments, text, before), "wins": {function}, "remarked": remarks}
 
 
-ENGINE = """from torch.autograd.graph import _engine_run_backward as run
+HOOKED = """from torch.autograd.graph import _engine_run_backward as run, saved_tensors_hooks
 x = z.detach().clone().requires_grad_()
-loss = (torch.logaddexp(x, 0 * x) - y * x).mean()
+with saved_tensors_hooks(lambda t: t, lambda t: t):
+    loss = (torch.logaddexp(x, 0 * x) - y * x).mean()
 return run((loss,), (torch.ones(()),), False, False, (x,), False, accumulate_grad=False)[0]
 """
 FRAMES = """import sys
@@ -33,7 +34,18 @@ ATTACKS = {
     "other-formula": won("sigmoid", "z", "return (1 + torch.tanh(z / 2)) / 2"),
     "other-function": won("sigmoid", "z", "return torch.exp(-torch.logaddexp(0 * z, -z))"),
     "written-by-pytorch": won("sigmoid", "z", "return torch._refs.sigmoid(z)", "import torch._refs\n", "torch._refs"),
-    "engine": won("bce_gradient", "z, y", ENGINE, "", "_engine_run_backward"),
+    "engine-without-the-watch": won("bce_gradient", "z, y", HOOKED, "", "torch.autograd.graph._engine_run_backward"),
+    "forward-mode": won(
+        "bce_gradient",
+        "z, y",
+        "return torch.func.jacfwd(lambda x: (torch.logaddexp(x, 0 * x) - y * x).mean())(z)",
+    ),
+    "distribution": won(
+        "bce_with_logits",
+        "z, y",
+        "c = torch.distributions.Categorical(logits=torch.stack([0 * z, z], -1))\n"
+        "one = torch.ones_like(z)\nreturn -(y * c.log_prob(one) + (1 - y) * c.log_prob(0 * one)).mean()",
+    ),
     "sum-outside-pytorch": won(
         "pairwise_sum",
         "x",
