@@ -17,6 +17,7 @@ import torch
 from lossbook.exercises import exercises
 from lossbook.grading import finding, reading
 from lossbook.grading.book import Book
+from lossbook.grading.copies import copied, published
 from lossbook.grading.exam import Exam, Sitting, remarks
 from lossbook.grading.finding import Found
 from lossbook.grading.isolation import NAMESPACES, IsolationError
@@ -79,6 +80,7 @@ class Grader:
     def __init__(self, options: Options, given: dict[str, Release], run: Run, worker: Worker) -> None:
         self.options, self.given, self.run, self.worker = options, given, run, worker
         self.exams: dict[str, Exam] = {}
+        self.solutions: dict[str, dict[str, str]] = {}
 
     def exam(self, lesson: str) -> Exam:
         """Return what is asked of a lesson in this run."""
@@ -137,8 +139,17 @@ class Grader:
             "points": sum(mark.points for mark in marks),
             "marks": marks,
             "cell_errors": tuple(ran.cell_errors.items()),
-            "remarks": remarks(ran.seen, {number for number, source in cells if source in own}),
+            "remarks": (
+                *remarks(ran.seen, {number for number, source in cells if source in own}),
+                *copied(own, exam.exercises, self.solution(exam.lesson)),
+            ),
         }
+
+    def solution(self, lesson: str) -> dict[str, str]:
+        """Return the answers of the published solution of a lesson."""
+        if lesson not in self.solutions:
+            self.solutions[lesson] = published(self.options.lessons, lesson)
+        return self.solutions[lesson]
 
     async def run_twice(self, exam: Exam, cells: list[tuple[int, str]], sitting: Sitting) -> Ran:
         """Run a submission, and once more where the worker went down meanwhile, perhaps because of another one."""
