@@ -113,7 +113,7 @@ class Grader:
             return replace(blank, reason=str(error), out_of=out_of, seconds=time.monotonic() - started)
         exam = self.exam(submission.lesson)
         cells = list(zip(submission.numbers, submission.cells, strict=True))
-        answered = await self.answer(exam, cells)
+        answered = with_misplaced(await self.answer(exam, cells), submission.misplaced)
         return replace(blank, lesson=exam.lesson, out_of=exam.out_of, seconds=time.monotonic() - started, **answered)
 
     def lesson_by_name(self, found: Found) -> str:
@@ -178,6 +178,33 @@ class Grader:
                 group.create_task(one_after_another())
         self.run = book.finish(self.run)
         return done
+
+
+def with_misplaced(answered: dict[str, Any], misplaced: Sequence[tuple[str, int, str]]) -> dict[str, Any]:
+    """Return the fields of a record that say, to student and teacher, which functions stand where nothing is run."""
+    if not misplaced:
+        return answered
+    said = [
+        (
+            number,
+            f"your function {name} stands in this cell, which is a {kind}: nothing in it is run. Make it a code cell",
+        )
+        for name, number, kind in misplaced
+    ]
+    told = [
+        f"cell {number} is a {kind}: {name}, which stands in it, was not graded" for name, number, kind in misplaced
+    ]
+    reason = answered["reason"]
+    if answered["state"] == "not attempted":
+        reason = "; ".join(
+            f"your function {name} stands in cell {number}, which is a {kind}" for name, number, kind in misplaced
+        )
+    return {
+        **answered,
+        "reason": reason,
+        "cell_errors": tuple(sorted([*answered["cell_errors"], *said])),
+        "remarks": (*told, *answered["remarks"]),
+    }
 
 
 def unreadable(whose: Waiting, reason: str, isolation: str) -> Record:

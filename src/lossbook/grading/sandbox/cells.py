@@ -12,6 +12,7 @@ import textwrap
 from collections.abc import Iterator
 
 BODY_MAGICS = ("time", "timeit", "capture", "prun")  # these run the cell below them
+DEEPEST = 1000  # blanks before a line; more are no indentation
 LINE_MAGICS = ("time", "timeit", "prun")  # these run the line behind them
 
 # What a logical line of Python is made of, as far as its end and its first = are concerned.
@@ -61,6 +62,8 @@ def unprompted(source: str) -> str:
     """Return a cell without prompts that it was copied with, and without indentation of the whole."""
     lines = source.split("\n")
     first = next((k for k, line in enumerate(lines) if line.strip()), len(lines))
+    if first == len(lines):
+        return source
     lines[first:] = _unindented(lines[first:])
     if any(mark in source for mark in (">>>", "...:", "In [")):
         lines[first:] = _without_prompts(lines[first:])
@@ -77,6 +80,8 @@ def parsed(source: str) -> ast.Module:
 
 def _unindented(lines: list[str]) -> list[str]:
     """Return lines without the indentation that all share, or, as older versions of IPython, without the first's."""
+    if not 0 < len(_INDENT.match(lines[0])[0]) < DEEPEST:  # type: ignore[index]
+        return lines
     lines = textwrap.dedent("\n".join(lines)).split("\n")
     indent = _INDENT.match(lines[0])[0]  # type: ignore[index]
     return [line.removeprefix(indent) for line in lines]
