@@ -41,6 +41,7 @@ def stage(folder: Path) -> None:
     """Put into a folder what the worker imports: the stand-ins for the course, the sandbox, and what tries a call."""
     course = folder / "lossbook"
     shutil.copytree(HERE / "standin" / "lossbook", course, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HERE / "standin" / "tqdm", folder / "tqdm", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(HERE / "sandbox", course / "grading" / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
     (course / "grading" / "__init__.py").write_text('"""Stands in for the grader."""\n', encoding="utf-8")
     for name in ("trial.py", "reads.py"):
