@@ -127,6 +127,7 @@ ERRORS = {
     "too few to unpack": (lambda: [a for a, b, c in [(1, 2)]], "another number of things"),
     "two things": (lambda: "a" - V, "cannot be combined"),
     "a GPU": (on_a_gpu, "needs a GPU"),
+    "a module": (lambda: __import__("no_such_module"), "can be imported"),
 }
 
 

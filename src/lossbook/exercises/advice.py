@@ -13,6 +13,11 @@ ADVICE: tuple[tuple[str, str], ...] = (
         "`.to('cuda')`, and with `device=z.device` where a tensor is made.",
     ),
     (
+        r"No module named",
+        "Where submissions are graded, Python's own modules, torch, NumPy, matplotlib and tqdm can be imported, and no "
+        "others.",
+    ),
+    (
         r"Boolean value of Tensor with more than one value",
         "`if`, `while`, `and`, `max` and `min` want one truth value, and a tensor has one for each element. Choose "
         "element by element: `torch.where(condition, a, b)`, `torch.maximum(a, b)`, `a.clamp(min=0)`; or ask `.any()` "

@@ -20,7 +20,7 @@ HONEST = {
     ),
 }
 POINTS = {"bce": 2.0, "pairwise_sum": 2.0, "sigmoid": 2.0, "bce_gradient": 2.0, "bce_python_sum": 1.0}
-POINTS |= {"bce_torch_sum": 1.0, "bce_with_logits": 3.0}
+POINTS |= {"bce_torch_sum": 1.0, "bce_with_logits": 3.0, "predict_bce_seconds": 1.0}
 
 
 def without_walls():
@@ -45,6 +45,10 @@ def notebook(attack):
         if marks.get("solution"):
             name = source.partition("def ")[2].partition("(")[0]
             cell = {**cell, "source": answers.get(name, source)}
+            if name in attack.get("texts", ()):
+                cell |= {"cell_type": "markdown"}
+            if attack.get("heavy"):
+                cell |= {"outputs": [{"data": {"image/png": "x" * 5_000_000}}]}
         cells.append(cell)
         if cell["cell_type"] == "code" and source.startswith("import math"):
             if attack.get("no_imports"):

@@ -20,6 +20,8 @@ from lossbook.exercises.trial import MISSING, RAISED, STOPPED, Outcome, attempt,
 from lossbook.grading.sandbox.cells import parsed
 
 OUTPUT = 64 * 1024  # characters of output kept in memory; a student's prints are not shown
+HERE = ("lossbook", "torch", "numpy", "matplotlib", "tqdm")  # what a submission can import besides Python's own
+THERE = f"Python's own modules, {', '.join(HERE[1:-1])} and {HERE[-1]} alone"
 _KEPT = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
@@ -35,6 +37,14 @@ class Sink(io.TextIOBase):
     def writable(self) -> bool:
         """Tell that it can be written to."""
         return True
+
+
+def told(error: BaseException) -> str:
+    """Return an error in one line, and of a module that is missing what there is instead."""
+    said = describe(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "lossbook").partition(".")[0] not in HERE:
+        return f"{said}: where submissions are graded there are {THERE}"
+    return said
 
 
 def _execute(body: Sequence[ast.stmt], name: str, scope: dict[str, Any]) -> None:
@@ -73,7 +83,7 @@ def run_cell(source: str, number: int, scope: dict[str, Any], *, reduced: bool =
     try:
         tree = parsed(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return describe(error)
+        return told(error)
     if reduced:
         _define(tree, name, scope, 0)
         return None
@@ -81,7 +91,7 @@ def run_cell(source: str, number: int, scope: dict[str, Any], *, reduced: bool =
         _execute(tree.body, name, scope)
     except BaseException as error:
         _define(tree, name, scope, _line_of(error, name))
-        return describe(error)
+        return told(error)
     return None
 
 
