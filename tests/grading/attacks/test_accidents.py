@@ -90,13 +90,14 @@ ATTACKS = {
         "says": "No module named 'einops'",
     },
     "gpu": {**body("sigmoid", "z", "return 1 / (1 + torch.exp(-z.cuda()))"), "says": "Your function needs a GPU"},
-    "forward-mode": {
+    "forward-mode-used": {
         **body(
-            "bce_gradient",
-            "z, y",
-            "return torch.func.jacfwd(lambda x: (torch.logaddexp(x, 0 * x) - y * x).mean())(z)",
+            "sigmoid",
+            "z",
+            "softplus = lambda x: torch.logaddexp(x, torch.zeros_like(x))\n"
+            "return torch.func.jvp(softplus, (z,), (torch.ones_like(z),))[1]",
         ),
-        "wins": {"bce_gradient"},
+        "wins": {"sigmoid"},
         "silent": True,
     },
     "a-fraction": {
