@@ -10,6 +10,7 @@ import pytest
 from lossbook.grading.exam import remarks
 from lossbook.grading.sandbox.named import named, of_code, text_of
 from lossbook.grading.sandbox.remarks import Remarks, own_code
+from lossbook.grading.sandbox.wire import Stream, pack
 
 NAMED = {
     "import ctypes": "ctypes",
@@ -146,6 +147,8 @@ DEEDS = {
     "exec('torch._C')": "runs code that names _C",
     "eval('torch.' + '_' + 'C')": "runs code that names _C",
     "exec(compile('import ctypes', '/usr/lib/x.py', 'exec'))": "runs code that names ctypes",
+    "exec(compile('x = 1', torch.__file__, 'exec'))": "runs code that says it stands elsewhere",
+    "exec(compile('x = 1', '<cell 1>', 'exec'))": "runs code that says it stands elsewhere",
     "open(torch.__file__).close()": "reads PyTorch's own files or /proc",
     "from pathlib import Path\nPath(torch.__file__).read_text()": "reads PyTorch's own files or /proc",
 }
@@ -179,7 +182,7 @@ def test_deeds_of_code_that_stands_nowhere_are_told_too():
 
 
 def test_nothing_is_told_of_honest_deeds():
-    assert heard(HONEST_DEEDS) == []
+    assert heard(HONEST_DEEDS, "<notebook {}>") == []
 
 
 def test_a_change_of_the_sandboxs_own_functions_is_told(monkeypatch):
@@ -214,3 +217,15 @@ def test_remarks_are_few_and_each_is_sent_once():
 def test_what_was_handed_out_is_not_the_students():
     seen = [(2, "names ctypes"), (3, "names ctypes"), (5, "names ctypes"), (0, "uses ctypes"), (4, "names gc")]
     assert remarks(seen, {3, 5}) == ("cells 3, 5 names ctypes", "while it ran, it uses ctypes")
+
+
+def test_remarks_are_set_aside_wherever_they_come_and_are_few():
+    stream = Stream()
+    sent = pack(["begin", 1]) + pack(["seen", 2, "names a\nb"]) + pack(["seen", -1, "x"]) + pack(["ran"])
+    assert list(stream.feed(sent[:9])) + list(stream.feed(sent[9:])) == [["begin", 1], ["ran"]]
+    assert list(stream.seen) == [(2, "names a b"), (0, "x")]
+    assert list(stream.feed(b"".join(pack(["seen", 0, "y" * 999 + str(k)]) for k in range(99)))) == []
+    assert len(stream.seen) <= 50
+    assert all(len(what) <= 200 for _, what in stream.seen)
+    odd = [["seen", "1", "x"], ["seen", 1, None], ["seen", 1], ["seen", 1, "x", 1]]
+    assert list(stream.feed(b"".join(map(pack, odd)))) == odd

@@ -109,7 +109,9 @@ class Remarks:
     def said(event: str, what: str, given: tuple[Any, ...]) -> list[str]:
         """Return what is to be said of an event; nothing where it is harmless."""
         if event == "exec":
-            return [f"{what} {name}" for name in of_code(given[0])]
+            false = _ours(given[0]) or _CELL.fullmatch(given[0].co_filename)
+            named = [f"{what} {name}" for name in of_code(given[0])]
+            return [*named, *(["runs code that says it stands elsewhere"] if false else [])]
         if event == "open":
             path = os.fsdecode(given[0]) if isinstance(given[0], (str, bytes)) else ""
             return [what] if path.startswith(("/proc", os.path.dirname(torch.__file__))) else []
