@@ -24,6 +24,7 @@ PASSING_ON = ("Autograd", "ADInplaceOrView", "Tracer", "Functionalize", "Backend
 ELSEWHERE = ("CUDA", "HIP", "HPU", "MPS", "XPU")  # devices that a submission does not see
 # Namespaces of PyTorch's own backends: their operations fuse activations, and no exercise needs one.
 BACKENDS = ("mkldnn", "mkldnn_prepacked", "mkl", "onednn", "quantized", "_quantized", "quantization", "static_runtime")
+BACKEND = "an operation of a backend"
 NO_OPERATIONS = frozenset(["backward", "grad"])  # forbidden functions that are no operation of the dispatcher's
 # What computes a forbidden function inside, under a name that does not say so.
 KINDRED = {
@@ -107,6 +108,8 @@ def find() -> Found:
     for name in kernels():
         if name.startswith("aten::") and (_base(name) in LOSSES or _base(name).endswith("ctc_loss")):
             operations.setdefault(_base(name), []).append(name)
+    operations[BACKEND] = [name for name in kernels() if name.partition("::")[0] in BACKENDS]
+    _by_phrase()  # once, and not in each process that is forked
     functions = [
         item
         for item in gc.get_objects()
@@ -140,11 +143,6 @@ def _override(operations: Collection[str], refuse: Callable[..., Any]) -> None:
             ctypes.pythonapi.Py_IncRef(ctypes.py_object(library))  # kept for ever, and reachable from nowhere
 
 
-def take_backends() -> None:
-    """Make the operations of PyTorch's backends raise ForbiddenError in this process and in all that it forks."""
-    _override([name for name in kernels() if name.partition("::")[0] in BACKENDS], _refuse_backend)
-
-
 def take_operations(names: Collection[str]) -> None:
     """Make the operations of these names raise ForbiddenError in this process. There is no way back.
 
@@ -170,8 +168,9 @@ def take_away(found: Found, allowed: Collection[str]) -> Found:
 
     """
     operations, functions = found
-    take_backends()
-    _override([name for base, names in operations.items() if base not in allowed for name in names], _refuse)
+    gone = {base: names for base, names in operations.items() if base not in allowed}
+    _override(gone.pop(BACKEND, []), _refuse_backend)
+    _override([name for names in gone.values() for name in names], _refuse)
     stays = []
     for function in functions:
         if _plain(function.__name__) in allowed:
