@@ -85,6 +85,20 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument(
         "--lesson", metavar="SLUG", help="the lesson that all answer, such as 03-bce; told from each else"
     )
+    grade.add_argument(
+        "--layout",
+        default="auto",
+        metavar="NAME",
+        help="whose each file is: folders (one a student; folders:2 one level further down), files (one a student), "
+        "canvas, moodle, nbgrader; default: told from the names and places of all",
+    )
+    grade.add_argument(
+        "--pattern",
+        default="",
+        metavar="REGEX",
+        help="finds (?P<student>...) in each notebook's path, and (?P<lesson>...) and (?P<attempt>...) if it has them",
+    )
+    grade.add_argument("--force", action="store_true", help="grade although it makes no sense whose the files are")
     grade.add_argument("--jobs", type=_positive, metavar="N", help="submissions at once; default: one a core")
     grade.add_argument(
         "--seconds", type=_positive, default=20, metavar="S", help="what one submission may take; default: %(default)s"

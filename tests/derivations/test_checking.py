@@ -222,3 +222,45 @@ def test_each_argument_of_a_maximum_must_be_the_greatest_somewhere(faults: Calla
     assert "-1 was never what holds" in fault
     (fault,) = faults(symbols, r"\max(p, 10^{-9}) = p")  # drawn near the ends too
     assert "is false" in fault
+
+
+@pytest.mark.parametrize(
+    ("latex", "wrong"),
+    [
+        (r"2 x = 3 x \\ -x = 2 x", 2),
+        (r"2 x = x + x \\ -x = x - 2 x", 0),
+        (r"2 x &= x + x \\ -x &= 2 x", 1),
+        (r"\log s \le s - 1 \\ -\log s \ge 1 - s", 0),
+        (r"\log s \le s - 1 \\ -\log s \le 1 - s", 1),
+        (r"2 x = 3 x \\ - x", 0),  # one sum
+        (r"3 x &= 2 x \\ &\quad - x", 1),
+        (r"x &= 3 x \\ &\quad - 2 x \\ &= x \cdot 1", 0),
+    ],
+)
+def test_a_row_that_begins_with_a_sign_is_a_statement_of_its_own_or_goes_on(faults, latex, wrong):
+    found = faults(SYMBOLS, latex)
+    assert len(found) == wrong
+    assert all("is false" in fault for fault in found)
+
+
+@pytest.mark.parametrize(
+    ("latex", "line", "column"),
+    [
+        ("2 x = x + x = 3 x", 1, 13),
+        ("2 x &= x + x \\\\\n&= 2 x \\\\\n&= 3 x", 3, 2),
+        ("2 x &= 3 x \\\\\n&= x + x", 1, 1),
+        ("2 x\n= 3 x", 2, 1),
+        ("2 x =\nx + x =\n3 x", 3, 1),
+        ("2 x = x + x,\n\\qquad x = t", 2, 8),
+        ("f'(x)\n= 2 x - 4 = 0\n\\Longrightarrow x = 4", 3, 1),
+        ("x = t - 1\n\\iff\nx + 1 = 2 t", 3, 1),
+        ("\\operatorname*{arg\\,min}_x f(x)\n= 2\n= 3", 3, 1),
+        ("0 < p\n< p^2", 2, 1),
+        ("e^{t} = 1 + t\n+ O(t^2)\n= 1 + O(t^3)", 3, 1),
+    ],
+)
+def test_the_place_that_is_named_is_that_of_the_false_link(check_one, latex, line, column):
+    record = check_one(SYMBOLS, latex)
+    (wrong,) = record.faults
+    assert wrong.startswith(f"line {record.display.line + line - 1}, column {column}: ")
+    assert "is false" in wrong

@@ -106,6 +106,96 @@ def test_rows_go_on_or_end(latex: str, items: int) -> None:
     assert len(parse(latex).parts) == items
 
 
+@pytest.mark.parametrize(
+    ("latex", "items"),
+    [
+        (r"2 x = 3 x \\ -x = 2 x", 2),
+        (r"2 x &= 3 x \\ -x &= 2 x", 2),
+        (r"& 2 x = 3 x \\ & -x = 2 x", 2),
+        (r"2 x = 3 x, \\ -x = 2 x", 2),
+        (r"a = b \iff c = d \\ -c = -d", 2),
+        (r"a = b \quad \text{if } c > 0 \\ -c = d", 2),
+        (r"a < b \\ -b < -a \\ -c = d", 3),
+        (r"a = b \\ c \\ = d", 2),
+        (r"a \\ = b \\ -c \le d", 2),
+        # one long sum, or one long product
+        (r"a \\ - b = c", 1),
+        (r"a = b \\ - c", 1),
+        (r"a = b \\ \quad - c", 1),
+        (r"a &= b \\ & - c", 1),
+        (r"a &= b \\ &\quad - c \\ &= d", 1),
+        (r"a &= b \\ &\quad - c = d", 1),
+        (r"a &= b \\ &{} - c = d", 1),
+        (r"a &= b \\ &+ c = d", 1),
+        (r"a &= b \\ + c &= d", 1),  # no statement begins with a plus
+        (r"a = b - \\ c = d", 1),
+        (r"a = b \\ + c \\ = d", 1),
+        (r"a = b \\ \cdot c = d", 1),
+        (r"a = b \\ / c", 1),
+        (r"a = \Bigl[ b \\ + c \Bigr] d", 1),
+        (r"a = \\ b", 1),
+        (r"a = b \\ \text{if } c > 0", 1),
+        (r"a = b \\ \iff c = d", 1),
+        # lines and spaces within a row
+        ("a\n= b\n+ c\n= d", 1),
+        ("a = b\n+ c = d", 1),
+        ("a = b\n- c", 1),
+        ("a = b -\nc = d", 1),
+        ("a = b\n\\exp(c)", 1),
+        ("a = b \\cdot\nc = d", 1),
+        ("\\frac{d}{d a}\n[ b ] = c", 1),
+        ("a = \\frac{b}\n{c} = d", 1),
+        ("a = b_\nc = d", 1),
+        ("a = b, \\qquad c = d", 2),
+        ("a = b,\n-c = d", 2),
+        (r"a &= b && = c", 1),
+        (r"a &= b &+ c &- d", 1),
+    ],
+)
+def test_what_stands_around_a_row_s_end_or_a_new_line_tells_whether_a_statement_ends(latex: str, items: int) -> None:
+    assert len(parse(latex).parts) == items
+
+
+ROW = "it cannot be told whether this row goes on the row above"
+NEW = "it cannot be told whether a new statement begins here"
+
+
+@pytest.mark.parametrize(
+    ("latex", "at", "said"),
+    [
+        (r"2 x = 3 x \\ -x \\ = 2 x", "-x", ROW),
+        (r"2 x = 3 x \\ \quad -x = 2 x", "-x", ROW),
+        (r"2 x &= 3 x \\ & -x = 2 x", "-x", ROW),
+        (r"a = b \quad \text{if } c > 0 \\ + d = e", "+ d", ROW),
+        (r"2 x &= 3 x \\ & y = x", "y", ROW),
+        (r"a = b \quad \text{if } c > 0 \\ - d", "- d", ROW),
+        (r"a = b \quad \text{if } c > 0 \\ = d", "= d", "put the condition last"),
+        ("a = b \\quad \\text{if } c > 0\n= d", "= d", "put the condition last"),
+        (r"a = ( b \\ c )", "c", "a row ends inside brackets"),
+        ("x^2 = x\nx = x^2", "x = x^2", NEW),
+        ("x^2 = x\n(x) = x^2", "(x)", NEW),
+        ("x^2 = x\n\\log x = x^2", r"\log", NEW),
+        ("x^2 = x\nx\n= x^2", "x\n= x^2", NEW),
+        ("a = |b|\n|c| = d", "|c|", NEW),
+        ("[a = b\nc = d] = 1", "c", NEW),
+        ("2 x = 3 x\n-x = 2 x", "-x", NEW),
+        ("2 x = 3 x\n-x\n= 2 x", "-x", NEW),
+        ("a = b \\iff c = d\ne = f", "e", NEW),
+        (r"x^2 = x \qquad x = x^2", "x = x^2", NEW),
+        (r"2 x = 3 x \qquad -x = 2 x", "-x", NEW),
+        (r"2 x = 3 x \; \; -x = 2 x", "-x", NEW),
+        (r"|x| = x \quad (x > 0)", "(x > 0)", NEW),
+        (r"x^2 &= x & x &= x^2", "x &= x^2", NEW),
+        (r"2 x &= 3 x & -x &= 2 x", "-x", NEW),
+    ],
+)
+def test_what_could_be_one_statement_or_two_is_refused(latex: str, at: str, said: str) -> None:
+    with pytest.raises(MathError) as caught:
+        parse(latex)
+    assert said in str(caught.value)
+    assert caught.value.position == latex.rindex(at)
+
+
 def test_a_bar_ends_what_a_bar_in_the_same_brackets_began() -> None:
     inner = only("|a + (|b|)|")
     assert inner.kind == "abs"

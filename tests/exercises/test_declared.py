@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import os
 import re
 import time
 from pathlib import Path
@@ -17,6 +18,7 @@ from lossbook.exercises.judging import calls, expected
 SOURCES = {path.stem.partition("-")[2]: path for path in (Path(__file__).parents[2] / "solutions").glob("*.md")}
 NAMES = sorted(exercises())
 WRITTEN = [name for name in NAMES if exercise(name).judge is None]
+THOROUGH = "LOSSBOOK_THOROUGH" in os.environ
 PAIRS = [(name, wrong.name) for name in NAMES for wrong in exercise(name).misconceptions]
 
 
@@ -85,7 +87,7 @@ def test_a_misconception_fails_and_is_named(named, name, wrong):
     declared = exercise(name)
     assert [item.name for item in declared.misconceptions].count(wrong) == 1
     misconception = next(item for item in declared.misconceptions if item.name == wrong)
-    for seed in (SEED, 1, 2):
+    for seed in (SEED, 1, 2) if THOROUGH else (SEED,):
         report = run(named(name, misconception.wrong), declared, seed)
         assert report.state == "failed"
         assert report.points == 0

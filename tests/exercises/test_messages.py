@@ -502,7 +502,7 @@ def default(dtype=None, device=None):
 
 @pytest.mark.parametrize(
     "settings",
-    [{"dtype": torch.float64}, {"dtype": torch.float16}, {"dtype": torch.bfloat16}, {"device": "meta"}],
+    [{"dtype": torch.float64}, {"dtype": torch.bfloat16, "device": "meta"}],
     ids=str,
 )
 @pytest.mark.parametrize("slug", sorted({declared.slug for declared in exercises().values()}))

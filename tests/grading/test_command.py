@@ -24,6 +24,8 @@ import pytest
 import lossbook.grading
 from lossbook import cli
 from lossbook.grading.book import Book
+from lossbook.grading.grade import unreadable
+from lossbook.grading.records import Waiting
 
 ROOT = Path(__file__).parents[2]
 CLASS = ROOT / "examples" / "class"
@@ -100,6 +102,42 @@ def test_no_submissions(tmp_path, capsys, submissions, told):
     assert said.err.count("\n") == 1
     assert said.out == ""
     assert not (tmp_path / "out").exists()
+
+
+@needs_bwrap
+def test_a_folder_that_cannot_be_written_to_is_told_in_one_line(tmp_path, two):
+    out = tmp_path / "out"
+    out.mkdir()
+    read_only = ["bwrap", "--bind", "/", "/", "--dev", "/dev", "--ro-bind", str(out), str(out)]
+    argv = [*read_only, sys.executable, "-m", "lossbook", "grade", str(two), "--out", str(out)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=120)
+    told = f"lossbook: out is {out}, which cannot be written to; it must be a folder of your own\n"
+    assert (done.returncode, done.stderr, done.stdout) == (1, told, "")
+
+
+def test_a_book_that_was_edited_by_hand_is_told_in_one_line(tmp_path, capsys, two, monkeypatch):
+    with Book(tmp_path / "out") as book:
+        run = book.begin([], seed=1, isolation="none", root=two)
+        book.save(run, unreadable(Waiting("Ann/03-bce.ipynb", "Ann"), "no", "none"))
+        book.finish(run)
+    with closing(sqlite3.connect(tmp_path / "out" / "grades.sqlite")) as file, file:
+        file.execute("UPDATE submissions SET state = 'excused'")
+    monkeypatch.setattr("lossbook.grading.command._with_bar", lambda options: None)
+    assert graded(two, "--out", tmp_path / "out") == 1
+    told = capsys.readouterr().err
+    assert "grades.sqlite: the record of Ann/03-bce.ipynb in run 1 is not as it was saved (state is 'excused'" in told
+    assert told.count("\n") == 1
+
+
+def test_a_book_that_another_program_holds_is_told_in_one_line(tmp_path, capsys, two, monkeypatch):
+    Book(tmp_path / "out").close()
+    monkeypatch.setattr("lossbook.grading.database.PATIENCE", 0.1)
+    with closing(sqlite3.connect(tmp_path / "out" / "grades.sqlite", isolation_level=None)) as file:
+        file.execute("BEGIN IMMEDIATE")
+        assert graded(two, "--out", tmp_path / "out") == 1
+    told = capsys.readouterr().err
+    assert "is locked by another program; close it there" in told
+    assert told.count("\n") == 1
 
 
 def test_out_is_a_file(tmp_path, capsys, two):
@@ -216,14 +254,15 @@ def test_what_is_new_or_changed_is_graded_and_nothing_else(tmp_path, capsys, two
     out = tmp_path / "out"
     assert graded(two, "--out", out, "--seed", 5) == 0
     said = capsys.readouterr()
-    assert said.out.startswith("2 students: 2 graded.\nPoints won: 4 of 32 (12%).\nReport: ")
+    census = "2 notebooks: 2 students.\n"
+    assert said.out.startswith(census + "2 students: 2 graded.\nPoints won: 4 of 32 (12%).\nReport: ")
     assert points(out) == {"Ann": 3, "Bo": 1}
 
     with monkeypatch.context() as nothing:
         nothing.setattr("lossbook.grading.grade.Worker", None)  # none is started
         assert graded(two, "--out", out) == 0
     said = capsys.readouterr()
-    first, *_ = said.out.splitlines()
+    _, first, *_ = said.out.splitlines()
     assert first == "2 of 2 were graded already and have not changed; --regrade grades them again."
     with Book(out) as book:
         assert len(book.runs()) == 1
@@ -232,11 +271,11 @@ def test_what_is_new_or_changed_is_graded_and_nothing_else(tmp_path, capsys, two
     (two / "Cy").mkdir()
     (two / "Cy" / "03-bce.ipynb").write_text(answered({}), encoding="utf-8")
     assert graded(two, "--out", out) == 0
-    assert capsys.readouterr().out.startswith("1 of 3 were graded already and have not changed;")
+    assert capsys.readouterr().out.splitlines()[1].startswith("1 of 3 were graded already and have not changed;")
     assert points(out) == {"Ann": 3, "Bo": 3, "Cy": 0}
 
     assert graded(two, "--out", out, "--regrade") == 0
-    assert capsys.readouterr().out.startswith("3 students: 2 graded, 1 not attempted.")
+    assert capsys.readouterr().out.splitlines()[1] == "3 students: 2 graded, 1 not attempted."
     with Book(out) as book:
         seeds = [run.seed for run in book.runs()]
         assert seeds[-1] == 5
@@ -247,6 +286,71 @@ def test_what_is_new_or_changed_is_graded_and_nothing_else(tmp_path, capsys, two
             (2, 3.0),
             (1, 1.0),
         ]
+
+
+@needs_bwrap
+def test_two_weeks_go_to_the_same_folder_and_both_count(tmp_path, capsys, two):
+    week4 = tmp_path / "w4" / "Ann"
+    week4.mkdir(parents=True)
+    shutil.copy(ROOT / "lessons" / "04-multiclass.ipynb", week4 / "03-bce.ipynb")
+    again = tmp_path / "again" / "Ann"
+    again.mkdir(parents=True)
+    (again / "03-bce.ipynb").write_text(answered({"sigmoid": RIGHT["sigmoid"]}), encoding="utf-8")
+    out = tmp_path / "out"
+    for folder in (two, tmp_path / "w4"):
+        assert graded(folder, "--out", out) == 0
+    with Book(out) as book:
+        counts = {(kept.record.student, kept.record.lesson): kept.record.points for kept in book.newest()}
+    assert counts == {("Ann", "03-bce"): 3.0, ("Ann", "04-multiclass"): 0.0, ("Bo", "03-bce"): 1.0}
+    capsys.readouterr()
+    assert graded(again.parent, "--out", out) == 0
+    told = (
+        f"  superseded: Ann/03-bce.ipynb in {two} (Ann, 03-bce); Ann/03-bce.ipynb in {again.parent} was handed in later"
+    )
+    assert told in capsys.readouterr().out
+    assert graded(two, "--out", out, "--regrade") == 0
+    with Book(out) as book:
+        counts = {(kept.record.student, kept.record.lesson): kept.record.points for kept in book.newest()}
+    assert counts == {("Ann", "03-bce"): 2.0, ("Ann", "04-multiclass"): 0.0, ("Bo", "03-bce"): 1.0}
+    assert (out / "files.csv").read_text(encoding="utf-8-sig").count('"superseded"') == 1
+
+
+def test_a_class_that_would_be_one_student_is_refused_before_anything_is_made(tmp_path, capsys, two):
+    for number in range(5):
+        path = tmp_path / "odd" / "from mail" / f"{number}x.ipynb"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(answered(RIGHT), encoding="utf-8")
+    shutil.copytree(two / "Ann", tmp_path / "odd" / "Ann")
+    assert graded(tmp_path / "odd", "--out", tmp_path / "out") == 2
+    told = capsys.readouterr().err
+    assert told.startswith(
+        f"lossbook: SUBMISSIONS is '{tmp_path / 'odd'}', and it can't be told whose its files are:\n"
+    )
+    assert "from mail would be one student with 5 notebooks of 03-bce: from mail/0x.ipynb" in told
+    assert "--layout folders" in told
+    assert not (tmp_path / "out").exists()
+
+
+@needs_bwrap
+def test_what_is_refused_can_be_forced_or_said(tmp_path, capsys):
+    for number in (1, 2):
+        path = tmp_path / "odd" / f"week {number}" / "03-bce.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(answered(RIGHT), encoding="utf-8")
+    assert graded(tmp_path / "odd", "--out", tmp_path / "out") == 2
+    assert graded(tmp_path / "odd", "--out", tmp_path / "forced", "--force") == 0
+    assert points(tmp_path / "forced") == {"week 1": 3, "week 2": 3}
+    assert "Note: no person's name, and graded as one: week 1 (week 1/03-bce.ipynb), week 2" in capsys.readouterr().out
+    assert graded(tmp_path / "odd", "--out", tmp_path / "said", "--layout", "folders") == 0
+    pattern = r"week (?P<student>\d)/(?P<lesson>\d+)"
+    assert graded(tmp_path / "odd", "--out", tmp_path / "found", "--pattern", pattern) == 0
+    assert points(tmp_path / "found") == {"1": 3, "2": 3}
+    capsys.readouterr()
+    assert graded(tmp_path / "odd", "--out", tmp_path / "x", "--pattern", "(?P<lesson>week) (?P<student>.)") == 2
+    assert (
+        "--pattern finds the lesson 'week' in week 1/03-bce.ipynb; it must be one of 01-recipe"
+        in capsys.readouterr().err
+    )
 
 
 # What happens in the middle.
@@ -402,8 +506,10 @@ def test_kill(interrupted):
 def test_the_same_command_goes_on(interrupted, thirty):
     done, out = interrupted["done"], interrupted["out"]
     assert (done.returncode, done.stderr) == (0, "")
-    told = re.match(
-        r"Went on with the run that had been cut short: (\d+) of 31 were graded already\.\n30 students: ", done.stdout
+    told = re.search(
+        r"^31 notebooks: 30 students, 1 superseded\.\n(?:  .*\n)+"
+        r"Went on with the run that had been cut short: (\d+) of 31 were graded already\.\n30 students: ",
+        done.stdout,
     )
     assert told, done.stdout
     assert int(told[1]) >= interrupted["kills"][-1][3]

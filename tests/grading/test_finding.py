@@ -77,7 +77,7 @@ def test_canvas(tmp_path):
     assert (found["leeann"].name, found["leeann"].attempt, found["leeann"].late) == ("03-bce.ipynb", 0, False)
     assert (found["kimbo"].name, found["kimbo"].attempt, found["kimbo"].late) == ("03-bce.ipynb", 2, True)
     assert (found["müllereva"].name, found["müllereva"].attempt) == ("my_own_name.ipynb", 1)
-    assert found["doejo"].problem == "not a notebook"
+    assert found["doejo"].problem == "not a notebook: doejo_1_2_essay.pdf is a PDF; ask for the notebook (.ipynb)"
     assert found["roeal"].attempt == 1
     assert len(find(tmp_path)) == 6
 
@@ -106,7 +106,10 @@ def test_a_text_typed_into_moodle_beside_the_file_is_no_submission(tmp_path):
         put(tmp_path / f"{who}_assignsubmission_onlinetext_" / "onlinetext.html", b"<p>done</p>")
     assert [(each.student, each.problem) for each in find(tmp_path)] == [
         ("Ann Lee", ""),
-        ("Bo Kim", "no notebook in this student's folder"),
+        (
+            "Bo Kim",
+            "no notebook in this student's folder: onlinetext.html is a web page; ask for the notebook (.ipynb)",
+        ),
     ]
 
 
@@ -228,10 +231,10 @@ def test_a_student_without_a_notebook_is_reported_once(tmp_path):
     put(tmp_path / "erin.zip", zipped(**{"a/essay.pdf": b"", "a/b/c/d/e.txt": b"", "a/b/c/d/f.txt": b""}))
     put(tmp_path / "finn.zip", zipped())
     assert [(each.key, each.problem) for each in find(tmp_path)[1:]] == [
-        ("bob", "no notebook in this student's folder"),
+        ("bob", "no notebook in this student's folder: essay.pdf is a PDF; ask for the notebook (.ipynb)"),
         ("carl", "no notebook in this student's folder"),
         ("dave", "no notebook in this student's folder"),
-        ("erin.zip", "no notebook in this student's archive"),
+        ("erin.zip", "no notebook in this student's archive: essay.pdf is a PDF; ask for the notebook (.ipynb)"),
         ("finn.zip", "no notebook in this student's archive"),
     ]
 

@@ -4,6 +4,8 @@ import asyncio
 import os
 import shutil
 import signal
+import sqlite3
+import threading
 import time
 from pathlib import Path
 
@@ -74,6 +76,23 @@ def test_a_submission_that_no_process_can_be_started_for_is_told_as_killed(optio
     monkeypatch.setattr(Grader, "run_twice", run_twice)
     said = "twice, a process could not be started: no memory"
     assert graded(options) == dict.fromkeys(("ada", "bo", "cy", "dee"), ("killed", 0.0, said))
+
+
+def test_a_book_that_another_program_holds_is_waited_for_and_nobody_loses(options):
+    held = []
+
+    def hold(done, of, record):
+        if done == 1:
+            other = sqlite3.connect(options.out / "grades.sqlite", isolation_level=None, check_same_thread=False)
+            other.execute("BEGIN IMMEDIATE")
+            held.append(other)
+            threading.Timer(1, other.close).start()
+
+    asyncio.run(grade(options, hold))
+    assert held
+    with Book(options.out) as book:
+        assert {kept.record.points for kept in book.newest()} == {16.0}
+        assert len(list(book.newest())) == 4
 
 
 def test_a_fault_of_the_grader_costs_the_others_nothing(options, monkeypatch):

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.grading.book import COUNTING, Book
-from lossbook.grading.records import Mark, Record, RecordsError, Waiting
+from lossbook.grading import database, report
+from lossbook.grading.book import Book
+from lossbook.grading.counting import CANDIDATES
+from lossbook.grading.records import BusyError, Listed, Mark, Record, RecordsError, Waiting
 
 DRAWING = {"xlabel": "z", "ylabel": "loss", "x": [0.0, 1.0], "mine": [None, 2.5], "right": [1.0, 2.0]}
 FAILED = Mark(
@@ -177,6 +179,227 @@ def test_of_two_files_alike_in_all_the_same_one_counts_in_whatever_order_they_we
     assert counted == {"c"}
 
 
+def keep(book, *records, root="/submissions"):
+    run = begin(book, *records, root=root)
+    for record in records:
+        book.save(run, record)
+    return book.finish(run)
+
+
+def counting(book):
+    return {(kept.record.student, kept.record.lesson): kept.record.points for kept in book.newest()}
+
+
+def test_last_weeks_grade_stays_when_another_folder_has_a_file_of_the_same_path(tmp_path):
+    with Book(tmp_path) as book:
+        keep(book, RECORD, root="/w3")
+        keep(book, replace(RECORD, lesson="ce", sha256="bb", points=2.0), root="/w4")
+        assert counting(book) == {("Ann", "bce"): 1.0, ("Ann", "ce"): 2.0}
+        assert book.changed({RECORD.key: "aa"}, "/w3") == book.changed({RECORD.key: "bb"}, "/w4") == []
+        assert book.changed({RECORD.key: "aa"}, "/w4") == [RECORD.key]
+
+
+def test_last_weeks_grade_stays_when_the_same_folder_holds_this_weeks_files(tmp_path):
+    with Book(tmp_path) as book:
+        keep(book, RECORD)
+        keep(book, replace(RECORD, lesson="ce", sha256="bb", points=2.0))
+        assert counting(book) == {("Ann", "bce"): 1.0, ("Ann", "ce"): 2.0}
+
+
+def test_the_same_file_that_turns_out_to_be_of_another_lesson_or_student_counts_once(tmp_path):
+    with Book(tmp_path) as book:
+        keep(book, RECORD)
+        keep(book, replace(RECORD, lesson="ce"))
+        assert counting(book) == {("Ann", "ce"): 1.0}
+        keep(book, replace(RECORD, lesson="ce", student="Ann Lee"))
+        assert counting(book) == {("Ann Lee", "ce"): 1.0}
+
+
+def test_what_no_longer_counts_takes_no_other_record_with_it(tmp_path):
+    other = replace(RECORD, key="ann/other.ipynb", points=2.0)
+    with Book(tmp_path) as book:
+        keep(book, other)
+        keep(book, RECORD)
+        keep(book, replace(RECORD, lesson="ce"))  # the same file: it is no record of bce any more
+        assert counting(book) == {("Ann", "bce"): 2.0, ("Ann", "ce"): 1.0}
+
+
+def test_of_two_folders_the_file_handed_in_later_counts_and_regrading_makes_none_newer(tmp_path):
+    first, again = replace(RECORD, attempt=2), replace(RECORD, key="ann.ipynb", sha256="bb", points=2.0)
+    with Book(tmp_path) as book:
+        keep(book, first, root="/first")
+        keep(book, again, root="/again")
+        assert counting(book) == {("Ann", "bce"): 2.0}
+        keep(book, replace(first, points=1.5), root="/first")  # graded again, the same file
+        assert counting(book) == {("Ann", "bce"): 2.0}
+        told = {(each.root, each.standing): each.why for each in book.standings()}
+        assert told == {
+            ("/again", "counts"): "",
+            ("/first", "superseded"): "ann.ipynb in /again was handed in later and counts",
+        }
+        keep(book, replace(first, sha256="cc", points=3.0), root="/first")  # a new file
+        assert counting(book) == {("Ann", "bce"): 3.0}
+
+
+def test_whatever_the_order_one_record_of_each_student_and_lesson_counts(tmp_path):
+    chance = random.Random(11)
+    for turn in range(20):
+        with Book(tmp_path / str(turn)) as book:
+            for _ in range(6):
+                root = chance.choice(["/a", "/b", "/c"])
+                keys = chance.sample("xyz", chance.randint(1, 3))
+                files = [
+                    replace(RECORD, key=key, attempt=chance.randint(0, 2), sha256=chance.choice("pq")) for key in keys
+                ]
+                book.census(root, [Listed(file.key, "Ann", rank) for rank, file in enumerate(files, 1)])
+                keep(book, *files, root=root)
+            assert list(counting(book)) == [("Ann", "bce")]
+            told = list(book.standings())
+            assert [each.standing for each in told].count("counts") == 1
+            assert len({(each.root, each.key) for each in told}) == len(told)
+
+
+def test_the_census_says_which_of_two_files_is_newer_and_what_is_not_used(tmp_path):
+    files = [replace(RECORD, key=key, points=float(number)) for number, key in enumerate(("v10", "v2"))]
+    listed = [Listed("v10", "Ann", 2, "it has the higher number"), Listed("v2", "Ann", 1), Listed("r.csv", "", 0, "no")]
+    with Book(tmp_path) as book:
+        keep(book, *files)
+        assert counting(book) == {("Ann", "bce"): 1.0}  # the last name of the alphabet, as far as is known
+        book.census("/submissions", listed)
+        assert counting(book) == {("Ann", "bce"): 0.0}
+        assert [(each.key, each.standing, each.why) for each in book.standings()] == [
+            ("v10", "counts", ""),
+            ("v2", "superseded", "v10 counts: it has the higher number"),
+            ("r.csv", "not used", "no"),
+        ]
+        book.census("/submissions", listed[:2])
+        assert len(list(book.standings())) == 2
+
+
+@pytest.mark.parametrize("way", ["relative", "link", "dots"])
+def test_a_folder_is_the_same_by_whatever_way_it_is_reached(tmp_path, monkeypatch, way):
+    (tmp_path / "class").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "class")
+    monkeypatch.chdir(tmp_path)
+    root = {"relative": "class", "link": tmp_path / "link", "dots": tmp_path / "class/../class"}[way]
+    with Book(tmp_path / "out") as book:
+        keep(book, RECORD, root=tmp_path / "class")
+        assert book.changed({RECORD.key: "aa"}, root) == []
+        begin(book, RECORD, root=root)
+        assert book.unfinished(tmp_path / "class")
+
+
+def test_a_folder_that_was_moved_is_the_same(tmp_path):
+    there, here = tmp_path / "there", tmp_path / "here"
+    there.mkdir()
+    with Book(tmp_path / "out") as book:
+        keep(book, RECORD, root=there)
+        assert book.follow(here, lambda: {RECORD.key: "aa"}) == "", "the other is still there"
+        there.rmdir()
+        here.mkdir()
+        assert book.follow(here, lambda: {RECORD.key: "bb"}) == "", "another file"
+        assert book.follow(here, dict) == ""
+        assert book.follow(here, lambda: {RECORD.key: "aa", "new": "cc"}) == str(there)
+        assert book.changed({RECORD.key: "aa", "new": "cc"}, here) == ["new"]
+        assert [kept.run.root for kept in book.newest()] == [str(here)]
+        assert book.follow(here, lambda: {RECORD.key: "aa"}) == "", "it is known by now"
+
+
+def test_a_book_of_the_last_schema_is_read_and_kept(tmp_path):
+    with Book(tmp_path) as book:
+        keep(book, RECORD)
+    with sqlite3.connect(tmp_path / "grades.sqlite") as file:
+        file.execute("DROP TABLE files")
+        file.execute("PRAGMA user_version = 1")
+    file.close()
+    with Book(tmp_path) as book:
+        assert [kept.record for kept in book.newest()] == [RECORD]
+        book.census("/submissions", [Listed(RECORD.key, "Ann", 1)])
+
+
+EDITS = {
+    "marks no JSON": "UPDATE submissions SET marks = 'all'",
+    "marks of another kind": "UPDATE submissions SET marks = '[1]'",
+    "a mark without its points": """UPDATE submissions SET marks = '[{"function": "f"}]'""",
+    "a mark that says more": "UPDATE submissions SET marks = replace(marks, '\"wrong\"', '\"wrongs\"')",
+    "points in words": "UPDATE submissions SET points = 'all'",
+    "points without an end": "UPDATE submissions SET points = 9e999",
+    "no points": "UPDATE submissions SET points = NULL",
+    "a state of its own": "UPDATE submissions SET state = 'excused'",
+    "a cell that is no number": """UPDATE submissions SET cell_errors = '[["x", "y"]]'""",
+    "options no JSON": "UPDATE runs SET options = '{'",
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_what_was_edited_by_hand_is_told_in_one_line_and_nothing_is_lost(tmp_path, edit):
+    with Book(tmp_path) as book:
+        keep(book, RECORD)
+    with sqlite3.connect(tmp_path / "grades.sqlite") as file:
+        file.execute(EDITS[edit])
+    file.close()
+    with Book(tmp_path) as book, pytest.raises(RecordsError, match="is not as it was saved") as told:
+        report.write(book)
+    assert "\n" not in str(told.value)
+    if "options" not in edit:
+        with Book(tmp_path) as book:
+            keep(book, RECORD)  # as --regrade does
+            assert [kept.record for kept in book.newest()] == [RECORD]
+
+
+def test_a_lock_of_another_program_is_waited_for_and_then_told(tmp_path, monkeypatch):
+    with Book(tmp_path) as book:
+        run = begin(book, RECORD)
+        with sqlite3.connect(tmp_path / "grades.sqlite", isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            start = time.monotonic()
+            with pytest.raises(
+                BusyError, match=r"grades\.sqlite is locked by another program; close it there\. What was"
+            ):
+                book.save(run, RECORD, wait=0.3)
+            assert 0.25 < time.monotonic() - start < 20
+            other.execute("ROLLBACK")
+        other.close()
+        book.save(run, RECORD, wait=0)
+        assert len(list(book.newest())) == 1
+    with sqlite3.connect(tmp_path / "grades.sqlite", isolation_level=None) as other:
+        other.execute("PRAGMA locking_mode = EXCLUSIVE")
+        other.execute("BEGIN EXCLUSIVE")
+        monkeypatch.setattr(database, "PATIENCE", 0.1)
+        with pytest.raises(RecordsError, match="is locked by another program"), Book(tmp_path) as book:
+            begin(book, RECORD)
+    other.close()
+
+
+@pytest.mark.parametrize("made", ["before", "never"])
+def test_a_folder_that_may_not_be_written_to_is_told(tmp_path, made):
+    out = tmp_path / "out"
+    out.mkdir()
+    if made == "before":
+        with Book(out) as book:
+            keep(book, RECORD)
+    for path in (*out.iterdir(), out):
+        path.chmod(0o444 if path.is_file() else 0o555)
+    code = f"""
+import os, sys
+from lossbook.grading.book import Book, RecordsError
+if os.geteuid() == 0:
+    os.setuid(65534)
+try:
+    Book({str(out)!r})
+except RecordsError as error:
+    print(error)
+"""
+    for parent in out.parents:
+        if parent.stat().st_uid == os.geteuid() and parent.is_relative_to(tmp_path.parent.parent):
+            parent.chmod(parent.stat().st_mode | 0o055)
+    try:
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    finally:
+        out.chmod(0o755)
+    assert done.stdout == f"out is {out}, which cannot be written to; it must be a folder of your own\n", done.stderr
+
+
 def test_a_file_that_is_mended_leaves_no_unreadable_record_behind(tmp_path):
     broken = replace(RECORD, lesson="", state="unreadable", reason="no JSON", marks=())
     with Book(tmp_path) as book:
@@ -276,7 +499,7 @@ def test_a_newer_schema_is_refused(tmp_path):
     with sqlite3.connect(tmp_path / "grades.sqlite") as file:
         file.execute("PRAGMA user_version = 9")
     file.close()
-    with pytest.raises(RecordsError, match="has schema 9; this lossbook knows up to 1: install a newer one"):
+    with pytest.raises(RecordsError, match="has schema 9; this lossbook knows up to 2: install a newer one"):
         Book(tmp_path)
     with pytest.raises(RecordsError, match="has schema 9"):  # the first refusal let the lock go
         Book(tmp_path)
@@ -329,7 +552,7 @@ def test_reading_streams(tmp_path):
         run = begin(book)
         for n in range(50):
             book.save(run, replace(RECORD, key=str(n), student=f"{n:02}"))
-        plan = [row[-1] for row in book._file.execute("EXPLAIN QUERY PLAN " + COUNTING)]
+        plan = [row[-1] for row in book._file.execute("EXPLAIN QUERY PLAN " + CANDIDATES)]
     assert not any("TEMP B-TREE" in line for line in plan), plan
 
 

@@ -13,7 +13,7 @@ from lossbook.exercises import exercises
 from lossbook.grading import report
 from lossbook.grading.book import Book
 from lossbook.grading.mathematics import formula
-from lossbook.grading.records import Mark, Record, Waiting
+from lossbook.grading.records import Listed, Mark, Record, Waiting
 from lossbook.grading.wording import plain, told
 
 X = tuple(float(x) for x in range(-3, 4))
@@ -290,6 +290,54 @@ def test_nothing_a_student_wrote_is_a_formula(tmp_path):
                 assert len(value) <= 5000
     assert report.guarded("=1") == "'=1"
     assert report.guarded("José") == "José"
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+def test_no_formula_hides_behind_another_separator(tmp_path, separator):
+    names = ["Bo;=cmd|' !'!A0", "a\t=1", 'b;"=1', "c; +1", "d|-1", "e;\"' @x", "f;＝1", '"=1', "g,=1", "'=1"]
+    written(tmp_path, *(hostile(number, text) for number, text in enumerate(names)))
+    for path in (tmp_path / "grades.csv", tmp_path / "exercises.csv", tmp_path / "files.csv"):
+        text = path.read_text(encoding="utf-8-sig")
+        for line in text.splitlines():
+            # As a spreadsheet cuts a line: a quote has a meaning at the beginning of a field alone.
+            for field in next(csv.reader([line], delimiter=separator)):
+                assert not field.strip(" \"'").startswith(tuple("=+-@＝")) or field.lstrip(' "').startswith("'")
+        assert all(field.startswith('"') for field in re.findall(r'(?:^|(?<=",))[^,]+', text.splitlines()[0]))
+
+
+def test_every_field_is_quoted_and_excel_has_a_table_of_its_own(tmp_path):
+    written(tmp_path, replace(RECORD, student='Zoë "Z" Ångström'))
+    first, second = (tmp_path / "grades.csv").read_text(encoding="utf-8-sig").splitlines()
+    assert first.startswith('"student","lesson","points"')
+    assert second.startswith('"Zoë ""Z"" Ångström","bce","1","4","25.0"')
+    source = (tmp_path / "grades-excel.csv").read_bytes()
+    assert source.startswith(b"\xff\xfe")
+    for_excel = list(csv.DictReader(io.StringIO(source.decode("utf-16"), newline=""), delimiter="\t"))
+    assert for_excel == table(tmp_path / "grades.csv")
+
+
+def test_files_that_do_not_count_are_named_with_the_reason(tmp_path):
+    second = replace(RECORD, key="ann (1).ipynb", points=4.0)
+    with Book(tmp_path) as book:
+        run = book.begin([], seed=1, isolation="namespaces", root="/s")
+        book.save(run, RECORD)
+        book.save(run, second)
+        why = "ann (1).ipynb counts: its name has the higher number"
+        listed = [Listed(RECORD.key, "Ann", 1, why), Listed(second.key, "Ann", 2, "its name has the higher number")]
+        book.census("/s", [*listed, Listed("<b>roster.csv", "", 0, "it is no notebook"), Listed("new.ipynb", "Bo", 1)])
+        summary = report.write(book)
+    assert [row["points"] for row in table(summary.grades)] == ["4"]
+    rows = [(row["file"], row["student"], row["standing"], row["why"]) for row in table(tmp_path / "files.csv")]
+    assert rows == [
+        ("ann (1).ipynb", "Ann", "counts", ""),
+        ("ann.ipynb", "Ann", "superseded", why),
+        ("<b>roster.csv", "", "not used", "it is no notebook"),
+        ("new.ipynb", "Bo", "waiting", ""),
+    ]
+    assert [each.key for each in summary.idle] == ["ann.ipynb", "<b>roster.csv"]
+    _, text = read(summary.index)
+    assert f"ann.ipynb · Ann · superseded · {why}" in text
+    assert "<b>roster.csv · not used · it is no notebook" in text
 
 
 def test_names_of_pages_are_safe(tmp_path):

@@ -26,7 +26,9 @@ def load(path: Path) -> Tally:
     """Read what `save` wrote."""
     data = json.loads(path.read_text(encoding="utf-8"))
     pages, kinds = ([Line(**line) for line in data[name]] for name in ("pages", "kinds"))
-    return Tally(pages, kinds, Line(**data["whole"]), [Survivor(**survivor) for survivor in data["survivors"]])
+    survivors = [Survivor(**survivor) for survivor in data["survivors"]]
+    displays = {page: [Line(**line) for line in lines] for page, lines in data["displays"].items()}
+    return Tally(pages, kinds, Line(**data["whole"]), survivors, displays, data["fingerprints"])
 
 
 def display_rows(report: Report) -> str:

@@ -18,12 +18,14 @@ from lossbook.derivations.agreeing import close, coded, computed, difference, re
 from lossbook.derivations.evaluating import (
     ALIASES,
     COMPARISONS,
+    FACTOR,
     HELD,
     ORDERS,
     Differential,
     Env,
     UndefinedError,
     World,
+    as_factors,
     dependencies,
     differential,
     evaluate,
@@ -33,6 +35,7 @@ from lossbook.derivations.evaluating import (
     root,
     truth,
     unbounded,
+    uses_of_functions,
     variable,
 )
 from lossbook.derivations.pages import Display, Page
@@ -146,6 +149,8 @@ def check_display(
             try:
                 checker.item(item)
             except MathError as error:
+                if isinstance(error, FalseError) and (twofold := checker.twofold(item)):
+                    error = twofold
                 line, column = display.place(error.position)
                 kind = "" if isinstance(error, FalseError) else "it cannot be checked: "
                 record.faults.append(f"line {line}, column {column}: {kind}{error}")
@@ -163,6 +168,7 @@ class _Checker:
         self.table, self.display, self.symbols, self.points, self.record = table, display, symbols, points, record
         self.by_base = World(symbols, "", 0).by_base
         self.known: dict[Any, Any] | None = None
+        self.place = 0  # of the link that is being checked
         self.chosen: list[Node] = []  # the conditions that choose among the values of an index: k ≠ y
 
     # points
@@ -206,24 +212,52 @@ class _Checker:
     def item(self, item: Node) -> None:
         """Check what stands between two separators of a display."""
         claims, conditions = [item.parts[0]], []
-        links: list[tuple[Node, str, Node]] = []
+        links: list[tuple[Node, Token, Node]] = []
         for token, part in zip(item.marks, item.parts[1:], strict=True):
             if token.type == "IF":
                 conditions.append(part)
             else:
-                links.append((claims[-1], str(token), part))
+                links.append((claims[-1], token, part))
                 claims.append(part)
         for claim in claims:
             if claim.kind != "chain":
                 raise MathError("this claims nothing: it is no relation", claim.start)
+        self._bare(claims)
         self.chosen = [condition for condition in conditions if self._chooses(condition)]
         for number, claim in enumerate(claims):
             if links and number == 0:
                 self._identities(claim, conditions)
             given = number < len(claims) - 1 or (links and (claim.marks[0] != "=" or self._is_solution(claim)))
             self.chain(claim, conditions, skip_first=bool(given), skip_rest=number < len(claims) - 1)
-        for left, mark, right in links:
-            self._implication(left, mark, right, conditions)
+        for number, (left, token, right) in enumerate(links):
+            self.place = self._link(left, token, right, first=number == 0)
+            self._implication(left, str(token), right, conditions)
+
+    def twofold(self, item: Node) -> MathError | None:
+        """Return what to say of a false item that holds if a bracket after a function's name is a factor."""
+        world = World(self.symbols, "", 0)
+        other = as_factors(item, Env(world))
+        if other is item:
+            return None
+        checker = _Checker(self.table, self.display, self.symbols, self.points, Record(self.display))
+        try:
+            checker.item(other)
+        except Exception:  # whatever is wrong with it, it is not what was meant
+            return None
+        base, _, node = next(use for use in uses_of_functions(item, world) if use[1] and use[1].parts[0].kind == "add")
+        return MathError(f"{base} before a bracket can be read in two ways here: {FACTOR.format(base)}", node.start)
+
+    def _bare(self, claims: list[Node]) -> None:
+        """Refuse a name before the bracket of a sum, if the name stands for a value elsewhere in the same statement."""
+        world = World(self.symbols, "", 0)
+        uses = [use for claim in claims for use in uses_of_functions(claim, world)]
+        alone = {base for base, after, _ in uses if after is None}
+        for base, after, node in uses:
+            if base not in alone or after is None or [part.kind for part in after.parts] != ["add"]:
+                continue
+            if not any(used == base and group is None for used, group, _ in uses_of_functions(after.parts[0], world)):
+                what = f"{base} stands without its argument too, so this bracket can be read in two ways"
+                raise MathError(f"{what}: {FACTOR.format(base)}", node.start)
 
     def _chooses(self, condition: Node) -> bool:
         """Say whether a condition is of an index, as k ≠ y: it says for which of its values a claim is made."""
@@ -231,14 +265,17 @@ class _Checker:
 
     def _identities(self, chain: Node, conditions: list[Node]) -> None:
         """Check what an implication's premise says before its last relation: f'(x) = g(x), of f'(x) = g(x) = 0."""
-        for left, sign, right in zip(chain.parts, chain.marks[:-1], chain.parts[1:], strict=False):
+        links = zip(chain.parts, chain.marks[:-1], chain.parts[1:], strict=False)
+        for number, (left, sign, right) in enumerate(links):
             if str(sign) == "=":
+                self.place = self._link(left, sign, right, first=number == 0)
                 self._relation(left, str(sign), right, conditions)
 
     def chain(self, chain: Node, conditions: list[Node], *, skip_first: bool, skip_rest: bool) -> None:
         """Check the relations of a chain one by one; the first of a definition is what it defines."""
         for number, (left, sign, right) in enumerate(zip(chain.parts, chain.marks, chain.parts[1:], strict=False)):
             mark = str(sign)
+            self.place = self._link(left, sign, right, first=number == 0)
             if number == 0 and mark == "=" and not skip_first and self._defines(chain):
                 self._evaluable(right, conditions)
                 self.record.defines.append(self._text(left))
@@ -249,6 +286,14 @@ class _Checker:
         if not skip_rest:
             self._agreement(chain, conditions)
 
+    def _link(self, left: Node, mark: Token, right: Node, *, first: bool) -> int:
+        """Return the place of a link: where the chain begins if that is on its line, else where its relation is."""
+        assert mark.start_pos is not None
+        lines = [self.display.place(position)[0] for position in (left.start, mark.start_pos, right.start)]
+        if first and lines[0] == lines[1]:
+            return left.start
+        return mark.start_pos if lines[1] == lines[2] else right.start
+
     def _agreement(self, chain: Node, conditions: list[Node]) -> None:
         """Hold a loss that the page says code computes, or its derivative, against that code and PyTorch's."""
         for at, node in enumerate(chain.parts):
@@ -256,11 +301,12 @@ class _Checker:
             if side is None:
                 continue
             if at + 1 < len(chain.parts) and chain.marks[at] == "=":
-                other = chain.parts[at + 1]
+                other, link = chain.parts[at + 1], at
             elif at and chain.marks[at - 1] == "=":
-                other = chain.parts[at - 1]
+                other, link = chain.parts[at - 1], at - 1
             else:
                 continue
+            self.place = self._link(chain.parts[link], chain.marks[link], chain.parts[link + 1], first=link == 0)
             worst, count = 0.0, 0
             nodes = [node, other]
             for env in (env for world in self.worlds(conditions) for env in self._envs(nodes, world)):
@@ -273,7 +319,7 @@ class _Checker:
                             raise FalseError(
                                 f"{self._text(node)} = {self._text(other)} is not what code computes: the formula "
                                 f"gives {shown:.10g}, {where_}.{side.code} {value:.10g} at {where(env, [node, other])}",
-                                node.start,
+                                self.place,
                             )
                         worst = max(worst, difference(value, shown))
             if not count:  # a derivative by what is no argument of the code
@@ -318,7 +364,7 @@ class _Checker:
         mark = ALIASES.get(mark, mark)
         nodes = [left, right]
         if _alike(left) == _alike(right):
-            raise MathError("this claims nothing: both sides are the same formula", left.start)
+            raise MathError("this claims nothing: both sides are the same formula", self.place)
         self._sound(nodes)
         if mark in (r"\approx", r"\to", r"\longrightarrow"):
             self._limit(left, mark, right, conditions)
@@ -400,7 +446,7 @@ class _Checker:
         ]
         if shapes[0] != shapes[1]:
             if () not in shapes:
-                raise FalseError(f"the sides have the shapes {shapes[0]} and {shapes[1]}", left.start)
+                raise FalseError(f"the sides have the shapes {shapes[0]} and {shapes[1]}", self.place)
             size = max(len(flat[0]), len(flat[1]))
             flat = [side * size if len(side) == 1 else side for side in flat]
         return flat[0], flat[1]
@@ -425,7 +471,7 @@ class _Checker:
         values = f"the left side is {mpmath.nstr(x, 10)} and the right side {mpmath.nstr(y, 10)}"
         return FalseError(
             f"{self._text(left)} {mark} {self._text(right)} is false: {values} at {where(env, [left, right])}",
-            left.start,
+            self.place,
         )
 
     def _add(self, left: Node, mark: str, right: Node, count: int, worst: Any, how: str) -> None:
@@ -441,7 +487,7 @@ class _Checker:
                 count += 1
                 if not truth(chain, env):
                     value = mpmath.nstr(evaluate(left, env), 10)
-                    raise FalseError(f"{self._text(left)} is {value}, which is not in {self._text(right)}", left.start)
+                    raise FalseError(f"{self._text(left)} is {value}, which is not in {self._text(right)}", self.place)
         self._add(left, r"\in", right, count, 0, "every value that is drawn is a member")
 
     def _up_to(self, left: Node, right: Node, constants: list[Symbol], conditions: list[Node]) -> None:
@@ -466,11 +512,11 @@ class _Checker:
                         raise FalseError(
                             f"{self._text(left)} = {self._text(right)} is false: the difference of the sides is "
                             f"{shown} at two values of {', '.join(names)}, so it is no constant",
-                            left.start,
+                            self.place,
                         )
                     worst = max(worst, gap)
         if not changes:
-            raise MathError(f"this claims nothing: the left side does not depend on {', '.join(names)}", left.start)
+            raise MathError(f"this claims nothing: the left side does not depend on {', '.join(names)}", self.place)
         self._add(left, "=", right, count, worst, f"the sides differ by one constant, whatever {', '.join(names)} is")
 
     def _proportional(self, left: Node, right: Node, conditions: list[Node]) -> None:
@@ -483,7 +529,7 @@ class _Checker:
             for env in self._envs([left, right], world):
                 a, b = self._both(left, right, env)
                 if not all((*a, *b)):
-                    raise FalseError(f"{self._text(left)} \\propto {self._text(right)}: a side is 0", left.start)
+                    raise FalseError(f"{self._text(left)} \\propto {self._text(right)}: a side is 0", self.place)
                 for other in self._redrawn(world, names):
                     c, d = self._both(left, right, replace(env, world=other))
                     changes |= a != c
@@ -583,7 +629,7 @@ class _Checker:
                         f"{self._text(left)} = {self._text(right)} is false: the difference of the sides is {shown} "
                         f"times what O stands for, at {symbol.base} of about 10^{NEAR if grows else -NEAR} and "
                         f"10^{FAR if grows else -FAR}",
-                        left.start,
+                        self.place,
                     )
                 worst = max(worst, difference)
         how = f"their difference shrinks as the remainder says as {symbol.base} tends to {'infinity' if grows else '0'}"
@@ -612,7 +658,7 @@ class _Checker:
                 raise FalseError(
                     f"{self._text(left)} = {self._text(right)} is false: {_short(best)} is not in {symbol.domain}, at "
                     f"{where(Env(world), [left, right])}",
-                    left.start,
+                    self.place,
                 )
             least = value(best)
             for candidate in _around(best, symbol, Random(world.seed)):
@@ -623,7 +669,7 @@ class _Checker:
                         f"{self._text(left)} = {self._text(right)} is false: {self._text(operator.parts[0])} is "
                         f"{mpmath.nstr(sign * least, 15)} there and {mpmath.nstr(sign * value(candidate), 15)} nearby, "
                         f"at {where(Env(world), [left, right])}",
-                        left.start,
+                        self.place,
                     )
                 closest = min(closest, more)
         self._add(left, "=", right, count, closest, "no value near it or far from it is better")
@@ -718,10 +764,10 @@ class _Checker:
                     raise FalseError(
                         f"{self._text(left)} {mark} {self._text(right)} is false: the left side is "
                         f"{str(a).lower()} and the right side {str(b).lower()} at {where(env, [left, right])}",
-                        left.start,
+                        self.place,
                     )
         if not seen[True] or (both and not seen[False]):
-            raise MathError("the implication was not tested: its left side was never true, or never false", left.start)
+            raise MathError("the implication was not tested: its left side was never true, or never false", self.place)
         self._add(left, mark, right, count, 0, "the sides are true and false together" if both else "it never fails")
 
     def _many(self, conditions: list[Node]) -> Iterator[World]:
@@ -752,7 +798,7 @@ class _Checker:
                                 f"{self._text(left)} {mark} {self._text(right)} is false: with that value the left "
                                 f"side reads {mpmath.nstr(x, 10)} {relation} {mpmath.nstr(y, 10)} at "
                                 f"{where(env, [left, right])}",
-                                left.start,
+                                self.place,
                             )
                         worst = max(worst, gap)
                     pairs = zip(*self._both(a, b, Env(world, bound)), strict=True)
@@ -761,11 +807,11 @@ class _Checker:
                 raise FalseError(
                     f"{self._text(left)} {mark} {self._text(right)} is false: {mpmath.nstr(other, 10)} solves it too "
                     f"at {where(Env(world), [left, right])}",
-                    left.start,
+                    self.place,
                 )
         if not other_fails:
             raise FalseError(
-                f"{self._text(left)} {mark} {self._text(right)}: the left side holds for other values too", left.start
+                f"{self._text(left)} {mark} {self._text(right)}: the left side holds for other values too", self.place
             )
         self._add(left, mark, right, count, worst, "the value solves the equation; other values do not")
         return True

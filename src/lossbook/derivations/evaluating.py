@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cache
+from functools import cache, partial
 from random import Random
 from typing import Any
 
@@ -28,6 +28,7 @@ HELD = "the branches that were taken"  # the key of a set among a world's values
 OTHERWISE = (r"\text{otherwise}", r"\text{else}")
 SUBSCRIPTED = (r"\log", r"\ln", r"\mathbb{E}", r"\operatorname{Var}", r"\nabla")
 UNRAISED = (r"\max", r"\min", r"\mathbb{E}", r"\operatorname{Var}", r"\nabla", r"\operatorname{diag}")
+FACTOR = "write \\cdot before the bracket if it is a factor, else {} with its argument everywhere"
 DEPTH = 25  # of definitions within definitions
 INDICATORS = (r"\mathbb{1}", r"\mathbf{1}", r"\mathbb{I}", r"\boldsymbol{1}")
 ELEMENTARY: dict[str, Callable[[Value], Value]] = {
@@ -38,12 +39,13 @@ ELEMENTARY: dict[str, Callable[[Value], Value]] = {
     r"\tanh": mpmath.tanh,
 }
 STEPS = 500_000  # at one point: many times what the longest display of the book takes
+_mpf = mpmath.mpf
 TERMS = 10_000  # of one sum
 ORDER = 6  # of a derivative
+MOVES = tuple(_mpf(10) ** n for n in (-2, 0, 3))  # by how much a number is moved to see what varies with it
 BITS = 10**12  # of the exponent of a number: none is raised beyond 2 to that power
 WHOLE = mpmath.mpf(10) ** -40  # how far from a whole number, relatively, what should be one may be
 INTEGRAL = 30  # digits that integrals are taken with
-_mpf = mpmath.mpf
 
 
 class UndefinedError(MathError):
@@ -613,6 +615,19 @@ def _named(base: str, node: Node, env: Env) -> Value:
     raise MathError(f"{base} is not declared", node.start)
 
 
+def _prime(node: Node, env: Env) -> Value:
+    r"""Return the value of a symbol that is written with a prime, or of the derivative of a function: \sigma'."""
+    whole, base = name(node), node.parts[0]
+    functions = [s for s in env.world.by_base.get(name(base), []) if s.params is not None]
+    if whole in env.world.by_base or whole in env.params or len(functions) != 1 or not _stands_alone(functions, env):
+        return _named(whole, node, env)
+    (function,) = functions
+    if len(function.params or ()) != 1:
+        raise MathError(f"{whole} could be a derivative by each of {', '.join(function.params or ())}", node.start)
+    argument = Node("sym", (), (function.params or ("",))[0], node.start, node.end)
+    return _call_symbol((function, ()), (argument,), len(node.text), node, env)
+
+
 def _shown(symbol: Symbol) -> str:
     return symbol.base + (f"_{{{''.join(symbol.indices)}}}" if symbol.indices else "")
 
@@ -797,7 +812,7 @@ def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | Non
     while group.kind in ("pow", "sub", "transpose", "fact"):
         wraps.append(group)
         group = group.parts[0]
-    if group.kind != "group" or group.text != "(":
+    if group.kind not in ("group", "set") or not _may_be_argument(part, group, env) or group.text != "(":
         return None
     if part.kind == "pow":
         base = name(part.parts[0])
@@ -835,6 +850,90 @@ def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | Non
         return value
 
     return apply
+
+
+def _may_be_argument(part: Node, group: Node, env: Env) -> bool:
+    r"""Say whether a bracket after a name can hold its argument: not in \sigma (1 - \sigma), where \sigma is a value.
+
+    Raises:
+        MathError: It can hold its argument, and be a factor as well.
+    """
+    head = part.parts[0] if part.kind in ("pow", "prime") else part
+    base, own = name(head), env.world.by_base.get(name(head), [])
+    functions = [s for s in own if s.params is not None and s.domain != "joint"]
+    if len(group.parts) != 1 or not any(len(s.params or ()) == 1 for s in functions):
+        return True
+    inner = group.parts[0]
+    uses = [after for used, after, _ in uses_of_functions(inner, env.world) if used == base]
+    if any(after is None for after in uses):
+        return False
+    value_too = base in env.params or len(functions) < len(own) or part.kind == "pow"
+    how = FACTOR.format(base)
+    if group.text != "(" and inner.kind != "chain" and not value_too and _stands_alone(functions, env):
+        raise MathError(f"{base} before such a bracket can be read in two ways: {how}", part.start)
+    if (
+        group.text == "("
+        and inner.kind == "add"
+        and part.kind != "pow"
+        and (value_too or (uses and _stands_alone(functions, env)))
+    ):
+        raise MathError(f"{base} before this bracket can be read in two ways: {how}", part.start)
+    return True
+
+
+def _stands_alone(functions: list[Symbol], env: Env) -> bool:
+    """Say whether a function has a value without its argument: that at the variables its parameters are called by."""
+    if len(functions) != 1 or functions[0].kind != "derived":
+        return False
+    given = {parameter.partition("^")[0] for parameter in functions[0].params or ()}
+    return all(base in env.params or base in env.world.by_base for base in given)
+
+
+def uses_of_functions(node: Node | None, world: World) -> Iterator[tuple[str, Node | None, Node]]:
+    """Yield each use of a function's name: the name, the bracket with its arguments (None if bare), and its place."""
+    if node is None:
+        return
+    if node.kind in ("sym", "sub", "prime"):
+        base = node.parts[0] if node.kind == "prime" and name(node) not in world.by_base else node
+        if any(s.params is not None for s in world.by_base.get(name(base), [])):
+            yield name(base), None, node
+        return
+    parts: list[Node] = []
+    at = 0
+    while at < len(node.parts):
+        part, after = node.parts[at], node.parts[at + 1] if at + 1 < len(node.parts) else None
+        group = after
+        while group is not None and group.kind in ("pow", "sub", "transpose", "fact"):
+            group = group.parts[0]
+        head = part.parts[0] if part.kind == "prime" and name(part) not in world.by_base else part
+        own = world.by_base.get(name(head), []) if node.kind == "juxt" and head.kind in ("sym", "sub", "prime") else []
+        functions = [s for s in own if s.params is not None]
+        if functions and group is not None and group.kind == "group" and group.text == "(":
+            arity = len(spread(group.parts))
+            if any(len(s.params or ()) == arity for s in functions):
+                yield name(head), group, part
+                parts += group.parts
+                at += 2
+                continue
+        parts.append(part)
+        at += 1
+    scripts = [node.sup] if node.kind in ("big", "call") else [node.sub, node.sup]
+    for inner in (*parts, *scripts):
+        yield from uses_of_functions(inner, world)
+
+
+def as_factors(node: Node, env: Env) -> Node:
+    r"""Return a formula with \sigma in each \sigma (1 - x) a factor, if it can stand alone; else the same."""
+    parts = [as_factors(part, env) for part in node.parts]
+    for at, (part, after) in enumerate(itertools.pairwise(parts) if node.kind == "juxt" else ()):
+        functions = [s for s in env.world.by_base.get(name(part), []) if s.params is not None]
+        group = after.parts[0] if after.kind == "pow" else after
+        of_a_sum = group.kind == "group" and group.text == "(" and [inner.kind for inner in group.parts] == ["add"]
+        if of_a_sum and _stands_alone(functions, env) and len(functions[0].params or ()) == 1:
+            parts[at] = Node("group", (part,), "{", part.start, part.end)
+    if all(new is old for new, old in zip(parts, node.parts, strict=True)):
+        return node
+    return replace(node, parts=tuple(parts))
 
 
 def _function(head: Node, arity: int, env: Env) -> tuple[Symbol, tuple[int, ...]] | None:
@@ -1291,42 +1390,238 @@ def _sign(node: Node) -> tuple[str, int]:
 
 
 def derive(operator: Differential, body: Node, env: Env) -> Value:
-    """Return the derivative of a formula at this point."""
+    """Return the derivative of a formula at this point.
+
+    Raises:
+        MathError: It is by what is not one quantity, or what is to be held fixed can be read in two ways.
+    """
+    _independent(operator, env)
 
     def by(variables: tuple[Node, ...], env: Env) -> Value:
         if not variables:
             return real(evaluate(body, env), body)
-        return _by_one(lambda inner: by(variables[1:], inner), variables[0], env)
+        total = _sign(_factors(operator.node.parts[1])[0])[0] == "d"
+        of = _Of(body, lambda inner: by(variables[1:], inner), total)
+        return _by_one(of, variables[0], env)
 
     return by(operator.variables, env)
 
 
-def _by_one(function: Callable[[Env], Value], target: Node, env: Env) -> Value:
-    found = place(target, env)
-    if found is not None:
+_Number = tuple[Symbol, str, Value, Callable[[Value], Env]]  # whose it is, its name and value, and how to change it
+
+
+@dataclass(frozen=True)
+class _Of:
+    """What a derivative is of: the formula, the value of it or of its derivative, and whether that is a total one."""
+
+    body: Node
+    value: Callable[[Env], Value]
+    total: bool
+
+
+def _independent(operator: Differential, env: Env) -> None:
+    """Refuse a derivative by a quantity and by what that quantity depends on: the order would matter."""
+    for target in operator.variables:
+        below = {s.key for s in _beneath(target, env)}
+        for other in operator.variables:
+            own = _quantity(other, env)
+            if own is not None and own[0].key in below:
+                raise MathError(
+                    f"a derivative by {_written(target)} and by {_written(other)}, on which it depends, can be read in "
+                    "two ways: write one derivative of the other",
+                    operator.node.start,
+                )
+
+
+def _beneath(target: Node, env: Env) -> list[Symbol]:
+    """Return what a derived quantity, or a formula of one, depends on; nothing if it is a variable itself."""
+    own = _quantity(target, env)
+    if own is None:
+        inner = [leaf for leaf in _leaves(target, env) if leaf[1] != target]
+        return [s for symbol, leaf in inner for s in (symbol, *_beneath(leaf, env))]
+    return dependencies(own[0].body, env.world) if own[0].body is not None else []
+
+
+def _by_one(of: _Of, target: Node, env: Env) -> Value:
+    if (found := place(target, env)) is not None:
         get, put = found
-        return mpmath.diff(lambda x: real(function(put(x)), target), real(get, target))
-    # A derivative by a formula or by a derived symbol of one variable: df/dg = (df/dx) / (dg/dx).
-    free = [s for s in dependencies(target, env.world, env) if s.kind in ("variable", "size")]
-    nodes = _variables_in(target, free)
-    if len(nodes) != 1:
-        raise MathError("a derivative by what is not one variable", target.start)
-    above = _by_one(function, nodes[0], env)
-    below = _by_one(lambda inner: real(evaluate(target, inner), target), nodes[0], env)
+        return mpmath.diff(lambda x: real(of.value(put(x)), target), real(get, target))
+    if (own := _quantity(target, env)) is not None and own[0].kind == "derived":
+        return _by_derived(of, target, *own, env)
+    # By a formula of one quantity: df/dg = (df/dx) / (dg/dx).
+    leaves = _leaves(target, env)
+    if len(leaves) != 1 or leaves[0][1] == target:
+        shown = " and ".join(sorted({_written(leaf) for _, leaf in leaves})) or "nothing that varies"
+        raise MathError(f"a derivative by what is not one variable: it is a formula of {shown}", target.start)
+    leaf = leaves[0][1]
+    above = _by_one(of, leaf, env)
+    below = _by_one(_Of(target, lambda inner: real(evaluate(target, inner), target), of.total), leaf, env)
     return _divide(above, below, target)
 
 
-def _variables_in(target: Node, free: list[Symbol]) -> list[Node]:
-    if target.kind in ("sym", "sub"):  # a derived symbol
-        return [Node("sym", (), s.base, target.start, target.end) for s in free if not s.indices]
-    bases = {s.base for s in free}
-    found: dict[str, Node] = {}
-    for part in target.walk():
-        if part.kind == "sub" and name(part.parts[0]) in bases:
-            found[name(part)] = part
-        elif part.kind == "sym" and part.text in {s.base for s in free if not s.indices}:
-            found[part.text] = part
-    return list(found.values())
+def _by_derived(of: _Of, target: Node, symbol: Symbol, where: tuple[int, ...], env: Env) -> Value:
+    """Return the derivative by a quantity that the page derives from its variables.
+
+    Where one number alone makes it vary, this is (df/dx) / (dg/dx). Where more do, it is an argument of its own, if the
+    formula depends on them in no other way; else what is held fixed can be read in two ways.
+    """
+    numbers = _moving(target, symbol, env)
+    through, mixed = _ways(of.body, symbol, numbers, env)
+    if len(numbers) == 1 and not (through and mixed and not of.total):
+        _, _, get, put = numbers[0]
+        above = mpmath.diff(lambda x: real(of.value(put(x)), target), get)
+        below = mpmath.diff(lambda x: real(evaluate(target, put(x)), target), get)
+        return _divide(above, below, target)
+    values = _own_argument(of.body, target, symbol, numbers, env)
+    free = partial(_freed, env, symbol)
+    if not where:
+        return mpmath.diff(lambda x: real(of.value(free(x)), target), real(values, target))
+    return mpmath.diff(lambda x: real(of.value(free(_with(values, where, x))), target), real(values[where], target))
+
+
+def _ways(body: Node, symbol: Symbol, numbers: list[_Number], env: Env) -> tuple[bool, bool]:
+    """Say whether a formula depends on a quantity, and whether it depends in another way on what the quantity does."""
+    otherwise = {s.key for s in dependencies(body, env.world, without=symbol)}
+    through = any(s.key == symbol.key for s in dependencies(body, env.world))
+    return through, bool(otherwise & {own.key for own, _, _, _ in numbers})
+
+
+def _own_argument(body: Node, target: Node, symbol: Symbol, numbers: list[_Number], env: Env) -> Value:
+    """Return the values of a quantity that a formula is a function of.
+
+    Raises:
+        MathError: It is not, or not of it alone.
+    """
+    through, mixed = _ways(body, symbol, numbers, env)
+    if through and not mixed and numbers and symbol.params is None:
+        return _array(symbol, (), target, env)
+    shown = list(dict.fromkeys(shown for _, shown, _, _ in numbers))
+    what = _written(target)
+    if not shown:
+        raise MathError(f"a derivative by {what}, which no variable of the page changes", target.start)
+    on = " and ".join(shown) if len(shown) < 4 else f"{shown[0]}, …, {shown[-1]}"
+    so = "so does what is differentiated, and not through it alone" if mixed else "what is differentiated does not"
+    raise MathError(
+        f"a derivative by {what} can be read in two ways: {what} depends on {on}, and {so}; "
+        f"differentiate by a variable, or write what is differentiated as a function of {what}",
+        target.start,
+    )
+
+
+def _freed(env: Env, symbol: Symbol, value: Value) -> Env:
+    """Return the same environment with a derived quantity a variable that has a value of its own."""
+    own = replace(symbol, kind="variable", body=None, domain="real")
+    symbols = {key: own if each is symbol else each for key, each in env.world.symbols.items()}
+    values = Values({**env.world.values, own.key: value})
+    return replace(env, world=replace(env.world, symbols=symbols, values=values, by_base={}, vectors={}))
+
+
+def _changed(env: Env, symbol: Symbol, value: Value) -> Env:
+    """Return the same environment with another value of a variable."""
+    return replace(env, world=env.world.changed(symbol.key, value))
+
+
+def _quantity(target: Node, env: Env) -> tuple[Symbol, tuple[int, ...]] | None:
+    """Return the one quantity of the page that a target names, and its place in it; None if it names none, or two."""
+    whole = name(target)
+    own = [s for s in env.world.by_base.get(whole, []) if s.kind in ("variable", "size", "derived") and not s.indices]
+    plain = [s for s in own if s.params is None] or [s for s in own if s.kind == "derived"]
+    if plain and whole not in env.bound:
+        return (plain[0], ()) if len(plain) == 1 else None
+    if target.kind != "sub":
+        return None
+    base, *given = target.parts
+    indices: list[Node] = []
+    for part in given:
+        indices += part.parts if part.kind == "juxt" else [part]
+    wanted = [_range_of(i, env) for i in indices]
+    fitting = [
+        s
+        for s in env.world.by_base.get(name(base), [])
+        if s.params is None
+        and s.kind in ("variable", "derived")
+        and len(s.indices) == len(indices)
+        and all(w in (None, str(env.world.ranges[i])) for w, i in zip(wanted, s.indices, strict=True))
+    ]
+    if len(fitting) != 1:
+        return None
+    where = tuple(_index(i, env) - 1 for i in indices)
+    lengths = [env.world.length(letter) for letter in fitting[0].indices]
+    if any(not 0 <= i < length for i, length in zip(where, lengths, strict=True)):
+        raise UndefinedError("an index outside its range", target.start)
+    return fitting[0], where
+
+
+def _leaves(target: Node, env: Env) -> list[tuple[Symbol, Node]]:
+    """Return the quantities that a formula is written with, each once; sizes only if there is nothing else."""
+    found: dict[str, tuple[Symbol, Node]] = {}
+
+    def visit(node: Node, after: Node | None = None) -> None:
+        applied = after is not None and _application(node, after, env) is not None
+        if node.kind in ("sym", "sub", "prime") and not applied:
+            for symbol in env.world.by_base.get(name(node), []) or env.world.by_base.get(name(node.parts[0]), []):
+                if symbol.kind in ("variable", "size", "derived"):
+                    found.setdefault(name(node), (symbol, node))
+            return
+        inner = [part for part in (*node.parts, node.sub, node.sup) if part is not None]
+        for at, part in enumerate(inner):
+            visit(part, inner[at + 1] if node.kind == "juxt" and at + 1 < len(inner) else None)
+
+    visit(target)
+    varying = [leaf for leaf in found.values() if leaf[0].kind != "size"]
+    return varying or list(found.values())
+
+
+def _moving(target: Node, symbol: Symbol, env: Env) -> list[_Number]:
+    """Return each number that a derived quantity varies with: its symbol, what to call it, its value, how to change it.
+
+    A number that does nothing here may do so elsewhere, as those do that are not the largest; so it is moved far, too.
+    """
+    assert symbol.body is not None
+    before = evaluate(target, env)
+    found: list[_Number] = []
+    sizes: list[_Number] = []
+    for own in dependencies(symbol.body, env.world):
+        if own.params is not None or own.kind not in ("variable", "size"):
+            continue
+        value = _value(own, (), target, env)
+        for where in np.ndindex(*np.shape(value)):
+            number = value[where] if where else value
+
+            def put(x: Value, own: Symbol = own, value: Value = value, where: tuple[int, ...] = where) -> Env:
+                new = _with(value, where, x) if where else x
+                return replace(env, world=env.world.changed(own.key, new))
+
+            if _moves(target, before, number, put):
+                indices = tuple(Node("num", (), str(i + 1)) for i in where)
+                base = Node("sym", (), own.base)
+                shown = _written(Node("sub", (base, *indices)) if where else base)
+                (sizes if own.kind == "size" else found).append((own, shown, number, put))
+    return found or sizes
+
+
+def _moves(target: Node, before: Value, number: Value, put: Callable[[Value], Env]) -> bool:
+    """Say whether a quantity changes, or is no longer defined, where one number is moved near or far."""
+    for step in MOVES:
+        for other in (number + step, number - step):
+            try:
+                if np.any(evaluate(target, put(other)) != before):
+                    return True
+            except UndefinedError:
+                return True
+    return False
+
+
+def _written(node: Node) -> str:
+    """Return how a quantity is written, as far as its tree tells."""
+    if node.kind == "pow":
+        return f"{_written(node.parts[0])}^{_written(node.parts[1])}"
+    if node.kind == "call":
+        return f"{node.text} {_written(node.parts[0])}"
+    if node.kind == "sub":
+        inner = ",".join(_written(part) for part in node.parts[1:])
+        return f"{_written(node.parts[0])}_{inner if len(inner) == 1 else '{' + inner + '}'}"
+    return name(node)
 
 
 def place(target: Node, env: Env) -> tuple[Value, Callable[[Value], Env]] | None:
@@ -1379,23 +1674,23 @@ def _gradient(node: Node, env: Env) -> Value:
         base = str(own[0].fields["by"])
     else:
         raise MathError(r"\nabla has no variable: write it as its subscript", node.start)
-    symbols = [s for s in env.world.by_base.get(base, []) if s.kind == "variable"]
+    symbols = [s for s in env.world.by_base.get(base, []) if s.kind in ("variable", "derived") and s.params is None]
     if len(symbols) != 1:
         raise MathError(f"{base} is not one variable", node.start)
-    values = variable(symbols[0], env, node)
+    symbol, body = symbols[0], node.parts[0]
+    if symbol.kind == "variable":
+        values = variable(symbol, env, node)
+        free = partial(_changed, env, symbol)
+    else:
+        target = Node("sym", (), base, node.start, node.end)
+        values = _own_argument(body, target, symbol, _moving(target, symbol, env), env)
+        free = partial(_freed, env, symbol)
     if not isinstance(values, np.ndarray):
-        return mpmath.diff(
-            lambda x: real(evaluate(node.parts[0], replace(env, world=env.world.changed(symbols[0].key, x))), node),
-            values,
-        )
+        return mpmath.diff(lambda x: real(evaluate(body, free(x)), node), values)
     out = np.empty(values.shape, dtype=object)
     for where in np.ndindex(*values.shape):
         out[where] = mpmath.diff(
-            lambda x, where=where: real(
-                evaluate(node.parts[0], replace(env, world=env.world.changed(symbols[0].key, _with(values, where, x)))),
-                node,
-            ),
-            values[where],
+            lambda x, where=where: real(evaluate(body, free(_with(values, where, x))), node), values[where]
         )
     return out
 
@@ -1487,8 +1782,14 @@ def unbounded(symbol: Symbol) -> tuple[Callable[[Value], list[Value]], Callable[
 # what a formula depends on
 
 
-def dependencies(node: Node, world: World, env: Env | None = None) -> list[Symbol]:
-    """Return the symbols that occur in a formula or in what they are equal to."""
+def dependencies(node: Node, world: World, without: Symbol | None = None) -> list[Symbol]:
+    """Return the symbols that occur in a formula or in what they are equal to.
+
+    Args:
+        node: The formula.
+        world: Whose symbols they are.
+        without: One symbol that counts neither itself nor as what it is equal to.
+    """
     found: dict[Any, Symbol] = {}
     seen: set[str] = set()
 
@@ -1502,7 +1803,7 @@ def dependencies(node: Node, world: World, env: Env | None = None) -> list[Symbo
                     continue
                 seen.add(written)
                 for symbol in world.by_base.get(written, []):
-                    if symbol.key not in found:
+                    if symbol.key not in found and symbol is not without:
                         found[symbol.key] = symbol
                         if symbol.body is not None:
                             visit(symbol.body)
@@ -1539,7 +1840,7 @@ _HANDLERS: dict[str, Callable[[Node, Env], Value]] = {
     "num": _number,
     "sym": _sym,
     "sub": _sub,
-    "prime": lambda node, env: _named(name(node), node, env),
+    "prime": _prime,
     "add": _add,
     "neg": _neg,
     "mul": _mul,

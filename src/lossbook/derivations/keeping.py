@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import pickle
 import tempfile
@@ -13,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lossbook.derivations.command import DOCSTRINGS, Report, verify_all
+from lossbook.derivations.pages import Page
 
 PACKAGE = Path(__file__).parents[1]
 READ = ("derivations/*", "losses/*.py")  # of the package: what a report depends on beside the page
@@ -36,6 +38,19 @@ def reports(found: Sequence[Path]) -> list[Report]:
     return [report for report in kept.values() if report is not None]
 
 
+def fingerprint(pages: Sequence[Page]) -> str:
+    """Return a digest of all that the verdicts on some pages' displays depend on; prose is not among it."""
+    digest = hashlib.sha256(_code().encode())
+    for page in pages:
+        told = [
+            [page.name],
+            *([d.label, d.role, d.text] for d in page.displays),
+            *([r.symbol, r.fields] for r in page.rows),
+        ]
+        digest.update(json.dumps(told, default=str).encode())
+    return digest.hexdigest()[:16]
+
+
 def _place(path: Path) -> Path:
     digest = hashlib.sha256(_code().encode())
     if path.name != DOCSTRINGS:
@@ -50,7 +65,7 @@ def _name(path: Path, key: str) -> str:
 @cache
 def _code() -> str:
     """Return a digest of the checker, of the losses, and of the versions of what they use."""
-    digest = hashlib.sha256("".join(f"{name} {version(name)}\n" for name in USED).encode())
+    digest = hashlib.sha256("".join(f"{name} {version(name).partition('+')[0]}\n" for name in USED).encode())
     for file in sorted(file for pattern in READ for file in PACKAGE.glob(pattern) if file.is_file()):
         digest.update(f"\n{file.name}\n".encode() + file.read_bytes())
     return digest.hexdigest()

@@ -36,6 +36,7 @@ from lossbook.derivations.evaluating import (
     evaluate,
     real,
 )
+from lossbook.derivations.keeping import fingerprint
 from lossbook.derivations.pages import Display, Page, read
 from lossbook.derivations.parsing import MathError, Node, name, parse
 from lossbook.derivations.symbols import Symbol, Table
@@ -57,6 +58,8 @@ KINDS = {
     "operator": "a sum made a product, a maximum a minimum",
     "derivative": "a derivative dropped, or taken by another variable",
     "case": "the values of two cases exchanged",
+    "argument": "a function's argument left out",
+    "row": "two statements run together, or a row begun with a sign",
 }
 REASONS = Path(__file__).with_name("survivors.yaml")
 _GAP = re.compile(r"(?:\s|\\[,;:! ]|\\q?quad(?![A-Za-z])|~)*$")
@@ -93,7 +96,7 @@ class Mutant:
         end: Where it ends.
         replacement: What stands in its place.
         text: The display's LaTeX with the mistake.
-        tree: The same as a tree.
+        tree: The same as a tree; None if it is refused as it stands.
         item: Which of the display's items has it.
     """
 
@@ -102,7 +105,7 @@ class Mutant:
     end: int
     replacement: str
     text: str
-    tree: Node
+    tree: Node | None
     item: int
 
 
@@ -135,12 +138,18 @@ def mutants(display: Display, tree: Node, table: Table) -> list[Mutant]:
     seen = {shape(tree)}
     found = []
     for edit in sorted(set(_Editor(display, tree, table).edits()), key=lambda e: list(KINDS).index(e.kind)):
-        item = next(i for i, part in enumerate(tree.parts) if part.start <= edit.start <= edit.end <= part.end)
-        text, mutated = _read(display.text, edit)
-        if len(mutated.parts) != len(tree.parts):  # a row that now starts with a sign goes on the row above
+        item = max(i for i, part in enumerate(tree.parts) if part.start <= edit.start)
+        text = edit.apply(display.text)
+        mutated: Node | None
+        try:
+            mutated = parse(text)
+        except MathError:
+            mutated = None
+        if edit.kind != "row" and (mutated is None or len(mutated.parts) != len(tree.parts)):
+            # A sign at the start of a row: the row goes on the one above, or that cannot be told.
             edit = _bracketed(display.text, edit, tree.parts[item].parts[0])
             text, mutated = _read(display.text, edit)
-        key = shape(mutated)
+        key = shape(mutated) if mutated else text
         if key in seen:
             continue
         seen.add(key)
@@ -178,13 +187,25 @@ class _Editor:
         self.bodies = {id(s.body) for s in table.symbols if s.label == display.label}
         self.bare = {(node.start, node.end) for node in self.unbraced()}
         world = World(table.at(display.label), "", 0)
-        self.by_base, self.ranges = world.by_base, world.ranges
+        self.world, self.by_base, self.ranges = world, world.by_base, world.ranges
         self.names = list(dict.fromkeys(name(node) for node in tree.walk() if node.kind in ("sym", "sub", "prime")))
 
     def edits(self) -> Iterator[Edit]:
         for item in self.tree.parts:
             for chain in item.parts:
                 yield from self.chain(chain)
+        yield from self.rows()
+
+    def rows(self) -> Iterator[Edit]:
+        r"""Yield statements run together, and rows that begin with a sign in place of a relation."""
+        for one, two in itertools.pairwise(self.tree.parts):
+            between = self.text[one.end : two.start]
+            yield self.edit("row", one.end, two.start, re.sub(r"\\\\(\[[^\]]*\])?|,", " ", between))
+        for chain in (chain for item in self.tree.parts for chain in item.parts if chain.kind == "chain"):
+            for left, mark in zip(chain.parts, chain.marks, strict=False):
+                assert mark.start_pos is not None
+                if r"\\" in self.text[left.end : mark.start_pos]:
+                    yield self.edit("row", mark.start_pos, mark.start_pos + len(mark), "-")
 
     # text
 
@@ -265,12 +286,13 @@ class _Editor:
             return
         if alone and node.kind != "add":
             yield from self.negated(node)
-        handler = getattr(self, f"_{node.kind}", None)
-        if handler is not None:
-            yield from handler(node, alone)
-        else:
-            for part in node.parts:
-                yield from self.value(part)
+        yield from getattr(self, f"_{node.kind}")(node, alone)
+
+    def _parts(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for part in node.parts:
+            yield from self.value(part)
+
+    _args = _chain = _dots = _top = _parts
 
     def negated(self, node: Node) -> Iterator[Edit]:
         if node.kind == "neg":
@@ -504,6 +526,7 @@ class _Editor:
         if head.kind == "sub" and base is not head:
             for part in head.parts[1:]:
                 yield from self.index(part)
+        yield self.edit("argument", group.start, group.end, "")
         if any(part.kind == "dots" for part in group.parts):
             return
         if arity == 1:
@@ -572,12 +595,19 @@ class _Editor:
             yield self.edit("derivative", node.start, node.end, wrapped)
         for target in dict.fromkeys(operator.variables):
             base = target.parts[0] if target.kind == "sub" and name(target) not in self.by_base else target
-            for other in self.like(name(base)):
+            for other in (*self.like(name(base)), *self.beneath(name(base))):
                 yield self.name_put("derivative", base, other)
             if base is not target:
                 for part in target.parts[1:]:
                     yield from self.index(part)
         yield from self.value(operator.body)
+
+    def beneath(self, base: str) -> list[str]:
+        """Return the derived quantities of one shape with a name that the display depends on and does not show."""
+        shapes = {self.dims(s) for s in self.declared(base)}
+        own = [s for s in dependencies(self.tree, self.world) if s.kind == "derived" and s.params is None]
+        shown = {*self.names, *(re.sub(r"_\{.*", "", n) for n in self.names), base}
+        return [s.base for s in own if s.base not in shown and self.dims(s) in shapes]
 
     def _pow(self, node: Node, alone: bool) -> Iterator[Edit]:
         base, exponent = node.parts
@@ -622,6 +652,12 @@ class _Editor:
         yield from self.value(node.parts[0])
 
     _norm = _sqrt = _ceil = _abs
+
+    def _inner(self, node: Node, alone: bool) -> Iterator[Edit]:
+        left, right = node.parts
+        for kept, other in ((left, right), (right, left)):  # one vector alone is no number: a factor is 1 in each place
+            yield self.put("factor", node, rf"({self.source(kept)})^\top ({self.source(other)})^0")
+            yield from self.value(kept, alone=True)
 
     def _underbrace(self, node: Node, alone: bool) -> Iterator[Edit]:
         yield from self.value(node.parts[0])
@@ -763,6 +799,8 @@ class _Same:
     def changes(self, tree: Node, mutated: Node) -> list[tuple[Node, Node, str, list[Node]]]:
         """Return the sides that differ; with each, the way in which it may move, and its conditions."""
         found = []
+        if len(tree.parts) != len(mutated.parts):
+            return []
         for item, other in zip(tree.parts, mutated.parts, strict=True):
             if len(item.parts) != len(other.parts) or list(map(str, item.marks)) != list(map(str, other.marks)):
                 return []
@@ -921,8 +959,11 @@ class Outcome:
     @property
     def row(self) -> str:
         """The row of the display that has the change, as it reads with it."""
-        item = self.mutant.tree.parts[self.mutant.item]
-        row = self.mutant.text[item.start : item.end]
+        if self.mutant.tree is None:
+            row = self.mutant.text
+        else:
+            item = self.mutant.tree.parts[self.mutant.item]
+            row = self.mutant.text[item.start : item.end]
         return " ".join(re.sub(r"\\\\(\[[^\]]*\])?", " ", row).replace("&", " ").split())
 
     @property
@@ -970,38 +1011,42 @@ class _Scorer:
         return [s for s in self.table.symbols if s.label == display.label and id(s.body) in sides]
 
     def outcome(self, display: Display, tree: Node, mutant: Mutant) -> Outcome:
-        by = self.caught(display, tree, mutant)
+        if mutant.tree is None:
+            return Outcome(display, mutant, "caught", display.label)
+        by = self.caught(display, tree, mutant, mutant.tree)
         if by:
             return Outcome(display, mutant, "caught", by)
         reason = _Same(self.table, display).reason(tree, mutant.tree)
         return Outcome(display, mutant, "equal" if reason else "survived", reason)
 
-    def caught(self, display: Display, tree: Node, mutant: Mutant) -> str:
+    def caught(self, display: Display, tree: Node, mutant: Mutant, mutated: Node) -> str:
         """Return what names a mutant: the display itself, or a later one; empty if nothing does."""
         own = self.defined(display, tree, mutant.item)
         if not own:
-            part = replace(mutant.tree, parts=(self.around(display, mutant),))
+            part = replace(mutated, parts=(self.around(display, mutant, mutated),))
             known = (
-                self.known.setdefault((display.label, mutant.item), {}) if self.same_conditions(tree, mutant) else None
+                self.known.setdefault((display.label, mutant.item), {})
+                if self.same_conditions(tree, mutant, mutated)
+                else None
             )
             return display.label if check_display(self.table, display, part, known=known).faults else ""
         table = copy(self.table)
         table.faults = []
         others = [s for s in self.table.symbols if s.label != display.label]
         try:
-            table.symbols = others + table.defined(display, mutant.tree)
+            table.symbols = others + table.defined(display, mutated)
         except MathError:
             return display.label
-        table.trees = {**self.table.trees, display.label: mutant.tree}
+        table.trees = {**self.table.trees, display.label: mutated}
         later = self.dependents(display.label, {s.key for s in own})
         for each in sorted((display, *later), key=lambda d: self.seconds[d.label]):  # the fastest first
             if check_display(table, each).faults:
                 return each.label
         return ""
 
-    def around(self, display: Display, mutant: Mutant) -> Node:
+    def around(self, display: Display, mutant: Mutant, mutated: Node) -> Node:
         """Return the mutated item; of a chain that nothing follows from, the relations that the changed part is in."""
-        item = mutant.tree.parts[mutant.item]
+        item = mutated.parts[mutant.item]
         before = self.table.trees[display.label].parts[mutant.item]
         chain, old = item.parts[0], before.parts[0]
         kinds = [mark.type for mark in item.marks]
@@ -1017,9 +1062,9 @@ class _Scorer:
         small = replace(chain, parts=tuple(sides[first : last + 1]), marks=chain.marks[first:last])
         return replace(item, parts=(small, *item.parts[1:]))
 
-    def same_conditions(self, tree: Node, mutant: Mutant) -> bool:
+    def same_conditions(self, tree: Node, mutant: Mutant, mutated: Node) -> bool:
         """Say whether only the relations of an item changed, so that what was left as it was has the same values."""
-        old, new = tree.parts[mutant.item], mutant.tree.parts[mutant.item]
+        old, new = tree.parts[mutant.item], mutated.parts[mutant.item]
         return list(map(shape, old.parts[1:])) == list(map(shape, new.parts[1:]))
 
     def dependents(self, label: str, keys: set[Any]) -> list[Display]:
@@ -1042,12 +1087,20 @@ class Score:
         outcomes: One for each mutant.
         failing: The displays that don't hold as they stand, so that nothing can be said of their mutants.
         seconds: How long it took.
+        fingerprint: A digest of all that this depends on.
     """
 
     page: str
     outcomes: list[Outcome]
     failing: list[str]
     seconds: float
+    fingerprint: str = ""
+
+    @property
+    def displays(self) -> list[Line]:
+        """How many mistakes were caught in each display."""
+        labels = dict.fromkeys(outcome.display.label for outcome in self.outcomes)
+        return [line(label, [o for o in self.outcomes if o.display.label == label]) for label in labels]
 
     @property
     def survivors(self) -> list[Outcome]:
@@ -1058,10 +1111,16 @@ class Score:
 def score(path: Path, labels: Collection[str] = ()) -> Score:
     """Try every mutant of a page's displays (of all, or of those labelled so), or of the docstrings' formulas."""
     start = time.perf_counter()
-    scorers = [_Scorer(page) for page in (docstrings.pages() if path.name == DOCSTRINGS else [read(path)])]
+    pages = pages_of(path)
+    scorers = [_Scorer(page) for page in pages]
     outcomes = [outcome for scorer in scorers for outcome in scorer.outcomes(labels)]
     failing = [label or "a display without a label" for scorer in scorers for label in scorer.failing]
-    return Score(path.stem, outcomes, failing, time.perf_counter() - start)
+    return Score(path.stem, outcomes, failing, time.perf_counter() - start, fingerprint(pages))
+
+
+def pages_of(path: Path) -> list[Page]:
+    """Return a page, or the docstrings' pages."""
+    return docstrings.pages() if path.name == DOCSTRINGS else [read(path)]
 
 
 def score_all(found: Sequence[Path], workers: int = 2) -> list[Score]:
@@ -1119,12 +1178,23 @@ class Survivor:
 
 @dataclass(frozen=True)
 class Tally:
-    """What there is to tell of the mutants: each page, each kind, all of them, and the survivors."""
+    """What there is to tell of the mutants: each page, each kind, all of them, and the survivors.
+
+    Attributes:
+        pages: A line for each page.
+        kinds: A line for each kind of mistake.
+        whole: A line for all.
+        survivors: The mistakes that were not caught.
+        displays: By page, a line for each display.
+        fingerprints: By page, a digest of all that its lines depend on.
+    """
 
     pages: list[Line]
     kinds: list[Line]
     whole: Line
     survivors: list[Survivor]
+    displays: dict[str, list[Line]]
+    fingerprints: dict[str, str]
 
 
 def line(name: str, outcomes: Collection[Outcome]) -> Line:
@@ -1144,7 +1214,9 @@ def tally(scores: Sequence[Score]) -> Tally:
         for o in score.survivors
     ]
     pages = [line(score.page, score.outcomes) for score in scores if score.outcomes]
-    return Tally(pages, kinds, line("all", every), survivors)
+    displays = {score.page: score.displays for score in scores if score.outcomes}
+    fingerprints = {score.page: score.fingerprint for score in scores if score.outcomes}
+    return Tally(pages, kinds, line("all", every), survivors, displays, fingerprints)
 
 
 def reasons() -> dict[tuple[str, str, str], str]:

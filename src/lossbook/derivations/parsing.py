@@ -26,7 +26,28 @@ SAME = {
     r"\widetilde": r"\tilde",
 }
 ENDS = {"$END", "ENDCASES"}
-JOINS = {"REL", "IMPLIES", "SIGN", "$END", "ENDCASES", "DOT"}
+NUMBERS = {"NUMBER", "DIGITS", "FRACDD"}
+NAMES = {"SYM", "NAME", "TEXT"}
+TAKES = {
+    "FRAC": 2,
+    "BINOM": 2,
+    "SQRT": 1,
+    "UNDERBRACE": 1,
+    "UNDERSCORE": 1,
+    "CIRCUMFLEX": 1,
+}  # pieces that belong to it
+BARS = {"BAR", "LBAR", "LVERT", "LNORM"}
+# What a factor begins with, and what one ends with.
+STARTS = {*NUMBERS, *NAMES, *OPENING, *BARS, "COUNT", "FUNC", "BIG", "BEGINCASES", *TAKES} - {
+    "UNDERSCORE",
+    "CIRCUMFLEX",
+}
+STOPS = {*NUMBERS, *NAMES, *CLOSING, "RBAR", "RVERT", "RNORM", "PRIME", "FACTORIAL", "TOP", "DOTS", "ENDCASES"}
+CARRIES_ON = {"REL", "DOT", "SLASH", "IMPLIES", "IF"}  # what no statement begins with
+WIDE = re.compile(r"\\q?quad(?![A-Za-z])|(\\[;: ]|~)\s*(\\[;: ]|~)")
+EMPTY = re.compile(r"\{\s*\}")  # before a sign, it makes TeX set this between two terms
+SUM = "put a comma before a new statement, and this sign at the end of the line above if the sum goes on"
+PRODUCT = r"put a comma or \\ between two statements, and \cdot between two factors"
 
 
 class MathError(ValueError):
@@ -61,39 +82,212 @@ class Node:
 class _Context(PostLex):
     """Settles what a comma, a bar, a row's end or an ampersand means where it stands."""
 
-    always_accept = ("BAR", "ROWSEP", "AMP", "PERIOD")
+    always_accept = ("SPACE", "BAR", "ROWSEP", "AMP", "PERIOD")
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
-        tokens = [*_norms([*stream]), Token("$END", "")]
-        depth, cases, before = 0, False, "_SEP"
-        bars: list[int] = []  # the depth of brackets at which each open bar stands
-        for index, token in enumerate(tokens[:-1]):
-            kind = str(token.type)
-            cases = kind == "BEGINCASES" or (cases and kind != "ENDCASES")
-            after = next(t.type for t in tokens[index + 1 :] if cases or t.type != "AMP")
-            if kind == "BAR" and bars and bars[-1] == depth:
-                kind = "RBAR"
-                bars.pop()
-            elif kind == "BAR":
-                kind = "LBAR"
-                bars.append(depth)
-            elif kind == "ROWSEP":
-                kind = "CASESEP" if cases else "_SEP"
-            elif kind == "AMP":
-                kind = "_AMP" if cases else ""
-            elif kind == "PERIOD":
-                if after not in ("$END", "ENDCASES"):
-                    raise MathError("a full stop before the end", token.start_pos or 0)
-                kind = ""
-            elif kind == "ARGSEP" and token == "," and depth == 0:
-                kind = "" if cases and after in ("ROWSEP", "ENDCASES", "AMP") else "_SEP"
-            depth += (kind in OPENING) - (kind in CLOSING)
-            joins = JOINS if token.type == "ROWSEP" else ENDS  # a chain may go on in the next row, not after a comma
-            if kind == "_SEP" and (before == "_SEP" or after in joins):
-                kind = ""
-            if kind:
-                before = kind
-                yield Token.new_borrow_pos(kind, token, token)
+        yield from _Layout(_pieces([*stream])).tokens()
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A token, and what stands before it: a new `line`, `wide` space, an `amp`ersand, `empty` braces."""
+
+    token: Token
+    gap: frozenset[str] = frozenset()
+
+    @property
+    def kind(self) -> str:
+        return str(self.token.type)
+
+    @property
+    def start(self) -> int:
+        return self.token.start_pos or 0
+
+
+def _pieces(tokens: list[Token]) -> list[_Piece]:
+    """Return the tokens without the space between them, and with what is to be known of it."""
+    found: list[_Piece] = []
+    gap: set[str] = set()
+    space, cases = "", False
+    for token in _norms(tokens):
+        cases = token.type == "BEGINCASES" or (cases and token.type != "ENDCASES")
+        if token.type == "SPACE":
+            space += token
+            gap |= {"line"} if "\n" in token else set()
+            continue
+        gap |= {"wide"} if WIDE.search(space) else set()
+        gap |= {"empty"} if EMPTY.search(space) else set()
+        space = ""
+        if token.type == "AMP" and not cases:
+            gap |= {"amp"}
+            continue
+        found.append(_Piece(token, frozenset(gap)))
+        gap.clear()
+    return [*found, _Piece(Token("$END", ""))]
+
+
+@dataclass
+class _Level:
+    """What was read of the statement that stands in a pair of brackets, or outside all of them."""
+
+    related: bool = False  # it has a relation
+    conditional: bool = False  # that is a condition's
+    takes: int = 0  # how many pieces a \\frac or an exponent still takes
+    cases: bool = False  # the brackets are those of cases
+
+    def begin(self, *, conditional: bool = False) -> None:
+        """Begin a statement, or the condition of one."""
+        self.related, self.conditional = False, conditional
+
+
+class _Layout:
+    """Tells where statements end, by what stands before and after each end of a row, each new line and wide space."""
+
+    def __init__(self, pieces: list[_Piece]) -> None:
+        self.pieces = pieces
+        self.levels = [_Level()]
+        self.bars: list[int] = []  # the depth of brackets at which each open bar stands
+        self.cases = False
+        self.before = "_SEP"
+        self.filled = self.aligned = False  # whether the row has begun, and whether the statement has an ampersand then
+
+    def tokens(self) -> Iterator[Token]:
+        for at, piece in enumerate(self.pieces[:-1]):
+            kind = self._kind(at, piece)
+            if not kind:
+                continue
+            if self.before not in ("_SEP", "CASESEP") and piece.gap:
+                self._gap(at, kind, piece)
+            self._note(kind, piece)
+            self.before = kind
+            yield Token.new_borrow_pos(kind, piece.token, piece.token)
+
+    def _kind(self, at: int, piece: _Piece) -> str:
+        """Return what a token is where it stands; empty if it says nothing there."""
+        kind, after = piece.kind, self.pieces[at + 1].kind
+        depth = len(self.levels) - 1
+        self.cases = kind == "BEGINCASES" or (self.cases and kind != "ENDCASES")
+        if kind == "BAR":
+            return "RBAR" if self.bars and self.bars[-1] == depth else "LBAR"
+        if kind == "ROWSEP":
+            return "CASESEP" if self.cases else self._row(at)
+        if kind == "AMP":
+            return "_AMP"
+        if kind == "PERIOD":
+            if after not in ENDS:
+                raise MathError("a full stop before the end", piece.start)
+            return ""
+        if kind == "ARGSEP" and piece.token == "," and (depth == 0 or self.levels[-1].cases):
+            left_out = self.before == "_SEP" or after in ENDS or (self.cases and after in ("ROWSEP", "AMP"))
+            return "" if left_out else "_SEP"
+        return kind
+
+    def _note(self, kind: str, piece: _Piece) -> None:
+        """Take note of a token that is read."""
+        level = self.levels[-1]
+        self.aligned |= "amp" in piece.gap and self.filled
+        self.filled = True
+        if kind == "RBAR":
+            self.bars.pop()
+        elif kind == "LBAR":
+            self.bars.append(len(self.levels) - 1)
+        if kind in TAKES:
+            level.takes += TAKES[kind]
+        elif level.takes and kind in STARTS | {"TOP"}:
+            level.takes -= 1
+        if kind in ("_SEP", "CASESEP", "_AMP", "ARGSEP", "IMPLIES"):
+            level.begin()
+            self.aligned &= kind != "_SEP"
+        elif kind == "IF":
+            level.begin(conditional=True)
+        elif kind == "REL":
+            level.related = True
+        elif kind in OPENING or kind == "BEGINCASES":
+            self.levels.append(_Level(cases=kind == "BEGINCASES"))
+        elif (kind in CLOSING or kind == "ENDCASES") and len(self.levels) > 1:
+            self.levels.pop()
+
+    # rows
+
+    def _row(self, at: int) -> str:
+        """Return `_SEP` if a row's end ends a statement; empty if the statement goes on in the next row."""
+        self.filled = False
+        level, piece = self.levels[-1], self.pieces[at + 1]
+        kind, before = piece.kind, self.before
+        if before == "_SEP" or kind in ("$END", "ROWSEP") or before not in STOPS:
+            return ""
+        if level.conditional and level.related and kind in ("REL", "DOT", "SLASH"):
+            raise MathError("nothing can go on a condition in the next row: put the condition last", piece.start)
+        if kind in CARRIES_ON or kind in CLOSING:
+            return ""
+        if kind == "SIGN":
+            return self._signed(at + 1)
+        if len(self.levels) > 1:
+            raise MathError(f"a row ends inside brackets, so this would be a product: {PRODUCT}", piece.start)
+        if level.related and self.aligned and "amp" in piece.gap:
+            raise MathError(f"it cannot be told whether this row goes on the row above: {PRODUCT}", piece.start)
+        return "_SEP"
+
+    def _signed(self, at: int) -> str:
+        """Return the same of a row's end before a row that begins with a sign."""
+        level, piece = self.levels[-1], self.pieces[at]
+        if not level.related or (len(self.levels) > 1 and not self._relation(at)):
+            return ""  # what stands above claims nothing yet
+        if piece.token == "+" and not level.conditional:
+            return ""  # no statement begins with a plus
+        aside = "amp" in piece.gap and self.aligned  # where the right sides of the rows above stand
+        indented = bool(piece.gap & {"wide", "empty"})
+        if self._relation(at):
+            if aside and indented and not level.conditional:
+                return ""
+            if piece.token == "-" and not indented and not aside and len(self.levels) == 1:
+                return "_SEP"
+        elif not level.conditional and (aside or indented or not self._relation(at, further=("ROWSEP",))):
+            return ""
+        raise MathError(f"it cannot be told whether this row goes on the row above: {SUM}", piece.start)
+
+    def _relation(self, at: int, further: tuple[str, ...] = ()) -> bool:
+        """Say whether a relation stands from here on, in the same brackets, before the row ends or the statement does.
+
+        Args:
+            at: From which piece on.
+            further: `ROWSEP` if it may stand in a row that goes on this one.
+        """
+        depth = 0
+        for number, piece in enumerate(self.pieces[at:], at):
+            kind = piece.kind
+            if depth == 0 and kind == "REL":
+                return True
+            if depth == 0 and (kind in ("IMPLIES", "IF", "ARGSEP", "AMP", "$END", "ENDCASES") or kind in CLOSING):
+                return False
+            if kind == "ROWSEP" and depth == 0:
+                after = self.pieces[number + 1].kind
+                if self.cases or kind not in further or after not in ("REL", "SIGN", "DOT", "SLASH"):
+                    return False
+            depth += (kind in OPENING or kind == "BEGINCASES") - (kind in CLOSING or kind == "ENDCASES")
+        return False
+
+    # new lines and wide space within a row
+
+    def _gap(self, at: int, kind: str, piece: _Piece) -> None:
+        """Refuse what would join two statements that only space, an ampersand or a new line sets apart."""
+        level, gap = self.levels[-1], piece.gap
+        if level.takes or not level.related or self.before not in STOPS or self.pieces[at - 1].kind == "ROWSEP":
+            return
+        apart = bool(gap & {"wide", "amp"})
+        if kind in STARTS:
+            if apart or self._relation(at, further=("ROWSEP",)):
+                raise MathError(f"it cannot be told whether a new statement begins here: {PRODUCT}", piece.start)
+        elif kind == "SIGN":
+            # No statement begins with a plus, and TeX sets the lines as one.
+            further = () if apart else ("ROWSEP",)
+            if (apart or piece.token == "-") and self._relation(at, further):
+                what = (
+                    "put a comma before a new statement, and this sign at the end of the line above if the sum goes on"
+                )
+                raise MathError(f"it cannot be told whether a new statement begins here: {what}", piece.start)
+        elif kind == "REL" and level.conditional:
+            raise MathError("nothing can go on a condition in the next line: put the condition last", piece.start)
 
 
 def _norms(tokens: list[Token]) -> list[Token]:

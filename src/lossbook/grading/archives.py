@@ -14,7 +14,7 @@ from typing import IO, BinaryIO
 
 from lossbook.grading import members
 from lossbook.grading.members import DEEPEST, LARGEST_INNER, is_archive
-from lossbook.grading.naming import printable
+from lossbook.grading.naming import NOTEBOOKS, printable
 from lossbook.grading.reading import LARGEST, UnreadableError, too_large
 
 LARGEST_TABLE = 5_000_000  # bytes of an archive's table of contents: 20 000 members with names of 200 letters
@@ -45,6 +45,7 @@ class Item:
         size: How many they are, or are said to be.
         problem: Why it cannot be read, or nothing.
         grave: Whether the problem is reported whatever else the student handed in.
+        time: When it was last changed, as its folder or archive has it, in seconds; 0 where that is not known.
 
     """
 
@@ -54,6 +55,7 @@ class Item:
     size: int = 0
     problem: str = ""
     grave: bool = False
+    time: float = 0.0
 
 
 def below(path: str, parts: tuple[str, ...] = ()) -> Iterator[Item]:
@@ -130,7 +132,8 @@ def _contents(archive: zipfile.ZipFile, item: Item, budget: Counter[str]) -> Ite
         kind = "folder" if written[number].endswith("/") else _kind(name[-1])
         if kind != "notebook" and not wrong and name[:3] in seen and not is_archive(name[-1]):
             continue  # of a thousand files that nobody asked for, one is enough to know
-        found = Item((*item.parts, *name), kind, Place(item.place.path, (*item.place.members, number)), info.file_size)
+        place = Place(item.place.path, (*item.place.members, number))
+        found = Item((*item.parts, *name), kind, place, info.file_size, time=members.time(info))
         if wrong or kind == "notebook" or (kind == "other" and is_archive(name[-1])):
             problem = wrong or members.damage(info) or members.excess(info, name)
             if not problem and times[name] > 1:
@@ -259,14 +262,14 @@ def _ignored(name: str) -> bool:
 
 
 def _kind(name: str) -> str:
-    return "notebook" if name.casefold().endswith(".ipynb") else "other"
+    return "notebook" if name.casefold().endswith(NOTEBOOKS) else "other"
 
 
 def _entry(entry: os.DirEntry[str], parts: tuple[str, ...]) -> Item:
-    kind, problem, size, mode = _kind(entry.name), "", 0, 0
+    kind, problem, size, mode, time = _kind(entry.name), "", 0, 0, 0.0
     try:
         status = entry.stat(follow_symlinks=False)
-        size, mode = status.st_size, status.st_mode
+        size, mode, time = status.st_size, status.st_mode, status.st_mtime
     except OSError as error:
         problem = f"it cannot be opened ({error.strerror})"
     if stat.S_ISDIR(mode):
@@ -276,7 +279,7 @@ def _entry(entry: os.DirEntry[str], parts: tuple[str, ...]) -> Item:
     elif kind == "notebook" and size > LARGEST:
         problem = too_large(size)
     grave = bool(problem) and (kind == "notebook" or is_archive(entry.name))
-    return Item(parts, kind, Place(entry.path), size, problem, grave)
+    return Item(parts, kind, Place(entry.path), size, problem, grave, time)
 
 
 def _line(error: Exception) -> str:

@@ -2,48 +2,53 @@
 
 A record is saved in a transaction of its own, in SQLite's write-ahead mode. A process killed at any moment leaves the
 file whole, with every record whose ``save`` had returned. (After a power cut the last few may be waiting again; nothing
-else is lost.) No run overwrites another's records: regrading adds to them, and the newest counts.
+else is lost.) No run overwrites another's records: regrading adds to them. Which of them counts is
+told in ``counting``.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from lossbook.grading.database import lock, opened, raw
-from lossbook.grading.records import Kept, Mark, Record, RecordsError, Run, Waiting
+from lossbook.grading.counting import CANDIDATES, Candidate, ordered, standings
+from lossbook.grading.database import PATIENCE, lock, opened, raw, told
+from lossbook.grading.naming import printable
+from lossbook.grading.records import Kept, Listed, Mark, Record, RecordsError, Run, Standing, Waiting
 
 KEPT_FAILURES, KEPT_OTHERS = 3, 50  # failures of a mark; cell errors, and remarks, of a record
 LONGEST = 4000  # characters of any one text: a student's error may be megabytes long, the file need not be
 MANY = 2**62
+KINDS = {
+    "key": str, "student": str, "lesson": str, "attempt": int, "late": int, "sha256": str, "state": str, "reason": str,
+    "points": float, "out_of": float, "seconds": float, "isolation": str,
+}  # fmt: skip
+LISTS = ("marks", "cell_errors", "remarks")
+MARK_KINDS = {
+    "function": str, "points": float, "out_of": float, "cases": int, "wrong": int, "misconception": str, "advice": str,
+    "hint": str,
+}  # fmt: skip
 
 HEADING = "run, key, student, lesson, attempt, late, sha256"
+LISTED = """SELECT root, key, student, rank, why FROM files WHERE rank = 0 OR NOT EXISTS (
+    SELECT 1 FROM submissions AS s CROSS JOIN runs ON runs.id = s.run
+    WHERE s.key = files.key AND s.saved IS NOT NULL AND runs.root = files.root) ORDER BY root, key"""
 FIELDS = f"{HEADING}, state, reason, points, out_of, seconds, isolation, marks, cell_errors, remarks, saved"
 # Names and keys may hold what is no Unicode, as file names do. They go in as bytes, so that each comes out as it was.
 NAME = "CAST(? AS TEXT)"
 SAVE = f"INSERT OR REPLACE INTO submissions ({FIELDS}) VALUES (?, {NAME}, {NAME}, {NAME}{', ?' * 4}, {NAME}{', ?' * 8})"
-
-# A record counts unless another of the same student and lesson has a higher attempt or a newer run, or the same file
-# was graded again since and turned out to be of another student or lesson.
-COUNTING = f"""
-    SELECT {FIELDS} FROM submissions AS s WHERE saved IS NOT NULL
-    AND NOT EXISTS (
-        SELECT 1 FROM submissions AS other WHERE other.saved IS NOT NULL AND other.student = s.student
-        AND other.lesson = s.lesson AND (other.attempt, other.run, other.key) > (s.attempt, s.run, s.key))
-    AND NOT EXISTS (
-        SELECT 1 FROM submissions AS again WHERE again.saved IS NOT NULL AND again.key = s.key AND again.run > s.run)
-    ORDER BY student, lesson
-"""
 
 
 class Book:
@@ -117,13 +122,38 @@ class Book:
         assert made.lastrowid is not None, "SQLite numbers each row"
         return self.run(made.lastrowid)
 
-    def save(self, run: Run, record: Record) -> None:
+    def save(self, run: Run, record: Record, wait: float = PATIENCE) -> None:
         """Save a submission's record. Once this returns, no end of the process can lose it.
 
         Texts are cut to 4,000 characters; of failures the first three are kept, of errors and remarks the first fifty.
+
+        Args:
+            run: The run that made it.
+            record: The record.
+            wait: Seconds that another program's lock on the file is waited for.
+
+        Raises:
+            BusyError: Another program held the file all the while. Nothing was saved.
+
         """
         with self._guarded():
+            self._file.execute(f"PRAGMA busy_timeout = {int(1000 * wait)}")
             self._file.execute(SAVE, (*_heading(run.id, record), *_body(record), _now()))
+
+    def census(self, root: Path | str, files: Iterable[Listed]) -> None:
+        """Note what a census says of every file of a root, in place of what the last one said.
+
+        Args:
+            root: The folder or archive of submissions.
+            files: What it says. Their keys must differ.
+
+        """
+        place, entry = _place(root), f"INSERT INTO files VALUES ({NAME}, {NAME}, {NAME}, ?, {NAME})"
+        with self._guarded(), self._file:
+            self._file.execute("BEGIN IMMEDIATE")
+            self._file.execute(f"DELETE FROM files WHERE root = {NAME}", (place,))
+            rows = ((place, raw(file.key), raw(file.student), file.rank, raw(_cut(file.why))) for file in files)
+            self._file.executemany(entry, rows)
 
     def finish(self, run: Run) -> Run:
         """Note that a run has ended, and return it as it is then."""
@@ -137,8 +167,9 @@ class Book:
         if number not in self._runs:
             rows = self._read("SELECT * FROM runs WHERE id = ?", (number,))
             for row in rows:
-                values: list[Any] = [*row[:9], tuple(json.loads(row[9])), json.loads(row[10])]
-                self._runs[number] = Run(*values)
+                with self._as_saved(f"run {number}"):
+                    values: list[Any] = [*row[:9], tuple(json.loads(row[9])), json.loads(row[10])]
+                    self._runs[number] = Run(*values)
         return self._runs[number]
 
     def runs(self) -> list[Run]:
@@ -170,28 +201,85 @@ class Book:
             for _, key, student, lesson, attempt, late, digest in rows
         ]
 
-    def changed(self, files: Mapping[str, str]) -> list[str]:
+    def follow(self, root: Path | str, files: Callable[[], Mapping[str, str]]) -> str:
+        """Take a root for one that was graded in another place, where it is that folder or archive, moved.
+
+        It is where the book does not know it, nothing is left in the other place, and every file that was graded there
+        is here unchanged.
+
+        Args:
+            root: The folder or archive of submissions.
+            files: Gives the sha256 of each file in it, by key; asked only where it matters.
+
+        Returns:
+            The other place; nothing if it was not moved.
+
+        """
+        known = [place for (place,) in self._read("SELECT DISTINCT root FROM runs ORDER BY id DESC")]
+        here = _place(root).decode("utf-8", "surrogatepass")
+        gone = [] if here in known else [place for place in known if not os.path.lexists(place)]
+        digests = files() if gone else {}
+        for place in gone:
+            of_there = "FROM submissions AS s CROSS JOIN runs ON runs.id = s.run WHERE s.saved IS NOT NULL"
+            there = self._read(
+                f"SELECT s.key, s.sha256 {of_there} AND runs.root = {NAME} ORDER BY s.run", (raw(place),)
+            )
+            graded = {row[0]: row[1] for row in there}
+            if graded and graded.items() <= digests.items():
+                with self._guarded(), self._file:
+                    self._file.execute("BEGIN IMMEDIATE")
+                    for table in ("runs", "files"):
+                        change = f"UPDATE {table} SET root = {NAME} WHERE root = {NAME}"
+                        self._file.execute(change, (raw(here), raw(place)))
+                self._runs.clear()
+                return str(place)
+        return ""
+
+    def changed(self, files: Mapping[str, str], root: Path | str | None = None) -> list[str]:
         """Return which files are new, or have changed since the last record of their key.
 
         Args:
             files: The sha256 of each file, by key.
+            root: The folder or archive that they lie in; any unless given.
 
         """
-        wanted = f"SELECT sha256 FROM submissions WHERE key = {NAME} AND saved IS NOT NULL ORDER BY run DESC LIMIT 1"
-        return [key for key, sha256 in files.items() if list(self._read(wanted, (raw(key),))) != [(sha256,)]]
+        where, values = ("", ()) if root is None else (f"AND runs.root = {NAME}", (_place(root),))
+        wanted = f"""SELECT sha256 FROM submissions AS s CROSS JOIN runs ON runs.id = s.run
+            WHERE s.key = {NAME} AND s.saved IS NOT NULL {where} ORDER BY s.run DESC LIMIT 1"""
+        return [key for key, sha256 in files.items() if list(self._read(wanted, (raw(key), *values))) != [(sha256,)]]
 
     def newest(self) -> Iterator[Kept]:
-        """Yield the records that count, one at a time, by student and then lesson: for each, the newest.
-
-        That is the one of the highest attempt, and among these the one of the newest run.
-        """
-        return (self._kept(row) for row in self._read(COUNTING))
+        """Yield the records that count, one at a time, by student and then lesson: for each, one."""
+        return (self._record(group[0].id) for group in self._groups())
 
     def history(self, student: str, lesson: str) -> list[Kept]:
-        """Return every record of a student and lesson: first the one that counts, then those it stands for."""
-        wanted = f"""SELECT {FIELDS} FROM submissions WHERE saved IS NOT NULL AND student = {NAME} AND lesson = {NAME}
-            ORDER BY attempt DESC, run DESC, key DESC"""
-        return [self._kept(row) for row in self._read(wanted, (raw(student), raw(lesson)))]
+        """Return every record of a student and lesson: first the one that counts, then the others, the newest first."""
+        of_them = f"student = {NAME} AND lesson = {NAME} ORDER BY"
+        values = raw(student), raw(lesson)
+        counting = {
+            group[0].id for group in self._groups(f"AND s.student = {NAME} AND s.lesson = {NAME} ORDER BY", values)
+        }
+        wanted = f"""SELECT id, {FIELDS} FROM submissions WHERE saved IS NOT NULL AND {of_them}
+            run DESC, attempt DESC, key DESC"""
+        rows = list(self._read(wanted, values))
+        return [self._kept(row[1:]) for row in sorted(rows, key=lambda row: row[0] not in counting)]
+
+    def standings(self) -> Iterator[Standing]:
+        """Yield what becomes of each file: first of those that have a record, by student, then of the others."""
+        for group in self._groups():
+            yield from standings(group)
+        for root, key, student, rank, why in self._read(LISTED):
+            yield Standing(root, key, student, "", "waiting" if rank else "not used", why)
+
+    def _groups(self, where: str = "ORDER BY", values: tuple[bytes, ...] = ()) -> Iterator[list[Candidate]]:
+        """Yield the records of each student and lesson, the one that counts first."""
+        rows = (Candidate(*row) for row in self._read(CANDIDATES.replace("ORDER BY", where), values))
+        for _, group in groupby(rows, key=lambda each: (each.student, each.lesson)):
+            yield ordered(group)
+
+    def _record(self, number: int) -> Kept:
+        (row,) = self._read(f"SELECT {FIELDS} FROM submissions WHERE id = ?", (number,))
+        return self._kept(row)
 
     def close(self) -> None:
         """Close the file and let others open it."""
@@ -208,17 +296,32 @@ class Book:
 
     def _read(self, wanted: str, values: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         with self._guarded():
-            yield from self._file.execute(wanted, values)
+            cursor = self._file.execute(wanted, values)
+            while row := cursor.fetchone():  # `yield from` would close the cursor, perhaps after the file
+                yield row
 
     def _kept(self, row: Sequence[Any]) -> Kept:
-        return Kept(_record(row), self.run(row[0]), row[16])
+        run = self.run(row[0])
+        with self._as_saved(f"the record of {printable(str(row[1]))} in run {row[0]}"):
+            return Kept(_record(row), run, _checked("saved", row[16], str))
+
+    @contextmanager
+    def _as_saved(self, what: str) -> Iterator[None]:
+        """Say what was changed by hand, where something cannot be as it was saved."""
+        try:
+            yield
+        except (TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise RecordsError(
+                f"{self.path}: {what} is not as it was saved ({printable(str(error))}); "
+                "bring back a copy of the file, or give --regrade, which grades anew and keeps all records"
+            ) from None
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            raise RecordsError(f"{self.path}: {error}") from error
+            raise told(self.path, error) from error
 
 
 def _now() -> str:
@@ -233,7 +336,10 @@ def _version(package: str) -> str:
 
 
 def _place(root: Path | str) -> bytes:
-    return raw(os.path.abspath(root))
+    try:
+        return raw(os.path.realpath(root))  # one folder has one name, by whatever way it is reached
+    except (OSError, ValueError):  # a name that no file can have
+        return raw(os.path.abspath(root))
 
 
 def _heading(run: int | None, found: Waiting | Record) -> tuple[Any, ...]:
@@ -263,9 +369,33 @@ def _body(record: Record) -> tuple[Any, ...]:
 
 def _record(row: Sequence[Any]) -> Record:
     """Return the record of a row of ``FIELDS``, which stand in the order of the record's own."""
-    marks, errors, remarks = (json.loads(text) for text in row[13:16])
-    values: list[Any] = list(row[1:13])
+    marks, errors, remarks = (
+        _checked(name, json.loads(text), list) for name, text in zip(LISTS, row[13:16], strict=True)
+    )
+    values: list[Any] = [
+        _checked(name, value, kind) for (name, kind), value in zip(KINDS.items(), row[1:13], strict=True)
+    ]
     values[4] = bool(values[4])
-    values.append(tuple(Mark(**{**mark, "failures": tuple(map(tuple, mark["failures"]))}) for mark in marks))
-    values += [tuple(map(tuple, errors)), tuple(remarks)]
+    read = tuple((_checked("cell", number, int), _checked("error", text, str)) for number, text in errors)
+    values += [tuple(map(_read_mark, marks)), read, tuple(_checked("remark", text, str) for text in remarks)]
     return Record(*values)
+
+
+def _read_mark(mark: dict[str, Any]) -> Mark:
+    fields = {**_checked("mark", mark, dict)}
+    failures = _checked("failures", fields.pop("failures", []), list)
+    made = Mark(**fields, failures=tuple((str(call), str(note), str(reason)) for call, note, reason in failures))
+    for name, kind in MARK_KINDS.items():
+        _checked(name, getattr(made, name), kind)
+    if made.drawing is not None:
+        _checked("drawing", made.drawing, dict)
+    return made
+
+
+def _checked(name: str, value: Any, kind: type[Any]) -> Any:
+    """Return a value that was read. Raises ValueError where it is not of its kind, as no saved one is."""
+    if not isinstance(value, (int, float) if kind is float else kind):
+        raise ValueError(f"{name} is {str(value)[:40]!r}; it must be a {kind.__name__}")
+    if kind is float and not math.isfinite(value):
+        raise ValueError(f"{name} is {value}; it must be finite")
+    return value

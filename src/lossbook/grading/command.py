@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from lossbook.grading import report
 from lossbook.grading.book import Book
-from lossbook.grading.finding import NotFoundError
+from lossbook.grading.census import SHOWN, Census
+from lossbook.grading.finding import LayoutError, NotFoundError
 from lossbook.grading.grade import Done, Options, grade
 from lossbook.grading.isolation import NONE, IsolationError
 from lossbook.grading.records import Record, RecordsError
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace, complain: Callable[[str], None]) -> int:
         with Book(options.out) as book:
             titles = {name: release.title for name, release in releases(options.lessons).items()}
             summary = report.write(book, options.out, titles)
-    except (NotFoundError, ReleaseError) as error:
+    except (NotFoundError, LayoutError, ReleaseError) as error:
         complain(re.sub("^root is", "SUBMISSIONS is", str(error)))
         return 2
     except IsolationError as error:
@@ -88,6 +89,9 @@ def _options(arguments: argparse.Namespace) -> Options:
         isolation=arguments.isolation,
         seed=arguments.seed,
         regrade=arguments.regrade,
+        layout=arguments.layout,
+        pattern=arguments.pattern,
+        force=arguments.force,
     )
     return dataclasses.replace(made, jobs=arguments.jobs) if arguments.jobs else made
 
@@ -109,8 +113,12 @@ def _with_bar(options: Options) -> Done:
             bar.reset(of)
         bar.update(done - bar.n)
 
+    def announce(census: Census) -> None:
+        for line in census.lines():
+            bar.write(line, file=sys.stdout)
+
     try:
-        return asyncio.run(grade(options, progress))
+        return asyncio.run(grade(options, progress, announce))
     except BaseExceptionGroup as group:
         raise _first(group) from None
     finally:
@@ -136,4 +144,14 @@ def _say(done: Done, summary: report.Summary, options: Options) -> None:
     if summary.forgeable:
         forgeable = counted(summary.forgeable, "submission was", "submissions were")
         print(f"{forgeable} graded without isolation: the marks may be forged.")
-    print(f"Report: {summary.index}\nTable:  {summary.grades}")
+    _say_elsewhere(summary)
+    print(f"Report: {summary.index}\nTable:  {summary.grades}\nFiles:  {summary.index.with_name('files.csv')}")
+
+
+def _say_elsewhere(summary: report.Summary) -> None:
+    """Name the files for which one in another folder counts; those of the same folder stand in the census."""
+    superseded = [each for each in summary.idle if each.elsewhere]
+    for each in superseded[:SHOWN]:
+        print(f"  superseded: {each.key} in {each.root} ({each.student}, {each.lesson}); {each.why}")
+    if len(superseded) > SHOWN:
+        print(f"  and {len(superseded) - SHOWN:,} more: files.csv names all of them")

@@ -5,11 +5,20 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from lossbook.grading.records import RecordsError
+from lossbook.grading.records import BusyError, RecordsError
 
-MINE, SCHEMA = 0x6C6F7373, 1  # SQLite's application_id, "loss" in ASCII, and the version of the tables below
+MINE, SCHEMA = 0x6C6F7373, 2  # SQLite's application_id, "loss" in ASCII, and the version of the tables below
+PATIENCE = 5.0  # seconds that another program's lock on the file is waited for
 
-TABLES = """
+# What the newest census of each root says of each file there. Its rank is its place among its student's files there,
+# from 1, the higher the newer; 0 means that it is not used, and why.
+FILES = """
+CREATE TABLE files (
+    root TEXT NOT NULL, key TEXT NOT NULL, student TEXT NOT NULL, rank INTEGER NOT NULL, why TEXT NOT NULL,
+    PRIMARY KEY (root, key)
+) WITHOUT ROWID;
+"""
+TABLES = f"""
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, started TEXT NOT NULL, finished TEXT, seed INTEGER NOT NULL,
     isolation TEXT NOT NULL, lossbook TEXT NOT NULL, torch TEXT NOT NULL, python TEXT NOT NULL,
@@ -26,7 +35,7 @@ CREATE TABLE submissions (
 CREATE INDEX counting ON submissions (student, lesson, attempt, run, key) WHERE saved IS NOT NULL;
 CREATE INDEX by_key ON submissions (key, run, sha256) WHERE saved IS NOT NULL;
 CREATE INDEX left_over ON submissions (run, id) WHERE saved IS NULL;
-"""
+{FILES}"""
 
 
 def raw(name: str) -> bytes:
@@ -38,31 +47,56 @@ def _text(stored: bytes) -> str:
     return stored.decode("utf-8", "surrogatepass")
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    made = sqlite3.connect(path, timeout=0, isolation_level=None)  # transactions begin where this file says so
+def _connect(path: Path, wait: float) -> sqlite3.Connection:
+    made = sqlite3.connect(path, timeout=wait, isolation_level=None)  # transactions begin where this file says so
     made.text_factory = _text
     return made
 
 
 def lock(path: Path) -> sqlite3.Connection:
     """Hold a lock until it is closed or the process ends, however it ends: SQLite's own, which works on any system."""
-    held = _connect(path)
+    held = None
     try:
+        held = _connect(path, 0)
         held.execute("BEGIN EXCLUSIVE")
     except sqlite3.Error as error:
-        held.close()
-        if getattr(error, "sqlite_errorname", "") == "SQLITE_BUSY":
+        if held is not None:
+            held.close()
+        if is_busy(error):
             raise RecordsError(f"{path.parent} is in use by another grader; wait until it has ended") from None
+        if _is_closed_to_us(error):
+            raise told(path, error) from None
         raise RecordsError(f"{path}: {error}") from None
     return held
 
 
+def is_busy(error: sqlite3.Error) -> bool:
+    """Return whether another program holds the file."""
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_BUSY", "SQLITE_LOCKED"))
+
+
+def _is_closed_to_us(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM"))
+
+
+def told(path: Path, error: sqlite3.Error) -> RecordsError:
+    """Return what is said of an error of SQLite's: which file it is, and what can be done."""
+    if is_busy(error):
+        return BusyError(
+            f"{path} is locked by another program; close it there. What was graded is kept, "
+            "and the same command goes on from there"
+        )
+    if _is_closed_to_us(error):
+        return RecordsError(f"out is {path.parent}, which cannot be written to; it must be a folder of your own")
+    return RecordsError(f"{path}: {error}")
+
+
 def opened(path: Path) -> sqlite3.Connection:
     """Open a book after making sure that it is one, or make it. What is no book is left as it was."""
-    new = not path.exists() or path.stat().st_size == 0
     made = None
     try:
-        made = _connect(path)
+        new = not path.exists() or path.stat().st_size == 0
+        made = _connect(path, PATIENCE)
         if not new:
             _inspect(made, path)
         (blank,) = made.execute("SELECT count(*) = 0 FROM sqlite_master").fetchone()
@@ -73,11 +107,17 @@ def opened(path: Path) -> sqlite3.Connection:
             made.executescript(
                 f"BEGIN; {TABLES} PRAGMA application_id = {MINE}; PRAGMA user_version = {SCHEMA}; COMMIT;"
             )
-    except (sqlite3.Error, RecordsError) as error:
+        elif made.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
+            made.executescript(f"BEGIN IMMEDIATE; {FILES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+    except (sqlite3.Error, RecordsError, OSError) as error:
         if made is not None:
             made.close()
         if isinstance(error, RecordsError):
             raise
+        if isinstance(error, OSError):
+            raise RecordsError(f"{path} cannot be opened ({error.strerror})") from None
+        if is_busy(error) or _is_closed_to_us(error):
+            raise told(path, error) from None
         raise RecordsError(f"{path} is damaged or no book of grades ({error}); move it away to begin anew") from None
     return made
 

@@ -7,15 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lossbook.grading import archives
+from lossbook.grading import archives, layouts
 from lossbook.grading.archives import Item, Place
+from lossbook.grading.layouts import Aside, Holding, LayoutError, instead, stem
 from lossbook.grading.members import is_archive
-from lossbook.grading.naming import Named, is_export, parse, printable
+from lossbook.grading.naming import bare, printable
 from lossbook.grading.reading import LARGEST, UnreadableError
 
-__all__ = ["LARGEST", "Found", "NotFoundError", "UnreadableError", "find"]
-
-_WRAPPERS = 4  # folders and archives around a class: an export in a zip in a folder, and one to spare
+__all__ = ["LARGEST", "Findings", "Found", "LayoutError", "NotFoundError", "UnreadableError", "find", "look"]
 
 
 class NotFoundError(ValueError):
@@ -34,6 +33,10 @@ class Found:
         late: Whether the platform says that it came late.
         problem: Why it cannot be read, as far as this is known without opening it, or nothing.
         size: The number of bytes, as far as this is known.
+        serial: The platform's number of the file, the higher the later, or 0.
+        time: When it was last changed, in seconds; 0 where that is not known.
+        sure: Whether a platform or the teacher says whose it is.
+        lesson: The lesson that it answers, where the teacher's pattern says so.
 
     """
 
@@ -45,6 +48,10 @@ class Found:
     problem: str
     size: int
     place: Place = field(default=Place(""), repr=False)
+    serial: int = 0
+    time: float = 0.0
+    sure: bool = False
+    lesson: str = ""
 
     def read(self) -> bytes:
         """Return the bytes of the file. Raises UnreadableError with the reason where it cannot be read."""
@@ -54,45 +61,66 @@ class Found:
 
 
 @dataclass(frozen=True)
-class _Holding:
-    """What one student's folder, archive or single file holds."""
+class Findings:
+    """What is below a folder or in an archive: submissions, sorted by key, and what is none."""
 
-    named: Named
-    items: list[Item]
-    depth: int  # of its name in the items' parts
-    folder: bool
-
-    @property
-    def notebooks(self) -> bool:
-        return any(item.kind == "notebook" for item in self.items)
+    found: list[Found]
+    aside: list[Aside]
+    notes: list[str] = field(default_factory=list)
 
 
 def find(root: Path) -> list[Found]:
-    """Return the submissions below a folder or in a zip archive, sorted by key.
+    """Return the submissions below a folder or in a zip archive, sorted by key; see ``look``."""
+    return look(root).found
+
+
+def look(root: Path, layout: str = "auto", pattern: str = "", lessons: frozenset[str] = frozenset()) -> Findings:
+    """Return what is below a folder or in a zip archive.
 
     A folder per student, the flat files and archives of Canvas and Moodle, nbgrader's folders, and archives of any of
     these are told apart by their names and places.
 
     Args:
         root: The folder or archive.
+        layout: One of ``layouts.NAMES``, or ``folders:2`` and so on.
+        pattern: A regular expression with the group ``student``, perhaps ``lesson`` and ``attempt``, which is searched
+            for in each path; it goes before the layout.
+        lessons: Words of the lessons' names, which are nobody's.
 
     Raises:
         NotFoundError: There is no such folder or archive, it cannot be opened, or it holds no submission.
+        LayoutError: The layout or the pattern is none.
 
     """
-    items = _items(Path(root))
-    holdings = list(_holdings(items, 0))
+    root = Path(root)
+    own = os.path.basename(os.path.realpath(root))
+    read = list(layouts.read(_items(root), stem(own) if is_archive(own) else own, layout, pattern, lessons))
+    holdings = [each for each in read if isinstance(each, Holding)]
+    notes = [each for each in read if isinstance(each, str)]
+    aside = [each for each in read if isinstance(each, Aside)]
     having = {(holding.named.student, holding.named.number) for holding in holdings if holding.notebooks}
-    wanted = [
-        holding
-        for holding in holdings
-        if not (holding.named.text_only and (holding.named.student, holding.named.number) in having)
-    ]
+    wanted = []
+    for holding in holdings:
+        if _is_beside(holding) and (holding.named.student, holding.named.number) in having:
+            aside.append(Aside(_key(holding), f"it is no notebook, and {holding.named.student} handed in one"))
+        else:
+            wanted.append(holding)
     if not wanted:
         raise NotFoundError(f"root is {str(root)!r}; it must hold submissions, and no file in it is one")
     names = _apart(wanted)
     found = [each for holding in wanted for each in _found(holding, names)]
-    return _unique(sorted(found, key=lambda each: (each.key, each.place.members)))
+    return Findings(_unique(sorted(found, key=lambda each: (each.key, each.place.members))), aside, notes)
+
+
+def _is_beside(holding: Holding) -> bool:
+    """Return whether something without a notebook is looked at only if there is nothing else of the student's."""
+    if holding.notebooks or any(item.grave for item in holding.items):
+        return False
+    return holding.named.text_only or holding.named.platform or not holding.folder
+
+
+def _key(holding: Holding) -> str:
+    return printable("/".join(holding.items[0].parts[: holding.depth + 1]))
 
 
 def _items(root: Path) -> list[Item]:
@@ -111,70 +139,7 @@ def _items(root: Path) -> list[Item]:
         raise NotFoundError(f"root is {shown}; it must be a folder of submissions or a zip archive: {error}") from None
 
 
-def _holdings(items: list[Item], depth: int) -> Iterator[_Holding]:
-    """Yield what each student holds, of items that lie this deep or deeper."""
-    tops: dict[str, list[Item]] = {}
-    for item in items:
-        tops.setdefault(item.parts[depth], []).append(item)
-    if "submitted" in tops and depth < _WRAPPERS and (inner := _inner(tops["submitted"], depth)):
-        yield from _holdings(inner, depth + 1)  # nbgrader's course, which holds the lessons and the solutions too
-        return
-    exports = _are_exports(tops, depth)
-    for name, group in tops.items():
-        folder = any(item.kind == "folder" or len(item.parts) > depth + 1 for item in group)
-        wrapper = is_export(name) and (len(tops) == 1 or is_archive(name))
-        if not folder or parse(name, True).platform or depth >= _WRAPPERS:
-            wraps = False
-        else:
-            wraps = exports or wrapper or (len(tops) == 1 and _holds_class(group, depth + 1))
-        if wraps and (inner := _inner(group, depth)):
-            yield from _holdings(inner, depth + 1)
-        else:
-            yield _Holding(parse(name, folder and not is_archive(name)), group, depth, folder)
-
-
-def _inner(group: list[Item], depth: int) -> list[Item]:
-    return [item for item in group if len(item.parts) > depth + 1]
-
-
-def _are_exports(tops: dict[str, list[Item]], depth: int) -> bool:
-    """Return whether every folder and archive here holds files that a learning platform named.
-
-    Were one enough, a student could hand in an archive that passes for another student's.
-    """
-    inside = [{item.parts[depth + 1] for item in _inner(group, depth)} for group in tops.values()]
-    known = [any(parse(name, True).platform for name in names) for names in inside if names]
-    return bool(known) and all(known)
-
-
-def _holds_class(group: list[Item], depth: int) -> bool:
-    """Return whether the only folder or archive there is holds a class, and not one student's files."""
-    tops: dict[str, list[Item]] = {}
-    for item in group:
-        if len(item.parts) > depth:
-            tops.setdefault(item.parts[depth], []).append(item)
-    if len(tops) == 1:  # a folder in a folder, or in an archive
-        return depth < _WRAPPERS and (_are_exports(tops, depth) or _holds_class(group, depth + 1))
-    return "submitted" in tops or sum(map(is_archive, tops)) > 1 or _repeats(group, depth)
-
-
-def _repeats(group: list[Item], depth: int) -> bool:
-    """Return whether one notebook is there from two students: two folders, or two names in files' names."""
-    seen: dict[str, str] = {}
-    for item in group:
-        if item.kind != "notebook" or len(item.parts) <= depth:
-            continue
-        top, name = item.parts[depth], item.parts[-1]
-        if len(item.parts) == depth + 1:
-            name = parse(top, False).file
-            if name == top:  # a file that names no student
-                continue
-        if seen.setdefault(name, top) != top:
-            return True
-    return False
-
-
-def _apart(holdings: list[_Holding]) -> dict[tuple[str, str], str]:
+def _apart(holdings: list[Holding]) -> dict[tuple[str, str], str]:
     """Return what each student is called, with the platform's number where two have the same name."""
     numbers: dict[str, set[str]] = {}
     for holding in holdings:
@@ -185,18 +150,20 @@ def _apart(holdings: list[_Holding]) -> dict[tuple[str, str], str]:
     }
 
 
-def _found(holding: _Holding, names: dict[tuple[str, str], str]) -> Iterator[Found]:
+def _found(holding: Holding, names: dict[tuple[str, str], str]) -> Iterator[Found]:
     """Yield what is graded or reported of one student's folder, archive or file."""
     named, reported = holding.named, [item for item in holding.items if item.kind == "notebook" or item.grave]
     if not reported:
         first = holding.items[0]
         kind = "archive" if is_archive(first.parts[holding.depth]) else "folder"
         none = f"no notebook in this student's {kind}" if holding.folder else "not a notebook"
+        handed = next((told for item in holding.items if (told := instead(item.parts[-1]))), "")
+        none = f"{none}: {handed}" if handed else none
         problem = next((item.problem for item in holding.items if item.problem), none)
         size = 0 if holding.folder else first.size
         reported = [Item(first.parts[: holding.depth + 1], "other", first.place, size, problem)]
     for item in reported:
-        own = named.file if len(item.parts) == holding.depth + 1 and not holding.folder else item.parts[-1]
+        own = named.file if len(item.parts) == holding.depth + 1 and not holding.folder else bare(item.parts[-1])
         yield Found(
             key=printable("/".join(item.parts)),
             student=names[named.student, named.number],
@@ -206,6 +173,10 @@ def _found(holding: _Holding, names: dict[tuple[str, str], str]) -> Iterator[Fou
             problem=item.problem,
             size=item.size,
             place=item.place,
+            serial=named.serial,
+            time=item.time,
+            sure=holding.sure,
+            lesson=holding.lesson,
         )
 
 

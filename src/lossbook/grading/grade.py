@@ -15,14 +15,17 @@ from typing import Any
 import torch
 
 from lossbook.exercises import exercises
-from lossbook.grading import finding, reading
+from lossbook.grading import finding, reading, report
 from lossbook.grading.book import Book
+from lossbook.grading.census import Census, take
 from lossbook.grading.copies import copied, published
+from lossbook.grading.database import PATIENCE
 from lossbook.grading.exam import Exam, Sitting, remarks
-from lossbook.grading.finding import Found
+from lossbook.grading.finding import Found, LayoutError
 from lossbook.grading.isolation import NAMESPACES, IsolationError
+from lossbook.grading.naming import printable
 from lossbook.grading.reading import UnreadableError
-from lossbook.grading.records import Record, Run, Waiting
+from lossbook.grading.records import BusyError, Record, Run, Waiting
 from lossbook.grading.release import Release, ReleaseError, releases
 from lossbook.grading.running import Limits, Worker, WorkerError
 from lossbook.grading.running import Run as Ran
@@ -44,6 +47,9 @@ class Options:
         isolation: ``namespaces`` or ``none``.
         seed: What the random cases are drawn from; drawn afresh unless given.
         regrade: Whether to grade again what is graded already.
+        layout: How it is told whose a file is; one of ``layouts.NAMES``.
+        pattern: A regular expression that finds the student in a file's path, perhaps the lesson and the attempt.
+        force: Whether to grade what makes no sense.
 
     """
 
@@ -56,6 +62,9 @@ class Options:
     isolation: str = NAMESPACES
     seed: int | None = None
     regrade: bool = False
+    layout: str = "auto"
+    pattern: str = ""
+    force: bool = False
 
 
 @dataclass
@@ -107,7 +116,7 @@ class Grader:
         try:
             data = found.read()
             blank = replace(blank, sha256=hashlib.sha256(data).hexdigest())
-            submission = reading.read(data, self.given, found.name, self.options.lesson)
+            submission = reading.read(data, self.given, found.name, self.options.lesson or found.lesson or None)
         except UnreadableError as error:
             out_of = self.exam(blank.lesson).out_of if blank.lesson else 0.0
             return replace(blank, reason=str(error), out_of=out_of, seconds=time.monotonic() - started)
@@ -118,10 +127,7 @@ class Grader:
 
     def lesson_by_name(self, found: Found) -> str:
         """Return the lesson that a submission is for, as far as this is known without reading it."""
-        if self.options.lesson or len(self.given) == 1:
-            return self.options.lesson or next(iter(self.given))
-        stem = Path(found.name).stem
-        return stem if stem in self.given else ""
+        return lesson_by_name(found, self.options, self.given)
 
     async def answer(self, exam: Exam, cells: list[tuple[int, str]]) -> dict[str, Any]:
         """Run and judge a submission's cells; return the fields of its record."""
@@ -169,7 +175,7 @@ class Grader:
         async def one_after_another() -> None:
             nonlocal done
             for found in waiting:
-                book.save(self.run, record := await self.record_always(found))
+                await saved(book, self.run, record := await self.record_always(found))
                 done += 1
                 progress(done, len(todo), record)
 
@@ -207,6 +213,18 @@ def with_misplaced(answered: dict[str, Any], misplaced: Sequence[tuple[str, int,
     }
 
 
+async def saved(book: Book, run: Run, record: Record) -> None:
+    """Save a record; while another program holds the book, wait without keeping the other submissions waiting."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return book.save(run, record, wait=0)
+        except BusyError:
+            if time.monotonic() > end:
+                raise
+        await asyncio.sleep(0.05)
+
+
 def unreadable(whose: Waiting, reason: str, isolation: str) -> Record:
     """Return the record of a submission that could not be read."""
     return Record(
@@ -225,7 +243,7 @@ def unreadable(whose: Waiting, reason: str, isolation: str) -> Record:
     )
 
 
-async def grade(options: Options, progress: Progress) -> Done:
+async def grade(options: Options, progress: Progress, announce: Callable[[Census], None] = lambda census: None) -> Done:
     """Grade what is to be graded, and keep a record of each in ``out/grades.sqlite``.
 
     A run that was cut short is continued; what is graded already and has not changed is left alone.
@@ -233,9 +251,11 @@ async def grade(options: Options, progress: Progress) -> Done:
     Args:
         options: What to grade, and how.
         progress: Called with how many are done, of how many, and the last record.
+        announce: Called with what was found, before anything runs.
 
     Raises:
         NotFoundError: There are no submissions.
+        LayoutError: It cannot be told whose the submissions are.
         ReleaseError: The lessons cannot be used.
         RecordsError: The book of grades cannot be used.
         IsolationError: Submissions cannot be shut in on this machine.
@@ -245,28 +265,73 @@ async def grade(options: Options, progress: Progress) -> Done:
     given = releases(options.lessons)
     if options.lesson is not None and options.lesson not in given:
         raise ReleaseError(f"lesson is {options.lesson!r}; it must be one of {', '.join(given)}")
-    found = {item.key: item for item in finding.find(options.submissions)}
+    census = counted(options, given)
+    found = {item.key: item for item in census.found}
     with Book(options.out) as book:
+        if place := book.follow(options.submissions, lambda: {key: digest(item) for key, item in found.items()}):
+            census.notes.append(f"these files were graded in {printable(place)}, and are taken for those")
+        book.census(options.submissions, census.listed)
+        report.write_files(book, options.out)
+        announce(census)
         cut_short = book.unfinished(options.submissions)
-        fresh = [] if cut_short else to_grade(book, found, again=options.regrade)
+        fresh = [] if cut_short else to_grade(book, options.submissions, found, again=options.regrade)
         if cut_short is None and not fresh:
             return Done(0, len(found), continued=False)
         async with Worker(options.isolation, options.limits, allowed(given)) as worker:
             done = 0
             if cut_short is not None:
                 done += await continue_run(Grader(options, given, cut_short, worker), book, found, progress)
-                fresh = to_grade(book, found, again=False)
+                fresh = to_grade(book, options.submissions, found, again=False)
             if fresh:
                 run = begin(book, options, given, fresh)
                 done += await Grader(options, given, run, worker).grade_all(book, fresh, progress)
         return Done(done, len(found), continued=cut_short is not None)
 
 
-def to_grade(book: Book, found: Mapping[str, Found], *, again: bool) -> list[Found]:
-    """Return the submissions that are new or have changed since they were graded, or all of them."""
+def counted(options: Options, given: Mapping[str, Release]) -> Census:
+    """Return the census of the submissions. Raises LayoutError where it makes no sense, unless that is forced."""
+    words = frozenset(word for lesson in given for word in lesson.casefold().split("-") if word.isalpha())
+    findings = finding.look(options.submissions, options.layout, options.pattern, words)
+    told = [replace(item, lesson=lesson_of_pattern(item, given)) if item.lesson else item for item in findings.found]
+
+    def lesson_of(found: Found) -> str:
+        try:
+            return reading.read(found.read(), given, found.name, options.lesson or found.lesson or None).lesson
+        except UnreadableError:
+            return lesson_by_name(found, options, given)
+
+    census = take(replace(findings, found=told), lesson_of, words)
+    if not options.force:
+        census.insist(str(options.submissions))
+    return census
+
+
+def lesson_by_name(found: Found, options: Options, given: Mapping[str, Release]) -> str:
+    """Return the lesson that a submission is for, as far as this is known without reading it."""
+    if options.lesson or found.lesson or len(given) == 1:
+        return options.lesson or found.lesson or next(iter(given))
+    stem = Path(found.name).stem
+    return stem if stem in given else ""
+
+
+def lesson_of_pattern(found: Found, given: Mapping[str, Release]) -> str:
+    """Return the lesson that a pattern found in a path, by its name, its number or its word."""
+    wanted = found.lesson.casefold()
+    for lesson in given:
+        number, _, word = lesson.casefold().partition("-")
+        if wanted in (lesson.casefold(), number, number.lstrip("0"), word):
+            return lesson
+    raise LayoutError(
+        f"--pattern finds the lesson {found.lesson!r} in {found.key}; it must be one of {', '.join(given)}, "
+        "or its number or word"
+    )
+
+
+def to_grade(book: Book, root: Path, found: Mapping[str, Found], *, again: bool) -> list[Found]:
+    """Return the submissions of a root that are new or have changed since they were graded, or all of them."""
     if again or not book.runs():
         return list(found.values())
-    return [found[key] for key in book.changed({key: digest(item) for key, item in found.items()})]
+    return [found[key] for key in book.changed({key: digest(item) for key, item in found.items()}, root)]
 
 
 def digest(found: Found) -> str:

@@ -6,6 +6,7 @@ import contextlib
 import re
 import stat
 import zipfile
+from datetime import UTC, datetime
 
 from lossbook.grading.reading import LARGEST, too_large
 
@@ -63,6 +64,14 @@ def damage(info: zipfile.ZipInfo) -> str:
     if info.compress_type not in _PACKED:
         return f"it is packed in a way that is not opened (method {info.compress_type}); zip's usual one is deflate"
     return ""
+
+
+def time(info: zipfile.ZipInfo) -> float:
+    """Return when a member was last changed, in seconds; 0 where no such time can be. It has no time zone."""
+    try:
+        return datetime(*info.date_time, tzinfo=UTC).timestamp() if info.date_time[0] > 1980 else 0.0
+    except ValueError:
+        return 0.0
 
 
 def excess(info: zipfile.ZipInfo, name: tuple[str, ...]) -> str:

@@ -7,20 +7,44 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-# Canvas: lastfirst_LATE_12345_678901_03-bce-1.ipynb, with the numbers of the student and of the submission, and the
-# number of the attempt behind the student's own name for the file.
-_CANVAS = re.compile(r"(?P<who>.+?)_(?P<late>LATE_)?(?P<number>\d+)_\d+_(?P<file>.+)", re.DOTALL)
+# Canvas: lastfirst_LATE_12345_678901_03-bce-1.ipynb, with the numbers of the student and of the file, and the number of
+# the attempt behind the student's own name for the file. In 03-bce_2025_11_03T10_15.zip the numbers are a date.
+_CANVAS = re.compile(
+    r"(?P<who>.+?)_(?P<late>LATE_)?(?P<number>\d+)_(?P<serial>\d+)_(?P<file>.+)",
+    re.DOTALL,
+)
+_TYPED = re.compile(r"(?P<who>.+?)_(?P<late>LATE_)?(?P<number>\d+)_(?:text|link)\.html", re.DOTALL)
+_DAY = re.compile(r"(?:19|20)\d\d_[01]?\d_[0-3]?\d(?!\d)")
 _ATTEMPT = re.compile(r"(?P<stem>.+)-(?P<attempt>\d{1,3})(?P<ending>\.[^.]+)", re.DOTALL)
 # Moodle: Ann Lee_123456_assignsubmission_file_03-bce.ipynb, or a folder that ends with file or file_.
 _MOODLE = re.compile(
     r"(?P<who>.+?)(?:_(?P<number>\d+))?_assignsubmission_(?P<kind>file|onlinetext)(?:_(?P<file>.*))?", re.DOTALL
 )
+# Open edX: [1] - alice - 03-bce.ipynb, with the number of the file among the student's.
+_EDX = re.compile(r"\[(?P<serial>\d+)\] - (?P<who>.+?) - (?P<file>.+)", re.DOTALL)
 # By hand: alice_03-bce.ipynb or 03-bce_alice.ipynb.
 _LESSON_FIRST = re.compile(r"\d{1,2}-[^\W\d_]+(?=[-_ ])")
 _LESSON_LAST = re.compile(r"(?<=[-_ ])\d{1,2}-[^\W\d_]+$")
 _EXPORT = re.compile(
     r"(?:all[-_ ])?(?:submissions?|submitted|exports?|class(?:es)?|courses?|downloads?|students?|assignments?)"
 )
+NOTEBOOKS = (".ipynb", ".ipynb.txt", ".ipynb.json")  # browsers and systems add an ending to what they take for text
+# Words that the names of weeks, assignments and folders are made of, beside numbers and letters, and no person's is.
+_OF_PLACES = """
+    all answer answers archive assignment assignments attempt attempts autograded backup blatt chapter class classes
+    collected collection copy course courses day download downloads draft drafts due ex exam exercise exercises export
+    exported exports feedback file files final first folder folders graded homework homeworks hw hws in inbox index lab
+    labs late lecture lektion lesson lessons loss losses module my new notebook notebooks of old on other others part
+    problem project ps pset question quiz received release resubmission resubmissions resubmit resubmitted sec second
+    section semester session sheet solution solutions source ss student students submission submissions submit submitted
+    task tasks term test the third time tmp try tutorial ubung ubungen unit unsorted untitled upload uploaded uploads v
+    ver version versions week weeks woche work working ws
+"""
+_OF_GROUPS = "cohort group groups grp gruppe gruppen kohorte kurs pair team teams"
+_PLACES, _GROUPS = frozenset(_OF_PLACES.split()), frozenset(_OF_GROUPS.split())
+_WORDS = re.compile(r"[^\W\d_]+|\d+")
+# The numbers of students may look like a date without its signs, such as 20210415.
+_DATE = re.compile(r"\W*(?<!\d)(?:19|20)\d\d([-_. ])[01]?\d\1[0-3]?\d(?!\d)(?:[-_ tT][\d:_.hmzZ -]*)?\W*")
 
 
 @dataclass(frozen=True)
@@ -34,6 +58,7 @@ class Named:
         attempt: The platform's number of the attempt, or 0.
         late: Whether the platform says that it came late.
         platform: Whether a learning platform gave the name.
+        serial: The platform's number of the file, the higher the later, or 0.
         text_only: Whether it is a text typed into the platform, which comes beside the files.
 
     """
@@ -44,11 +69,13 @@ class Named:
     attempt: int = 0
     late: bool = False
     platform: bool = False
+    serial: int = 0
     text_only: bool = False
 
 
 def parse(name: str, folder: bool) -> Named:
     """Return what the name of a student's file or archive, or of a student's folder, says."""
+    name = name if folder else bare(name)
     if found := _MOODLE.fullmatch(name):
         return Named(
             _person(found["who"]),
@@ -57,7 +84,7 @@ def parse(name: str, folder: bool) -> Named:
             platform=True,
             text_only=found["kind"] == "onlinetext",
         )
-    if found := _CANVAS.fullmatch(name):
+    if (found := _CANVAS.fullmatch(name)) and not _DAY.match(name, found.start("number")):
         again = _ATTEMPT.fullmatch(found["file"])
         return Named(
             _person(found["who"]),
@@ -66,7 +93,13 @@ def parse(name: str, folder: bool) -> Named:
             int(again["attempt"]) if again else 0,
             late=found["late"] is not None,
             platform=True,
+            serial=int(found["serial"]),
         )
+    if found := _TYPED.fullmatch(name):
+        late = found["late"] is not None
+        return Named(_person(found["who"]), name, found["number"], late=late, platform=True, text_only=True)
+    if found := _EDX.fullmatch(name):
+        return Named(_person(found["who"]), found["file"], platform=True, serial=int(found["serial"]))
     if folder:
         return Named(_person(name), name)
     path = PurePosixPath(name)
@@ -83,6 +116,46 @@ def is_export(name: str) -> bool:
     return found is not None and not name[found.end() : found.end() + 1].isalpha()
 
 
+def is_place(name: str, lessons: frozenset[str] = frozenset()) -> bool:
+    """Return whether a name is a week's, an assignment's or a date, and no person's, such as ``week 3`` or ``03-bce``.
+
+    Args:
+        name: The name of a folder or archive, or of a file without its ending.
+        lessons: Words of the lessons' names, which are no person's either.
+
+    """
+    words = _words(name)
+    letters = [word for word in words if not word.isdecimal()]
+    known = [word for word in letters if word in _PLACES or word in lessons]
+    if known:
+        return all(len(word) == 1 or word in known or word in _GROUPS for word in letters)
+    return _DATE.fullmatch(name) is not None
+
+
+def is_together(name: str) -> bool:
+    """Return whether a name may be a group's that hands in together, or a part's of a class: ``Team 3``, ``7``."""
+    words = _words(name)
+    letters = [word for word in words if not word.isdecimal() and len(word) > 1]
+    if not letters:
+        return bool(words) and all(len(word) <= 2 for word in words)
+    return all(word in _GROUPS for word in letters)
+
+
+def _words(name: str) -> list[str]:
+    """Return the words and numbers of a name, without accents, and with what is inside a date left out."""
+    bare = "".join(c for c in unicodedata.normalize("NFKD", name.casefold()) if not unicodedata.combining(c))
+    return _WORDS.findall(_DATE.sub(" ", bare))
+
+
+def numbers(name: str) -> tuple[str, tuple[int, ...]]:
+    """Return a file's name without its numbers, and these: ``hw (2)`` is later than ``hw``, ``hw 10`` than ``hw 9``."""
+    stem = name.casefold()
+    for ending in NOTEBOOKS:
+        stem = stem.removesuffix(ending)
+    found = tuple(int(number) for number in re.findall(r"[0-9]{1,18}", stem))
+    return re.sub(r"[\s_.-]*[(\[]?[0-9]+[)\]]?", "", stem), found
+
+
 def printable(text: str) -> str:
     """Return the text with every character escaped that cannot be seen, such as controls and undecodable bytes."""
     return text if text.isprintable() else "".join(map(_visible, text))
@@ -94,6 +167,12 @@ def _visible(character: str) -> str:
     if "\udc80" <= character <= "\udcff":  # how Python keeps a byte of a file's name that is no UTF-8
         return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
+
+
+def bare(name: str) -> str:
+    """Return a notebook's name without the ending that a browser or a system put behind its own."""
+    ending = next((end for end in NOTEBOOKS[1:] if name.casefold().endswith(end)), "")
+    return name[: len(name) - len(ending) + len(NOTEBOOKS[0])] if ending else name
 
 
 def _person(name: str) -> str:

@@ -17,6 +17,10 @@ class RecordsError(RuntimeError):
     """The book of grades cannot be used; the message says why and what to do."""
 
 
+class BusyError(RecordsError):
+    """Another program holds the book just now."""
+
+
 @dataclass(frozen=True)
 class Mark:
     """What is kept of one exercise of one submission.
@@ -107,6 +111,48 @@ class Waiting:
     attempt: int = 0
     late: bool = False
     sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What a census says of a file.
+
+    Args:
+        key: The file, as in ``Record``.
+        student: Whose it is.
+        rank: Its place among its student's files in the same root, from 1, the higher the newer; 0 if it is not used.
+        why: Why it is not used, or what its rank rests on.
+
+    """
+
+    key: str
+    student: str
+    rank: int
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What becomes of a file of a root: whether its record counts, and if not, why.
+
+    Args:
+        root: The folder or archive that it lies in.
+        key: The file, as in ``Record``.
+        student: Whose it is.
+        lesson: The lesson that it answers; empty where it could not be told.
+        standing: ``counts``, ``superseded``, ``not used``, or ``waiting`` to be graded.
+        why: Why it does not count.
+        elsewhere: Whether what counts in its place lies in another root.
+
+    """
+
+    root: str
+    key: str
+    student: str
+    lesson: str
+    standing: str
+    why: str = ""
+    elsewhere: bool = False
 
 
 @dataclass(frozen=True)

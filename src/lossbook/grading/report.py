@@ -1,8 +1,9 @@
 """What people read: a table of grades, a page for each student, and the class at a glance for the teacher.
 
 ``grades.csv`` is UTF-8 with a byte-order mark, because without one Excel takes names for another alphabet's; pandas,
-LibreOffice and the learning platforms read it as well. A text that a spreadsheet would take for a formula gets an
-apostrophe in front. Nothing that a student wrote reaches a page unescaped, and the pages forbid every script besides.
+LibreOffice and the learning platforms read it as well. ``grades-excel.csv`` is the same for an Excel that separates by
+semicolons. A text that a spreadsheet would take for a formula gets an apostrophe in front. Nothing that a student wrote
+reaches a page unescaped, and the pages forbid every script besides.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ from lossbook.exercises import showing
 from lossbook.grading import wording
 from lossbook.grading.book import Book
 from lossbook.grading.charts import Group, bar
-from lossbook.grading.records import STATES, Kept, Mark, Record, Run
+from lossbook.grading.records import STATES, Kept, Mark, Record, Run, Standing
 
-FORMULA = tuple("=+-@\uff1d\uff0b\uff0d\uff20")  # the last four are the wide ones, which count as well
+FORMULA = "=+@\uff1d\uff0b\uff0d\uff20-"  # four of them are wide, and count as well
+# Where a spreadsheet takes another sign than the comma for the separator, a formula may begin in the middle of a field.
+HIDDEN = re.compile(rf"([;|\t][\s\"']*)(?=[{FORMULA}])")
 HEADINGS = (
     "student", "lesson", "points", "out_of", "percent", "state", "reason", "late", "attempt", "graded_at", "seed",
     "isolation",
 )  # fmt: skip
 LABELS = {"xlabel": 44, "ylabel": 28}  # characters of a drawing's labels that fit below it on one line
+FILE_HEADINGS = ("root", "file", "student", "lesson", "standing", "why")
 EXERCISE_HEADINGS = ("student", "lesson", "exercise", "state", "points", "out_of", "misconception")
 
 
@@ -50,6 +54,7 @@ class Summary:
         records: How many records count: one for each student and lesson.
         states: How many of these are in each state; states that none is in are left out.
         waiting: How many submissions of an unfinished run are not graded yet.
+        idle: The files that do not count, superseded or not used.
         forgeable: How many records were made without isolation, so that their marks may be forged.
         points: Points won by all.
         out_of: Points that all could have won.
@@ -62,6 +67,7 @@ class Summary:
     records: int
     states: Mapping[str, int]
     waiting: int
+    idle: Sequence[Standing]
     forgeable: int
     points: float
     out_of: float
@@ -111,7 +117,7 @@ class _Class:
 
 
 def write(book: Book, out: Path | None = None, titles: Mapping[str, str] | None = None) -> Summary:
-    """Write ``grades.csv``, ``index.html`` and ``students/*.html`` from the records that count.
+    """Write ``grades.csv``, ``index.html`` and ``students/*.html`` from the records that count, and ``files.csv``.
 
     Each file is replaced at once, so that whoever reads it meanwhile sees the old one or the new one, whole.
 
@@ -134,15 +140,15 @@ def write(book: Book, out: Path | None = None, titles: Mapping[str, str] | None 
     unfinished = book.unfinished()
     waiting = len(book.waiting(unfinished)) if unfinished else 0
     runs = [(book.run(number), count) for number, count in sorted(seen.runs.items(), reverse=True)]
-    replace_file(out / "index.html", _index(seen, runs, waiting))
-    return _summary(seen, waiting, out)
+    replace_file(out / "index.html", _index(seen, runs, waiting, idle := write_files(book, out)))
+    return _summary(seen, waiting, idle, out)
 
 
 def _title(titles: Mapping[str, str], lesson: str) -> str:
     return titles.get(lesson, lesson) or "Lesson unknown"
 
 
-def _summary(seen: _Class, waiting: int, out: Path) -> Summary:
+def _summary(seen: _Class, waiting: int, idle: Sequence[Standing], out: Path) -> Summary:
     states = sum((group.states for group in seen.groups.values()), Counter[str]())
     cells = [cell for row in seen.rows for cell in row["cells"].values()]
     return Summary(
@@ -150,6 +156,7 @@ def _summary(seen: _Class, waiting: int, out: Path) -> Summary:
         records=len(cells),
         states={state: states[state] for state in STATES if states[state]},
         waiting=waiting,
+        idle=idle,
         forgeable=seen.forgeable,
         points=sum(cell.points for cell in cells),
         out_of=sum(cell.out_of for cell in cells),
@@ -169,17 +176,17 @@ def page_name(student: str) -> str:
     return f"{readable or 'student'}-{digest}.html"
 
 
-def replace_file(path: Path, text: str) -> None:
+def replace_file(path: Path, text: str, encoding: str = "utf-8") -> None:
     """Write a file beside its place and put it there at once."""
     beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(text.encode("utf-8", "backslashreplace"))
+    beside.write_bytes(text.encode(encoding, "backslashreplace"))
     os.replace(beside, path)
 
 
 def guarded(text: str) -> str:
     """Return a text as a spreadsheet may safely have it: one line, and no formula."""
-    line = wording.plain(text, 500).strip()
-    return f"'{line}" if line.startswith(FORMULA) else line
+    line = HIDDEN.sub(r"\1'", wording.plain(text, 500).strip())
+    return f"'{line}" if line.lstrip("\"' ").startswith(tuple(FORMULA)) else line
 
 
 def _grade(kept: Kept) -> list[Any]:
@@ -204,12 +211,12 @@ def _won(mark: Mark) -> str:
 def _write_tables(seen: _Class, out: Path) -> None:
     if len(set(seen.groups) - {""}) > 1:
         long = ([*grade[:2], *mark] for grade, marks in zip(seen.grades, seen.marks, strict=True) for mark in marks)
-        replace_file(out / "exercises.csv", _table(EXERCISE_HEADINGS, long))
-        replace_file(out / "grades.csv", _table(HEADINGS, seen.grades))
+        _write_table(out / "exercises.csv", EXERCISE_HEADINGS, long)
+        _write_table(out / "grades.csv", HEADINGS, seen.grades, excel=True)
         return
     (out / "exercises.csv").unlink(missing_ok=True)  # of a time when there were several lessons
     functions = list(dict.fromkeys(mark[0] for marks in seen.marks for mark in marks))
-    replace_file(out / "grades.csv", _table([*HEADINGS, *functions], _wide(seen, functions)))
+    _write_table(out / "grades.csv", [*HEADINGS, *functions], _wide(seen, functions), excel=True)
 
 
 def _wide(seen: _Class, functions: Sequence[str]) -> Iterator[list[Any]]:
@@ -218,12 +225,32 @@ def _wide(seen: _Class, functions: Sequence[str]) -> Iterator[list[Any]]:
         yield [*grade, *(points.get(function, "") for function in functions)]
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+def _write_table(path: Path, headings: Sequence[str], rows: Iterable[Sequence[Any]], *, excel: bool = False) -> None:
+    """Write a table, every field quoted; and for a spreadsheet once more, separated by tabs and in UTF-16.
+
+    Excel separates by commas or by semicolons, as its country does, but takes this for what it is everywhere.
+    """
+    kept = [headings, *rows]
+    replace_file(path, "\ufeff" + _separated(kept, ","))
+    if excel:
+        replace_file(path.with_name(f"{path.stem}-excel.csv"), "\ufeff" + _separated(kept, "\t"), "utf-16-le")
+
+
+def _separated(rows: Iterable[Sequence[Any]], separator: str) -> str:
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
-    writer.writerow(headings)
-    writer.writerows(rows)
-    return "\ufeff" + text.getvalue()
+    csv.writer(text, delimiter=separator, quoting=csv.QUOTE_ALL).writerows(rows)
+    return text.getvalue()
+
+
+def write_files(book: Book, out: Path) -> list[Standing]:
+    """Write ``files.csv``, which names every file that was found and what becomes of it; return what does not count."""
+    told = list(book.standings())
+    rows = [
+        [guarded(text) for text in (each.root, each.key, each.student, each.lesson, each.standing, each.why)]
+        for each in told
+    ]
+    _write_table(out / "files.csv", FILE_HEADINGS, rows)
+    return [each for each in told if each.standing in ("superseded", "not used")]
 
 
 def _alphabetical(name: str) -> tuple[str, str]:
@@ -231,13 +258,15 @@ def _alphabetical(name: str) -> tuple[str, str]:
     return bare.casefold(), name
 
 
-def _index(seen: _Class, runs: Sequence[tuple[Run, int]], waiting: int) -> str:
+def _index(seen: _Class, runs: Sequence[tuple[Run, int]], waiting: int, idle: Sequence[Standing]) -> str:
     rows = sorted(seen.rows, key=lambda row: _alphabetical(row["student"]))
     for group in seen.groups.values():
         for listed in (group.troubles, group.remarks):
             listed.sort(key=lambda trouble: _alphabetical(trouble.student))
     template = environment().get_template("index.html.j2")
-    return template.render(lessons=seen.lessons, rows=rows, runs=runs, waiting=waiting, forgeable=seen.forgeable)
+    return template.render(
+        lessons=seen.lessons, rows=rows, runs=runs, waiting=waiting, idle=idle, forgeable=seen.forgeable
+    )
 
 
 def drawn(drawing: Mapping[str, Any] | None) -> Markup | None:

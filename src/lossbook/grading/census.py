@@ -1,0 +1,178 @@
+"""What was found, counted before anything runs: whose each file is, which is superseded, and what is not used.
+
+A census that makes no sense is refused, with the ways to say what the files are: a class that passes for one student,
+or students whose names are those of weeks and folders.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+from lossbook.grading.finding import Findings, Found, LayoutError
+from lossbook.grading.layouts import Aside
+from lossbook.grading.naming import NOTEBOOKS, is_place, numbers
+from lossbook.grading.records import Listed
+from lossbook.grading.wording import counted, plain
+
+MOST_READ = 200  # files of one student that are read to know their lessons: more are too many anyway
+FEW = 3  # notebooks of one lesson that one student may have handed in; more look like a class's
+SHOWN = 20  # files that are named on a terminal
+SAME_TIME = 2.0  # seconds: an archive keeps no finer time
+WAYS = """\
+Say what it is: --layout folders, where each student has a folder (folders:2, where these lie one level further down);
+--layout files, where each notebook's name is its student's; --layout canvas, moodle or nbgrader; or
+--pattern '(?P<student>...)', a regular expression for the path of each notebook.
+--force grades the files as they were read."""
+
+
+@dataclass(frozen=True)
+class Census:
+    """What was found.
+
+    Args:
+        found: The submissions.
+        listed: What is said of each file, for the book.
+        superseded: The submissions for which a newer one of the same student and lesson counts.
+        aside: What nothing is made of.
+        notes: What the teacher should know of how it was read.
+        doubts: Why the whole makes no sense; empty where it does.
+
+    """
+
+    found: list[Found]
+    listed: list[Listed]
+    superseded: list[Found] = field(default_factory=list)
+    aside: list[Aside] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
+
+    def total(self) -> str:
+        """Return all in one line."""
+        notebooks = sum(each.name.casefold().endswith(NOTEBOOKS) for each in self.found)
+        parts = [counted(len({each.student for each in self.found}), "student")]
+        parts += [f"{len(self.superseded):,} superseded"] if self.superseded else []
+        parts += [f"{len(self.found) - notebooks:,} without a notebook"] if notebooks < len(self.found) else []
+        parts += [f"{counted(len(self.aside), 'file')} not used"] if self.aside else []
+        return f"{counted(notebooks, 'notebook')}: {', '.join(parts)}."
+
+    def lines(self, most: int = SHOWN) -> Iterator[str]:
+        """Yield all in one line, then the notes, then what does not count, each by name, up to so many."""
+        yield self.total()
+        yield from (f"  Note: {note}" for note in self.notes)
+        why = {each.key: each.why for each in self.listed}
+        named = [f"  superseded: {each.key} ({plain(each.student, 80)}); {why[each.key]}" for each in self.superseded]
+        named += [f"  not used: {each.key}; {each.why}" for each in self.aside]
+        yield from named[:most]
+        if len(named) > most:
+            yield f"  and {len(named) - most:,} more: files.csv names all of them"
+
+    def insist(self, root: str) -> None:
+        """Raise LayoutError where the whole makes no sense, with the ways to say what it is."""
+        if self.doubts:
+            raise LayoutError(
+                f"root is {root!r}, and it can't be told whose its files are:\n  "
+                + "\n  ".join([*self.doubts, *WAYS.splitlines()])
+            )
+
+
+def take(findings: Findings, lesson_of: Callable[[Found], str], lessons: frozenset[str] = frozenset()) -> Census:
+    """Return the census of what was found.
+
+    Args:
+        findings: What was found.
+        lesson_of: Tells the lesson that a file answers, or nothing; asked only where a student has several files.
+        lessons: Words of the lessons' names, which are nobody's.
+
+    """
+    students: dict[str, list[Found]] = {}
+    for each in findings.found:
+        students.setdefault(each.student, []).append(each)
+    listed: list[Listed] = []
+    superseded: list[Found] = []
+    doubts: list[str] = []
+    for student, files in students.items():
+        for lesson, group in _by_lesson(files, lesson_of).items():
+            doubts += _too_many(student, lesson, group)
+            order, why = in_order(group)
+            counts = order[-1]
+            superseded += order[:-1]
+            for rank, each in enumerate(order, 1):
+                told = why if each is counts else f"{counts.key} counts: {why}"
+                listed.append(Listed(each.key, student, rank, told))
+    listed += [Listed(each.key, "", 0, each.why) for each in findings.aside]
+    nobodys = [student for student, files in students.items() if _is_nobodys(student, files, lessons)]
+    if 2 * len(nobodys) > len(students):
+        names = ", ".join(plain(name, 60) for name in nobodys[:5]) + (", …" if len(nobodys) > 5 else "")
+        doubts.append(
+            f"{len(nobodys)} of {counted(len(students), 'student')} would have a name that is no person's: {names}."
+        )
+    notes = [*findings.notes, *_notes(students, nobodys)]
+    return Census(findings.found, listed, superseded, findings.aside, notes, doubts)
+
+
+def _by_lesson(files: list[Found], lesson_of: Callable[[Found], str]) -> dict[str, list[Found]]:
+    if len(files) == 1 or len(files) > MOST_READ:
+        return {"": files}
+    lessons: dict[str, list[Found]] = {}
+    for each in files:
+        lessons.setdefault(lesson_of(each), []).append(each)
+    return lessons
+
+
+def _too_many(student: str, lesson: str, group: Sequence[Found]) -> Iterator[str]:
+    """Yield what is wrong with a student who would have more files of one lesson than anybody hands in."""
+    unsure = [each for each in group if not each.sure]
+    if len(unsure) > FEW:
+        what = f"notebooks of {lesson}" if lesson else "files"
+        names = ", ".join(each.key for each in unsure[:FEW])
+        yield f"{plain(student, 60)} would be one student with {len(unsure)} {what}: {names}, …"
+
+
+def _is_nobodys(student: str, files: Sequence[Found], lessons: frozenset[str]) -> bool:
+    return not any(each.sure for each in files) and is_place(student, lessons)
+
+
+def _notes(students: dict[str, list[Found]], nobodys: Sequence[str]) -> Iterator[str]:
+    if nobodys:
+        named = [f"{plain(student, 60)} ({students[student][0].key})" for student in nobodys[:SHOWN]]
+        yield "no person's name, and graded as one: " + ", ".join(named) + (", …" if len(nobodys) > SHOWN else "")
+    apart = {student.partition("/")[0] for student, files in students.items() if "/" in student and not files[0].sure}
+    for folder in sorted(apart):
+        yield f"{folder}/ lies among students' folders and holds some itself: they are graded as {folder}/NAME"
+
+
+def in_order(files: Sequence[Found]) -> tuple[list[Found], str]:
+    """Return one student's files of one lesson, the newest last, and what tells that it is the newest.
+
+    The platform's numbers of the files tell it; else those of the attempts; else the numbers in names that are the same
+    otherwise, as in ``hw.ipynb`` and ``hw (1).ipynb``; else the times; else, for want of anything better, the names.
+    """
+    if len(files) < 2:
+        return list(files), ""
+    if all(each.serial for each in files) and len({each.serial for each in files}) == len(files):
+        return sorted(files, key=lambda each: each.serial), "the platform numbered it later"
+    times = {each.key: each.time for each in files}
+    told = all(times.values()) and max(times.values()) - min(times.values()) > SAME_TIME
+    if not told or len({bool(each.place.members) for each in files}) > 1:  # an archive's times have no time zone
+        times = dict.fromkeys(times, 0.0)
+    series: dict[str, float] = {}
+    for each in files:
+        name, _ = numbers(each.key)
+        series[name] = max(series.get(name, 0.0), times[each.key])
+
+    def place(each: Found) -> tuple[int, float, str, tuple[int, ...], str]:
+        name, order = numbers(each.key)
+        return each.attempt, series[name], name, order, each.key
+
+    order = sorted(files, key=place)
+    (attempt, time, name, number, _), (before, earlier, other, smaller, _) = place(order[-1]), place(order[-2])
+    if attempt != before:
+        why = f"it is attempt {attempt}"
+    elif name == other and number != smaller:
+        why = "its name has the higher number"
+    elif time != earlier:
+        why = "it was changed later"
+    else:
+        why = "no number and no time tells which is newer, and its name comes last"
+    return order, why

@@ -1,0 +1,85 @@
+"""Which record counts where a student has several of one lesson, and what becomes of the others.
+
+Within a root, which is a folder or an archive of submissions, files are compared as the root's census compared them.
+Between roots, the file that was handed in later counts: the one whose content was graded first in the later run. So
+grading a root again makes none of its files newer, and no root takes another's records away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from lossbook.grading.records import Standing
+
+# What is needed to compare the records, in the order of an index. A record is left out where the same file of the same
+# root was graded again, and its content is the same, or could not be read before, or is another student's: it is then
+# that file's newest record that tells.
+CANDIDATES = """
+    SELECT s.id, s.run, runs.root, s.key, s.student, s.lesson, s.attempt,
+        (SELECT coalesce(max(files.rank), 0) FROM files WHERE files.root = runs.root AND files.key = s.key),
+        (SELECT coalesce(max(files.why), '') FROM files WHERE files.root = runs.root AND files.key = s.key),
+        (SELECT min(first.run) FROM submissions AS first CROSS JOIN runs AS r ON r.id = first.run
+            WHERE first.saved IS NOT NULL AND first.key = s.key AND first.sha256 = s.sha256 AND r.root = runs.root)
+    FROM submissions AS s CROSS JOIN runs ON runs.id = s.run
+    WHERE s.saved IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM submissions AS again CROSS JOIN runs AS r ON r.id = again.run
+        WHERE again.saved IS NOT NULL AND again.key = s.key AND again.run > s.run AND r.root = runs.root
+        AND (again.sha256 = s.sha256 OR again.student <> s.student OR s.state = 'unreadable'))
+    ORDER BY s.student, s.lesson
+"""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A record, as far as it matters here.
+
+    Args:
+        id: Its number in the book.
+        run: The run that made it.
+        root: The folder or archive that its file lies in.
+        key: The file.
+        student: Whose it is.
+        lesson: The lesson that it answers.
+        attempt: The attempt that the platform numbers.
+        rank: The place of its file among the student's files in the root, by the newest census; 0 where it has none.
+        why: What this place rests on.
+        since: The run that first graded the file with this content.
+
+    """
+
+    id: int
+    run: int
+    root: str
+    key: str
+    student: str
+    lesson: str
+    attempt: int
+    rank: int
+    why: str
+    since: int
+
+
+def ordered(records: Iterable[Candidate]) -> list[Candidate]:
+    """Return the records of one student and lesson: the one that counts, then those it stands for, the newest first."""
+    roots: dict[str, list[Candidate]] = {}
+    for record in sorted(records, key=lambda each: (each.rank, each.attempt, each.run, each.key), reverse=True):
+        roots.setdefault(record.root, []).append(record)
+    by_age = sorted(roots.values(), key=lambda own: (own[0].since, own[0].run, own[0].root), reverse=True)
+    return [record for own in by_age for record in own]
+
+
+def standings(records: Sequence[Candidate]) -> Iterator[Standing]:
+    """Yield what becomes of each file that the records of one student and lesson, in their order, were made from."""
+    counts, seen = records[0], set()
+    for record in records:
+        if (record.root, record.key) in seen:
+            continue
+        seen.add((record.root, record.key))
+        standing, why = "counts", ""
+        if record.root != counts.root:
+            standing, why = "superseded", f"{counts.key} in {counts.root} was handed in later and counts"
+        elif record.key != counts.key:
+            standing, why = "superseded", f"{counts.key} counts" + (f": {counts.why}" if counts.why else "")
+        elsewhere = record.root != counts.root
+        yield Standing(record.root, record.key, record.student, record.lesson, standing, why, elsewhere)
