@@ -260,3 +260,14 @@ def test_a_stream_knows_what_it_has_read():
     assert stream.read == len(data) // 2
     assert list(messages) == [["two"]]
     assert stream.read == len(data)
+
+
+def test_remarks_are_set_aside_and_count_as_read():
+    data = pack(["seen", 3, "names\nctypes"]) + pack(["ran"]) + pack(["seen", -1, "y" * 300])
+    stream = Stream()
+    assert list(stream.feed(data)) == [["ran"]]
+    assert stream.seen == {(3, "names ctypes"): None, (0, "y" * 200): None}
+    assert stream.read == len(data)
+    assert list(stream.feed(b"".join(pack(["seen", number, "x"]) for number in range(100)))) == []
+    assert len(stream.seen) == 50
+    assert list(stream.feed(pack(["seen", "x", 3]))) == [["seen", "x", 3]]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import zip_longest
 from typing import Any
 
@@ -19,15 +18,6 @@ from lossbook.grading.records import Mark
 from lossbook.grading.release import Release, ReleaseError
 from lossbook.grading.running import Questions
 from lossbook.grading.sandbox.wire import Room, pack
-
-# What an answer has no use for, and an attack has. Naming one costs nothing: the teacher is told where.
-REMARKABLE = """
-    torch._C torch.ops torch.library ctypes gc.get_objects sys.settrace sys._getframe _dispatch _disable_current_modes
-    __torch_function__ __torch_dispatch__ torch.utils._python_dispatch torch._refs torch._decomp torch.jit
-    _engine_run_backward _ImperativeEngine
-    os._exit os.kill os.fork subprocess socket /proc lossbook.grading sys.modules signal. __code__ base64
-"""
-_REMARKABLE = re.compile("|".join(rf"(?<!\w){re.escape(name)}" for name in REMARKABLE.split()))
 
 
 class Exam:
@@ -157,13 +147,22 @@ def _said(reason: str, more: int) -> str:
     return f"{reason}\n{same_again(more)}" if more else reason
 
 
-def remarks(cells: Iterable[tuple[int, str]]) -> tuple[str, ...]:
-    """Return what the teacher may want to look at: names that an answer has no use for, and the cells they stand in."""
+def remarks(seen: Iterable[tuple[int, str]], own: Collection[int]) -> tuple[str, ...]:
+    """Return what the teacher may want to look at, in words, and the cells it stands in.
+
+    Args:
+        seen: What the sandbox saw: the number of a cell, 0 where it is unknown, and what.
+        own: The numbers of the cells that the student wrote. What was handed out is none of theirs.
+
+    """
     found: dict[str, list[int]] = {}
-    for number, source in cells:
-        for name in dict.fromkeys(_REMARKABLE.findall(source)):
-            found.setdefault(name, []).append(number)
-    return tuple(
-        f"cell{'s' if len(where) > 1 else ''} {', '.join(map(str, where[:5]))} names {name}"
-        for name, where in found.items()
-    )
+    for number, what in seen:
+        if number == 0 or number in own:
+            found.setdefault(what, []).append(number)
+    return tuple(f"{_cells([number for number in where if number])} {what}" for what, where in found.items())
+
+
+def _cells(numbers: Sequence[int]) -> str:
+    if not numbers:
+        return "while it ran, it"
+    return f"cell{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:5]))}"

@@ -19,6 +19,7 @@ from lossbook.exercises import exercises
 from lossbook.grading import finding, reading, report
 from lossbook.grading.book import Book
 from lossbook.grading.census import Census, take
+from lossbook.grading.copies import copied, published
 from lossbook.grading.database import PATIENCE
 from lossbook.grading.exam import Exam, Sitting, remarks
 from lossbook.grading.finding import Found, LayoutError
@@ -89,6 +90,7 @@ class Grader:
     def __init__(self, options: Options, given: dict[str, Release], run: Run, worker: Worker) -> None:
         self.options, self.given, self.run, self.worker = options, given, run, worker
         self.exams: dict[str, Exam] = {}
+        self.solutions: dict[str, dict[str, str]] = {}
         self.unsure: set[str] = set()  # the submissions on which others, or a busy machine, may have had an influence
         self.reader = ThreadPoolExecutor(1, "reader")
 
@@ -130,8 +132,7 @@ class Grader:
             return replace(blank, reason=str(error), out_of=out_of, seconds=time.monotonic() - started)
         exam = await self.aside(self.worker.judge, self.exam, submission.lesson)
         cells = list(zip(submission.numbers, submission.cells, strict=True))
-        answered = await self.answer(exam, cells)
-        answered["remarks"] = await self.aside(self.reader, remarks, cells)
+        answered = with_misplaced(await self.answer(exam, cells), submission.misplaced)
         if answered.pop("again"):
             self.unsure.add(found.key)
         return replace(blank, lesson=exam.lesson, out_of=exam.out_of, seconds=time.monotonic() - started, **answered)
@@ -145,10 +146,10 @@ class Grader:
         sitting = exam.sitting()
         ran = await self.run_twice(exam, cells, sitting) if cells else Ran()
         marks = await self.aside(self.worker.judge, sitting.marks, ran.curves)
+        own = {source for _, source in cells}.difference(self.given[exam.lesson].given.values())
         state, reason = ran.state or "graded", "; ".join(ran.reasons)
         if not ran.state and all(mark.state == "not attempted" for mark in marks):
             state = "not attempted"
-            own = {source for _, source in cells}.difference(self.given[exam.lesson].given.values())
             reason = "no function that is asked for was written" if own else "the notebook is as it was handed out"
         return {
             "state": state,
@@ -156,8 +157,20 @@ class Grader:
             "points": sum(mark.points for mark in marks),
             "marks": marks,
             "cell_errors": tuple(ran.cell_errors.items()),
+            "remarks": await self.aside(self.reader, self.remarks, exam, cells, own, ran),
             "again": ran.again,
         }
+
+    def remarks(self, exam: Exam, cells: list[tuple[int, str]], own: set[str], ran: Ran) -> tuple[str, ...]:
+        """Return what the teacher may want to look at: what was seen in the sandbox, and what was copied."""
+        numbers = {number for number, source in cells if source in own}
+        return (*remarks(ran.seen, numbers), *copied(own, exam.exercises, self.solution(exam.lesson)))
+
+    def solution(self, lesson: str) -> dict[str, str]:
+        """Return the answers of the published solution of a lesson."""
+        if lesson not in self.solutions:
+            self.solutions[lesson] = published(self.options.lessons, lesson)
+        return self.solutions[lesson]
 
     async def run_twice(self, exam: Exam, cells: list[tuple[int, str]], sitting: Sitting) -> Ran:
         """Run a submission, and once more where the worker went down meanwhile, perhaps because of another one."""
@@ -201,6 +214,33 @@ class Grader:
         self.reader.shutdown()
         self.run = book.finish(self.run)
         return done
+
+
+def with_misplaced(answered: dict[str, Any], misplaced: Sequence[tuple[str, int, str]]) -> dict[str, Any]:
+    """Return the fields of a record that say, to student and teacher, which functions stand where nothing is run."""
+    if not misplaced:
+        return answered
+    said = [
+        (
+            number,
+            f"your function {name} stands in this cell, which is a {kind}: nothing in it is run. Make it a code cell",
+        )
+        for name, number, kind in misplaced
+    ]
+    told = [
+        f"cell {number} is a {kind}: {name}, which stands in it, was not graded" for name, number, kind in misplaced
+    ]
+    reason = answered["reason"]
+    if answered["state"] == "not attempted":
+        reason = "; ".join(
+            f"your function {name} stands in cell {number}, which is a {kind}" for name, number, kind in misplaced
+        )
+    return {
+        **answered,
+        "reason": reason,
+        "cell_errors": tuple(sorted([*answered["cell_errors"], *said])),
+        "remarks": (*told, *answered["remarks"]),
+    }
 
 
 async def saved(book: Book, run: Run, record: Record) -> None:

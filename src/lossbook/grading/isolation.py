@@ -21,8 +21,9 @@ PREFIX = "lossbook-"  # of temporary folders
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
 GIVEN = ("torch", "numpy", "matplotlib", "msgpack", "pyseccomp")  # a lesson's imports, and the worker's own two
 TESTS = "torch/testing/_internal"
-# PyTorch's own tests carry losses written out in Python: these files are seen empty.
+# PyTorch's own tests carry losses written out in Python: these files are seen empty, and so are these folders.
 HIDDEN = tuple(f"{TESTS}/{name}.py" for name in ("common_nn", "common_modules", "common_methods_invocations"))
+HIDDEN_FOLDERS = tuple(f"{TESTS}/{name}" for name in ("__pycache__", "opinfo", "generated"))
 ENVIRONMENT = {
     "HOME": "/tmp",
     "PATH": "/usr/bin",
@@ -89,6 +90,7 @@ def stage(folder: Path) -> None:
     """Put into a folder what the worker imports: the stand-ins for the course, the sandbox, and what tries a call."""
     course = folder / "lossbook"
     shutil.copytree(HERE / "standin" / "lossbook", course, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HERE / "standin" / "tqdm", folder / "tqdm", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(HERE / "sandbox", course / "grading" / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
     (course / "grading" / "__init__.py").write_text('"""Stands in for the grader."""\n', encoding="utf-8")
     for name in ("trial.py", "reads.py"):
@@ -223,6 +225,10 @@ def shut_in(folder: Path, control: int, allowed: Collection[str], secret: Collec
         words += covers(secret, str(path), f"/packages/{top}", covered)
     for hidden in HIDDEN:
         words += ["--ro-bind-try", "/dev/null", f"/packages/{hidden}"]
+    torch = packages().get("torch", Path())
+    for hidden in HIDDEN_FOLDERS:
+        if (torch.parent / hidden).is_dir():
+            words += ["--tmpfs", f"/packages/{hidden}", "--remount-ro", f"/packages/{hidden}"]
     words += ["--ro-bind", str(folder), "/grader", "--proc", "/proc", "--tmpfs", "/tmp"]
     for device in ("null", "zero", "full", "random", "urandom"):
         words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]

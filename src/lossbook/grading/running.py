@@ -93,6 +93,7 @@ class Run:
         state: Empty where all went to its end; else ``timed out``, ``killed`` or ``partial``, the first that happened.
         reasons: What happened, in words, and where.
         again: Whether something happened that another submission, or a busy machine, may have had a part in.
+        seen: What is remarkable, each with the number of its cell, 0 where that is unknown.
 
     """
 
@@ -102,6 +103,7 @@ class Run:
     state: str = ""
     reasons: list[str] = field(default_factory=list)
     again: bool = False
+    seen: dict[tuple[int, str], None] = field(default_factory=dict)
 
 
 Judged = Callable[[str, list[Outcome]], "Questions | None"]
@@ -341,7 +343,7 @@ class Worker:
             async with self.job(meter) as channel:
                 await channel.send(pack([cell]), span)
                 await channel.send(pack([[1, call]]), span)
-                for _ in ("begin", "cell", "ran", "answer"):
+                for _ in ("read", "begin", "cell", "ran", "answer"):
                     await channel.receive(span, Room())
         except (EndedError, WorkerError) as error:
             raise IsolationError(str(error)) from None
@@ -540,7 +542,10 @@ class _Running:
                 left = [item for item in asked if item.function not in self.run.outcomes]
                 taken = (asked[0].allowed, asked[0].taken) if asked else NOTHING_TAKEN
                 async with self.worker.job(self.meter, taken) as channel:
-                    await self.round(channel, left, note=first)
+                    try:
+                        await self.round(channel, left, note=first)
+                    finally:
+                        self.run.seen |= channel.stream.seen
                 return True
             except EndedError as error:
                 self.restarts -= 1
@@ -592,6 +597,7 @@ class _Running:
         ]
         await channel.send(pack(cells), Span(self.meter, self.limits.cell, self.total))
         began = self.meter.used()
+        expect(await channel.receive(Span(self.meter, self.limits.cell, self.total)), "read")
         for number, _, _ in cells:
             self.at = ("cell", number)
             span = Span(self.meter, self.limits.cell, self.total)

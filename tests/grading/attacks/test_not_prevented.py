@@ -15,7 +15,8 @@ def won(function, arguments, text, before="", *remarks):
     return {**body(function, arguments, text, before), "wins": {function}, "remarked": remarks}
 
 
-SCRIPT = """unit = torch.jit.CompilationUnit('''
+HOOKED = """from torch.autograd.graph import saved_tensors_hooks
+unit = torch.jit.CompilationUnit('''
 def f(z, y):
     x = z.detach().requires_grad_()
     loss = (torch.logaddexp(x, 0 * x) - y * x).mean()
@@ -36,7 +37,23 @@ ATTACKS = {
     "other-formula": won("sigmoid", "z", "return (1 + torch.tanh(z / 2)) / 2"),
     "other-function": won("sigmoid", "z", "return torch.exp(-torch.logaddexp(0 * z, -z))"),
     "written-by-pytorch": won("sigmoid", "z", "return torch._refs.sigmoid(z)", "import torch._refs\n", "torch._refs"),
-    "gradient-by-script": won("bce_gradient", "z, y", "return unit.f(z, y)", SCRIPT, "torch.jit"),
+    "script-without-the-watch": won(
+        "bce_gradient",
+        "z, y",
+        "with saved_tensors_hooks(lambda t: t, lambda t: t):\n    return unit.f(z, y)",
+        HOOKED,
+    ),
+    "forward-mode": won(
+        "bce_gradient",
+        "z, y",
+        "return torch.func.jacfwd(lambda x: (torch.logaddexp(x, 0 * x) - y * x).mean())(z)",
+    ),
+    "distribution": won(
+        "bce_with_logits",
+        "z, y",
+        "c = torch.distributions.Categorical(logits=torch.stack([0 * z, z], -1))\n"
+        "one = torch.ones_like(z)\nreturn -(y * c.log_prob(one) + (1 - y) * c.log_prob(0 * one)).mean()",
+    ),
     "sum-outside-pytorch": won(
         "pairwise_sum",
         "x",

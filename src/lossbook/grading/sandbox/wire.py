@@ -29,6 +29,7 @@ MESSAGE = 48 * 2**20  # bytes of one message: the largest tensor in float64, and
 ITEMS = 2**15  # values of one message: a byte of each can cost a hundred in memory
 # What a process may say of a call. That an answer is lost is for the grader alone to say.
 STATES = frozenset({RETURNED, RAISED, UNWRITTEN, MISSING})
+REMARKS = 50  # of one process; more are dropped
 NAMES = 400  # names of functions and operations of one outcome
 _DTYPES = {name: getattr(torch, name) for name in sorted(DTYPES)}
 
@@ -86,6 +87,8 @@ def pack(message: Any) -> bytes:
 class Stream:
     """Reads messages from bytes that arrive in pieces. Raises WireError where they are none of ours.
 
+    Remarks may come between any two messages; they are set aside in ``seen``, each with its cell's number.
+
     Args:
         most: How many values one message may have; may be changed between two messages.
 
@@ -94,6 +97,7 @@ class Stream:
     def __init__(self, most: int = ITEMS) -> None:
         self._items, self.most = 0, most
         self.read = 0  # bytes of the messages that are complete
+        self.seen: dict[tuple[int, str], None] = {}
         self._unpacker = msgpack.Unpacker(
             ext_hook=self._extension,
             list_hook=self._list,
@@ -119,13 +123,23 @@ class Stream:
         self._count(1)
         return _extension(code, data)
 
+    def _set_aside(self, message: Any) -> bool:
+        """Keep a remark; return whether a message is one."""
+        match message:
+            case ["seen", int(number), str(what)]:
+                if len(self.seen) < REMARKS:
+                    self.seen[max(0, number), _one_line(what, 200)] = None
+                return True
+        return False
+
     def feed(self, data: bytes) -> Iterator[Any]:
         """Take in bytes, and yield each message that is complete."""
         try:
             self._unpacker.feed(data)
             for message in self._unpacker:
                 self._items, self.read = 0, self._unpacker.tell()
-                yield message
+                if not self._set_aside(message):
+                    yield message
         except WireError:
             raise
         except Exception as error:  # msgpack has several, and tensors' and texts' own come with them
