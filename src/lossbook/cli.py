@@ -102,7 +102,12 @@ def _parser() -> argparse.ArgumentParser:
     grade.add_argument("--force", action="store_true", help="grade although it makes no sense whose the files are")
     grade.add_argument("--jobs", type=_positive, metavar="N", help="submissions at once; default: one a core")
     grade.add_argument(
-        "--seconds", type=_positive, default=20, metavar="S", help="what one submission may take; default: %(default)s"
+        "--seconds",
+        type=_positive,
+        default=20,
+        metavar="S",
+        help="processor time of one submission, whatever else the machine does; asleep it may be twice as long; "
+        "default: %(default)s",
     )
     grade.add_argument("--seed", type=int, metavar="N", help="what the random cases are drawn from; default: fresh")
     grade.add_argument("--regrade", action="store_true", help="grade all again; the earlier records are kept")

@@ -1,10 +1,13 @@
 """`check` finds what differs, says it, and never raises on a student's mistake."""
 
+import math
 import re
 import sys
 import time
 import warnings
 from dataclasses import replace
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import torch
 
 from lossbook.exercises import check, exercise, exercises, ready
 from lossbook.exercises.checking import run
+from lossbook.exercises.trial import Other, attempt
 
 SOURCES = sorted((Path(__file__).parents[2] / "solutions").glob("*.md"))
 
@@ -189,3 +193,64 @@ def test_a_mode_left_on_or_an_interrupt_harms_nothing_afterwards(named):
     assert "stopped by an interrupt" in check(named("sigmoid", leaves_modes_on)).message
     assert check(named("sigmoid", right_sigmoid)).passed
     assert torch.ones(2).sum() == 2
+
+
+@pytest.mark.parametrize("number", [Fraction, Decimal])
+def test_an_exact_number_is_a_number(number):
+    assert attempt(lambda: number("0.375"), (), {}).value == 0.375
+    report = check(named_as("predict_bce_seconds", lambda n, bandwidth: Fraction(8 * n) / Fraction(bandwidth)))
+    assert report.passed, report
+
+
+@pytest.mark.parametrize("value", [Fraction(10**400), Decimal("1e999"), Decimal("nan"), Decimal("sNaN")])
+def test_an_exact_number_that_no_float_holds_is_no_crash(value):
+    found = attempt(lambda: value, (), {})
+    assert found.state == "returned"
+    assert isinstance(found.value, Other) or not math.isfinite(found.value)
+
+
+def named_as(name, function):
+    function.__name__ = name
+    return function
+
+
+SCRIPT = """
+def by_backward(z, y):
+    x = z.detach().clone()
+    x.requires_grad_()
+    (torch.log(1 + torch.exp(x)) - y * x).mean().backward()
+    g = x.grad
+    assert g is not None
+    return g
+
+def by_grad(z, y):
+    x = z.detach().clone()
+    x.requires_grad_()
+    return torch.autograd.grad([(torch.log(1 + torch.exp(x)) - y * x).mean()], [x])[0]
+"""
+
+
+def by_engine(z, y):
+    x = z.detach().clone().requires_grad_()
+    loss = (torch.log(1 + torch.exp(x)) - y * x).mean()
+    run = torch.autograd.graph._engine_run_backward
+    return run((loss,), (torch.ones(()),), False, False, (x,), False, accumulate_grad=False)[0]
+
+
+@pytest.mark.parametrize("road", ["by_backward", "by_grad", by_engine])
+def test_a_derivative_that_pytorch_takes_is_seen_whoever_asks_for_it(road):
+    function = getattr(torch.jit.CompilationUnit(SCRIPT), road) if isinstance(road, str) else road
+    z, y = torch.tensor([0.5, -1.0]), torch.tensor([1.0, 0.0])
+    assert torch.allclose(function(z, y), (torch.sigmoid(z) - y) / 2)
+    seen = attempt(lambda z, y: function(z, y), (z, y), {}, forbidden={"backward", "grad"})
+    assert (seen.state, seen.called) == ("raised", ("backward",))
+    assert attempt(lambda z, y: function(z, y), (z, y), {}, forbidden={"grad"}).called == ("grad",)
+
+
+def test_forward_mode_is_no_backward():
+    def gradient(z, y):
+        return torch.func.jacfwd(lambda x: (torch.log(1 + torch.exp(x)) - y * x).mean())(z)
+
+    z, y = torch.tensor([0.5, -1.0]), torch.tensor([1.0, 0.0])
+    found = attempt(gradient, (z, y), {}, forbidden={"backward", "grad"})
+    assert torch.allclose(found.value, (torch.sigmoid(z) - y) / 2)

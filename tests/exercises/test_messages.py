@@ -28,6 +28,13 @@ def leaf():
     return torch.ones(2, requires_grad=True)
 
 
+def on_a_gpu():
+    try:
+        V.to("cuda:99")  # no machine has as many
+    except (AssertionError, RuntimeError) as error:
+        raise type(error)(*(error.args or ("Torch not compiled with CUDA enabled",))) from None
+
+
 def changed_in_place():
     w = leaf()
     w += 1
@@ -119,6 +126,8 @@ ERRORS = {
     "no end": (lambda: (lambda f: f(f))(lambda f: f(f)), "without end"),
     "too few to unpack": (lambda: [a for a, b, c in [(1, 2)]], "another number of things"),
     "two things": (lambda: "a" - V, "cannot be combined"),
+    "a GPU": (on_a_gpu, "needs a GPU"),
+    "a module": (lambda: __import__("no_such_module"), "can be imported"),
 }
 
 

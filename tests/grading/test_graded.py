@@ -231,6 +231,7 @@ def test_the_solution_wins_all(records: dict[str, Record], row: str) -> None:
     assert (record.state, record.lesson, record.reason, record.cell_errors) == ("graded", row, "", ())
     assert record.points == record.out_of == sum(item.points for item in declared(row))
     assert all(mark.state == "passed" for mark in record.marks)
+    assert [remark for remark in record.remarks if not remark.startswith("the answers are the published")] == []
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -268,7 +269,7 @@ def test_no_right_style_loses(records: dict[str, Record], row: str) -> None:
     tried, lost = 0, []
     for k, batch in enumerate(batches(styles(row))):
         record = records[f"{row} right {k}"]
-        assert (record.state, record.cell_errors) == ("graded", ()), record.reason
+        assert (record.state, record.cell_errors, record.remarks) == ("graded", (), ()), record.reason
         for name, (style, _, _) in batch.items():
             mark = marks(record)[name]
             tried += 1

@@ -2,6 +2,7 @@
 
 import copy
 import json
+import random
 import time
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from lossbook.grading import reading
 from lossbook.grading.reading import UnreadableError, read
 from lossbook.grading.release import Release, releases
+from lossbook.grading.slimming import slim
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "lessons").glob("*.ipynb"))
@@ -113,6 +115,8 @@ def test_installing_the_course_in_other_words_is_no_code(source):
         "from mine import other, x as sigmoid",
         "import mine as sigmoid",
         "x = 1\r" + ANSWER,
+        ">>> def sigmoid(z):\n...     return z",
+        "In [3]: def sigmoid(z):\n   ...:     return z",
         "def sigmoid(z:\n  this is no Python",
     ],
 )
@@ -231,7 +235,8 @@ UNREADABLE = {
     notebook(*[3] * 5001): "the notebook has 5001 cells; at most 5000 are read",
     notebook(code("x" * 600_000), code("y" * 400_001)): "more than 1000000 characters of code",
     b"[" + b"0," * 500_001 + b"0]": "more than 500000 values",
-    b" " * 20_000_001: "the file is too large: 20.0 MB",
+    b" " * 20_000_001 + b"{}": "the file is too large: 20.0 MB without its outputs, and at most 20 MB are read",
+    b" " * 100_000_001: "the file is too large: 100.0 MB, and at most 100 MB are read",
 }
 
 
@@ -243,6 +248,100 @@ def test_why_a_file_cannot_be_read(data, reason):
     assert reason in str(caught.value)
     assert str(caught.value).isprintable()
     assert time.perf_counter() - start < 2
+
+
+HEAVY = {
+    "pictures": {"output_type": "display_data", "data": {"image/png": "iVBOR" + "w0KGg/+\\n" * 3_000_000}},
+    "numbers": {
+        "data": {"application/vnd.plotly.v1+json": {"data": [{"x": [0.5] * 600_000}, {"y": [[1, 2]] * 300_000}]}}
+    },
+    "brackets": {"text": ['[[[{{"]}' * 3_000_000]},
+}
+
+
+@pytest.mark.parametrize("what", HEAVY)
+def test_a_notebook_heavy_with_outputs_is_read(what):
+    plain = json.dumps(answered()).encode()
+    heavy = answered()
+    heavy["cells"][4] |= {"outputs": [HEAVY[what]], "attachments": {"a.png": HEAVY[what]}}
+    heavy["metadata"]["widgets"] = HEAVY[what]
+    data = json.dumps(heavy).encode()
+    assert len(data) > reading.HEAVIEST or data.count(b",") > reading.MOST_VALUES
+    start = time.process_time()
+    assert of_bce(data) == of_bce(plain)
+    assert time.process_time() - start < 3
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b'{"outputs": ' + b"[" * 30_000_000,
+        b'{"outputs": [' + b"[]," * 9_000_000 + b"0]}",
+        b'{"a": [' + b'{"outputs": []},' * 2_000_000 + b"0]}",
+        b'{"outputs": ["' + b"\\" * 30_000_001,
+        b'{"outputs": ["' + b'\\"' * 15_000_000,
+        b'"outputs":' * 4_000_000,
+        b'{"outputs": {' + b'"' * 30_000_001,
+        b"[" * 90_000_000,
+        b"0," * 45_000_000,
+    ],
+    ids=range(9),
+)
+def test_a_hostile_file_is_refused_within_a_moment(data):
+    start = time.process_time()
+    with pytest.raises(UnreadableError):
+        of_bce(data)
+    assert time.process_time() - start < 4
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_only_outputs_are_dropped(seed):
+    drawn = random.Random(seed)
+
+    def made(depth):
+        kind = drawn.randrange(6 if depth < 5 else 4)
+        if kind == 0:
+            return drawn.choice(['"outputs": [', "\\", 'a\\"outputs":', "}]", "[{", "\u20ac\n", '"'])
+        if kind in (1, 2, 3):
+            return drawn.choice([None, True, 3, -0.5, "x"])
+        if kind == 4:
+            return [made(depth + 1) for _ in range(drawn.randrange(4))]
+        keys = ["outputs", "attachments", "widgets", "source", 'say "outputs', "outputs\\", "x"]
+        return {drawn.choice(keys): made(depth + 1) for _ in range(drawn.randrange(4))}
+
+    def emptied(value):
+        if isinstance(value, list):
+            return [emptied(item) for item in value]
+        if isinstance(value, dict):
+            dropped = ("outputs", "attachments", "widgets")
+            return {
+                key: type(item)() if key in dropped and isinstance(item, (list, dict)) else emptied(item)
+                for key, item in value.items()
+            }
+        return value
+
+    for _ in range(2000):
+        value = [made(0), made(0)]
+        text = json.dumps(value, indent=drawn.choice([None, 1]), ensure_ascii=drawn.choice([True, False])).encode()
+        assert json.loads(slim(text)) == emptied(value)
+
+
+@pytest.mark.parametrize(("cell_type", "kind"), [("markdown", "text cell"), ("raw", "raw cell"), ("html", "text cell")])
+@pytest.mark.parametrize("source", [ANSWER, f"```python\n{ANSWER}\n```", f">>> {ANSWER}", [ANSWER]])
+def test_a_function_in_a_cell_that_is_no_code_is_told(cell_type, kind, source):
+    changed = copy.deepcopy(BCE)
+    changed["cells"][4] = {"cell_type": cell_type, "source": source, "metadata": {}}
+    submission = of_bce(changed)
+    assert submission.misplaced == (("sigmoid", 5, kind),)
+    assert submission.written == frozenset()
+    changed["cells"].append(code(ANSWER))
+    assert of_bce(changed).misplaced == ()
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_and_its_solution_have_no_function_in_a_text(name):
+    for folder in ("lessons", "solutions"):
+        assert read((ROOT / f"{folder}/{name}.ipynb").read_bytes(), RELEASES).misplaced == ()
 
 
 def test_memory_that_is_not_there(monkeypatch):

@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from itertools import islice
@@ -390,8 +391,10 @@ try:
 except RecordsError as error:
     print(error)
 """
+    temporary = Path(tempfile.gettempdir())
     for parent in out.parents:
-        if parent.stat().st_uid == os.geteuid() and parent.is_relative_to(tmp_path.parent.parent):
+        ours = parent.is_relative_to(tmp_path.parent.parent) or temporary in parent.parents
+        if ours and parent.stat().st_uid == os.geteuid():
             parent.chmod(parent.stat().st_mode | 0o055)
     try:
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossbook.grading.sandbox.stage import Sink, answer, python_of, run_cell
+from lossbook.grading.sandbox.stage import Sink, answer, run_cell
 
 
 @pytest.fixture
@@ -35,6 +35,13 @@ def scope():
         ("x = 1 if not 2 != 3 else 4", {"x": 4}),
         ("import asyncio\nx = await asyncio.sleep(0, 5)", {"x": 5}),
         ("from __future__ import annotations\nx = 1", {"x": 1}),
+        ("    x = 1\n    y = 2", {"x": 1, "y": 2}),
+        (">>> def f():\n...     return 3\n...\n>>> x = f()", {"x": 3}),
+        ("In [1]: def f():\n   ...:     return 3\n   ...: \n   ...: x = f()", {"x": 3}),
+        ("!pip install \\\n  torch \\\n  numpy\nx = 1", {"x": 1}),
+        ("files = !ls\nx = len(files)", {"x": 0}),
+        ("x = %time 3", {"x": 3}),
+        ("%time x = (1 + \\\n  2)", {"x": 3}),
         ("", {}),
         ("# only a comment", {}),
     ],
@@ -42,10 +49,6 @@ def scope():
 def test_a_cell_runs_as_in_a_notebook(scope, source, names):
     assert run_cell(source, 1, scope) is None
     assert {name: scope.get(name) for name in names} == names
-
-
-def test_a_magic_in_a_text_is_left_alone_where_the_cell_is_python():
-    assert python_of("x = 1") == "x = 1"
 
 
 @pytest.mark.parametrize(

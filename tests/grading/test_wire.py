@@ -14,11 +14,13 @@ from lossbook.exercises.trial import DTYPES, LARGEST, Other, Outcome
 from lossbook.grading.sandbox.wire import (
     OTHER,
     TENSOR,
+    Room,
     Stream,
     WireError,
     outcome_from_list,
     outcome_to_list,
     pack,
+    within,
 )
 
 
@@ -171,6 +173,8 @@ def test_an_outcome_that_is_sound_is_taken():
         [*SOUND, 0],
         [SOUND],
         but(0, "perfect"),
+        but(0, "lost"),
+        but(0, "stopped"),
         but(1, {"a": 1}),
         but(1, "a text"),
         but(1, [[[[[[[[1]]]]]]]]),
@@ -214,3 +218,56 @@ def test_what_is_not_data_can_not_be_sent():
     with pytest.raises(TypeError, match="object cannot be sent"):
         pack([object()])
     assert msgpack.ExtType(OTHER, b"x") != Other("x")
+
+
+def test_a_result_has_the_room_that_its_call_needs():
+    room = Room(100)
+    for fits in (torch.ones(10_000), [torch.ones(25)] * 399, [0.5] * 399, 1.0, None):
+        assert room.holds(fits)
+        assert within(fits, room) is fits
+    for large, words in (
+        (torch.ones(10_001), "a tensor of shape (10001,)"),
+        ([torch.ones(51)] * 200, "a list of 200 items, which is more than an answer can have"),
+        ([0.5] * 400, "a list of 400 items, which is more than an answer can have"),
+        ([[0.5] * 100] * 100, "a list of 100 items, which is more than an answer can have"),
+    ):
+        assert within(large, room) == Other(words)
+        with pytest.raises(WireError, match=r"a larger result|a list of more than"):
+            outcome_from_list(but(1, large), room)
+    with pytest.raises(WireError, match="a larger result"):
+        outcome_from_list(but(2, torch.ones(10_001)), room)
+    assert Room(2**15).numbers == LARGEST
+
+
+def test_an_outcome_that_is_too_large_is_sent_in_words():
+    sent = outcome_to_list(Outcome("returned", torch.ones(5000), torch.ones(5000)), Room(9))
+    back = outcome_from_list(through(sent), Room(9))
+    assert back.value == back.gradient == Other("a tensor of shape (5000,)")
+
+
+def test_a_message_has_so_many_values_and_no_more():
+    stream = Stream(most=10)
+    assert list(stream.feed(pack([0] * 9))) == [[0] * 9]
+    with pytest.raises(WireError, match="more than 10 values"):
+        list(stream.feed(pack([0] * 10)))
+
+
+def test_a_stream_knows_what_it_has_read():
+    data = pack(["one"]) + pack(["two"])
+    stream = Stream()
+    messages = stream.feed(data + b"\x92")
+    assert next(messages) == ["one"]
+    assert stream.read == len(data) // 2
+    assert list(messages) == [["two"]]
+    assert stream.read == len(data)
+
+
+def test_remarks_are_set_aside_and_count_as_read():
+    data = pack(["seen", 3, "names\nctypes"]) + pack(["ran"]) + pack(["seen", -1, "y" * 300])
+    stream = Stream()
+    assert list(stream.feed(data)) == [["ran"]]
+    assert stream.seen == {(3, "names ctypes"): None, (0, "y" * 200): None}
+    assert stream.read == len(data)
+    assert list(stream.feed(b"".join(pack(["seen", number, "x"]) for number in range(100)))) == []
+    assert len(stream.seen) == 50
+    assert list(stream.feed(pack(["seen", "x", 3]))) == [["seen", "x", 3]]

@@ -7,6 +7,17 @@ import re
 # A pattern found in what was raised, and the advice. The first that fits counts.
 ADVICE: tuple[tuple[str, str], ...] = (
     (
+        r"not compiled with (CUDA|XPU)|No CUDA GPUs are available|Found no NVIDIA driver|CUDA (driver|error)|"
+        r"PyTorch is not linked with support for \w+ devices|MPS backend|doesn't have the \w+ backend",
+        "Your function needs a GPU, and none is there. Compute where the arguments are: without `.cuda()`, without "
+        "`.to('cuda')`, and with `device=z.device` where a tensor is made.",
+    ),
+    (
+        r"No module named",
+        "Where submissions are graded, Python's own modules, torch, NumPy, matplotlib and tqdm can be imported, and no "
+        "others.",
+    ),
+    (
         r"Boolean value of Tensor with more than one value",
         "`if`, `while`, `and`, `max` and `min` want one truth value, and a tensor has one for each element. Choose "
         "element by element: `torch.where(condition, a, b)`, `torch.maximum(a, b)`, `a.clamp(min=0)`; or ask `.any()` "

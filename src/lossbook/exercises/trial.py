@@ -15,11 +15,14 @@ import linecache
 import os
 import sys
 import textwrap
+import threading
 import traceback
 import warnings
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from fractions import Fraction
 from types import CodeType, FrameType
 from typing import Any
 
@@ -244,6 +247,31 @@ def _operations(watch: Watch) -> _Operations:
 
 
 @contextlib.contextmanager
+def _no_backward(watch: Watch) -> Iterator[None]:
+    """See each derivative that PyTorch's engine takes of what is computed here, whoever asks for it.
+
+    Scripts, and code that calls the engine itself, bypass every Python function. But the engine asks for the tensors
+    that an operation has saved, and this is where it asks.
+    """
+    names = [name for name in ("backward", "grad") if name in watch.forbidden]
+    if not names:
+        yield
+        return
+
+    def unpack(saved: Any) -> Any:
+        watch.see(names[0])
+        return saved
+
+    try:
+        with torch.autograd.graph.saved_tensors_hooks(lambda tensor: tensor, unpack):
+            yield
+    except RuntimeError as error:
+        if "saved tensor hooks" in str(error):  # torch.func refuses to take a derivative at all under such hooks
+            watch.see(names[-1])
+        raise
+
+
+@contextlib.contextmanager
 def _no_mode_left() -> Iterator[None]:
     """End the modes that are on when this ends: a function may leave one on, and so may a well-timed interrupt."""
     functions, operations = torch._C._len_torch_function_stack(), torch._C._len_torch_dispatch_stack()
@@ -276,6 +304,8 @@ def _lines_counted(watch: Watch) -> Iterator[None]:
         return trace
 
     def counting_sum(iterable: Iterable[Any], /, start: Any = 0) -> Any:
+        if threading.get_ident() != here:
+            return built_in(iterable, start)
         watch.seen["builtins.sum"] = None
         for item in iterable:
             watch.work += 1
@@ -286,7 +316,7 @@ def _lines_counted(watch: Watch) -> Iterator[None]:
         if event == "c_call" and (name := getattr(argument, "__qualname__", "")) in _ADDING:
             watch.seen[_ADDING[name]] = None
 
-    before, profiled, built_in = sys.gettrace(), sys.getprofile(), builtins.sum
+    before, profiled, built_in, here = sys.gettrace(), sys.getprofile(), builtins.sum, threading.get_ident()
     builtins.sum = counting_sum
     sys.setprofile(profile)
     sys.settrace(trace)
@@ -486,6 +516,11 @@ def plain(value: Any, depth: int = 0) -> Any:
         return value if abs(value) < 2**63 else Other("an integer beyond 64 bits")
     if value is None or type(value) in (bool, float):
         return value
+    if type(value) in (Fraction, Decimal):
+        try:
+            return float(value)
+        except (OverflowError, ValueError):
+            return Other(f"a {type(value).__name__} that no float comes near")
     if isinstance(value, (list, tuple)):
         items = list(tuple.__iter__(value)) if isinstance(value, tuple) else list.copy(value)
         if depth > 4 or len(items) > LONGEST_LIST:
@@ -558,6 +593,7 @@ def attempt(
             if count:
                 watching.enter_context(_lines_counted(watch))
             watching.enter_context(torch.enable_grad())
+            watching.enter_context(_no_backward(watch))
             watching.enter_context(_no_mode_left())  # the function's own: before ours end, which they would disturb
             try:
                 value = function(*given, **named)

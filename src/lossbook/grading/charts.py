@@ -69,6 +69,7 @@ class Group:
     tallies: dict[str, Tally] = field(default_factory=dict)
     troubles: list[Trouble] = field(default_factory=list)
     remarks: list[Trouble] = field(default_factory=list)
+    files: dict[str, list[Trouble]] = field(default_factory=dict)
 
     def add(self, record: Record, page: str) -> None:
         """Count one student's record.
@@ -89,6 +90,22 @@ class Group:
         if record.state in UNGRADED:
             self.troubles.append(Trouble(record.student, page, record.state, record.reason))
         self.remarks += [Trouble(record.student, page, record.state, remark) for remark in record.remarks]
+        if record.sha256 and record.state not in ("unreadable", "not attempted"):
+            self._compare(record, page)
+
+    def _compare(self, record: Record, page: str) -> None:
+        """Note where a file is, byte for byte, another student's: with the first, and once with all others."""
+        same = self.files.setdefault(record.sha256, [])
+        others = {one.student for one in same} - {record.student}
+        same.append(Trouble(record.student, page, record.state, ""))
+        if others:
+            first = same[0]
+            self._same(record.student, page, record.state, first.student)
+            if len(others) == 1 and record.student not in {one.student for one in same[:-1]}:
+                self._same(first.student, first.page, first.state, record.student)
+
+    def _same(self, student: str, page: str, state: str, other: str) -> None:
+        self.remarks.append(Trouble(student, page, state, f"the file is, byte for byte, that of {other}"))
 
     @property
     def handed_in(self) -> int:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from torch import Tensor
 
 from lossbook.exercises import exercises, judging
 from lossbook.exercises.checking import same_again
@@ -14,17 +17,7 @@ from lossbook.exercises.trial import LOST, Outcome
 from lossbook.grading.records import Mark
 from lossbook.grading.release import Release, ReleaseError
 from lossbook.grading.running import Questions
-from lossbook.grading.sandbox.wire import pack
-
-# What an answer has no use for, and an attack has. Naming one costs nothing: the teacher is told where.
-REMARKABLE = """
-    torch._C torch.ops torch.library ctypes gc.get_objects sys.settrace sys._getframe _dispatch _disable_current_modes
-    __torch_function__ __torch_dispatch__ torch.utils._python_dispatch torch._refs torch._decomp torch.jit
-    _engine_run_backward _ImperativeEngine
-    os._exit os.kill os.fork subprocess socket /proc lossbook.grading sys.modules signal. __code__ base64
-"""
-NO_OPERATIONS = frozenset(["backward", "grad"])  # forbidden functions that are no operation of the dispatcher's
-_REMARKABLE = re.compile("|".join(rf"(?<!\w){re.escape(name)}" for name in REMARKABLE.split()))
+from lossbook.grading.sandbox.wire import Room, pack
 
 
 class Exam:
@@ -51,29 +44,38 @@ class Exam:
         self.out_of = float(sum(exercise.points for exercise in self.exercises.values()))
         self.allowed = frozenset[str]().union(*(exercise.allowed for exercise in self.exercises.values()))
         self.questions = [self._questions(exercise) for exercise in self.exercises.values()]
+
+    def prepare(self) -> None:
+        """Compute what known mistakes give, once for all: no submission is to pay for it."""
         for exercise in self.exercises.values():
-            judging.expected(exercise, seed)
+            for misconception in exercise.misconceptions:
+                judging.mistaken(exercise, misconception, self.seed)
 
     def _questions(self, exercise: Exercise) -> Questions:
-        return self._packed(exercise, judging.calls(exercise, self.seed))
+        right = judging.expected(exercise, self.seed)
+        return self._packed(exercise, judging.calls(exercise, self.seed), right)
 
-    def _packed(self, exercise: Exercise, calls: Sequence[Call]) -> Questions:
+    def _packed(self, exercise: Exercise, calls: Sequence[Call], right: Sequence[Outcome] = ()) -> Questions:
+        sizes = [size_of(call, answer) for call, answer in zip_longest(calls, right)]
         # PyTorch's losses are taken away as such; what is watched for call by call is the rest.
         watched = exercise.forbidden | (self.allowed - exercise.allowed if exercise.allowed else frozenset())
         asked = [
             [
-                exercise.function,
-                list(call.case.args),
-                dict(call.case.kwargs),
-                call.gradient,
-                sorted(watched),
-                call.count,
-                call.cache,
+                size,
+                [
+                    exercise.function,
+                    list(call.case.args),
+                    dict(call.case.kwargs),
+                    call.gradient,
+                    sorted(watched),
+                    call.count,
+                    call.cache,
+                ],
             ]
-            for call in calls
+            for call, size in zip(calls, sizes, strict=True)
         ]
-        taken = exercise.forbidden - NO_OPERATIONS
-        return Questions(exercise.function, pack(["calls", asked]), len(asked), exercise.allowed, taken)
+        rooms = tuple(map(Room, sizes))
+        return Questions(exercise.function, pack(asked), rooms, exercise.allowed, exercise.forbidden)
 
     def cells(self, cells: Iterable[tuple[int, str]]) -> dict[int, str]:
         """Return what is run of a submission: the release's imports, as cells 0, −1, …, then the student's cells."""
@@ -83,6 +85,18 @@ class Exam:
     def sitting(self) -> Sitting:
         """Return what notes the judgement of one submission."""
         return Sitting(self)
+
+
+def size_of(call: Call, right: Outcome | None) -> int:
+    """Return how many numbers the largest argument or right result of a call holds, rounded up to a power of two."""
+    values = [*call.case.args, *call.case.kwargs.values(), *((right.value,) if right else ())]
+    return 1 << (max(map(_numbers, values), default=1) - 1).bit_length()
+
+
+def _numbers(value: Any) -> int:
+    if isinstance(value, Tensor):
+        return max(1, value.numel())
+    return max(1, *map(_numbers, value), len(value)) if isinstance(value, (list, tuple)) and value else 1
 
 
 class Sitting:
@@ -133,13 +147,22 @@ def _said(reason: str, more: int) -> str:
     return f"{reason}\n{same_again(more)}" if more else reason
 
 
-def remarks(cells: Iterable[tuple[int, str]]) -> tuple[str, ...]:
-    """Return what the teacher may want to look at: names that an answer has no use for, and the cells they stand in."""
+def remarks(seen: Iterable[tuple[int, str]], own: Collection[int]) -> tuple[str, ...]:
+    """Return what the teacher may want to look at, in words, and the cells it stands in.
+
+    Args:
+        seen: What the sandbox saw: the number of a cell, 0 where it is unknown, and what.
+        own: The numbers of the cells that the student wrote. What was handed out is none of theirs.
+
+    """
     found: dict[str, list[int]] = {}
-    for number, source in cells:
-        for name in dict.fromkeys(_REMARKABLE.findall(source)):
-            found.setdefault(name, []).append(number)
-    return tuple(
-        f"cell{'s' if len(where) > 1 else ''} {', '.join(map(str, where[:5]))} names {name}"
-        for name, where in found.items()
-    )
+    for number, what in seen:
+        if number == 0 or number in own:
+            found.setdefault(what, []).append(number)
+    return tuple(f"{_cells([number for number in where if number])} {what}" for what, where in found.items())
+
+
+def _cells(numbers: Sequence[int]) -> str:
+    if not numbers:
+        return "while it ran, it"
+    return f"cell{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:5]))}"

@@ -8,6 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,10 +19,11 @@ from lossbook.exercises import exercises
 from lossbook.grading import finding, reading, report
 from lossbook.grading.book import Book
 from lossbook.grading.census import Census, take
+from lossbook.grading.copies import copied, published
 from lossbook.grading.database import PATIENCE
 from lossbook.grading.exam import Exam, Sitting, remarks
 from lossbook.grading.finding import Found, LayoutError
-from lossbook.grading.isolation import NAMESPACES, IsolationError
+from lossbook.grading.isolation import NAMESPACES, IsolationError, course
 from lossbook.grading.naming import printable
 from lossbook.grading.reading import UnreadableError
 from lossbook.grading.records import BusyError, Record, Run, Waiting
@@ -88,11 +90,20 @@ class Grader:
     def __init__(self, options: Options, given: dict[str, Release], run: Run, worker: Worker) -> None:
         self.options, self.given, self.run, self.worker = options, given, run, worker
         self.exams: dict[str, Exam] = {}
+        self.solutions: dict[str, dict[str, str]] = {}
+        self.unsure: set[str] = set()  # the submissions on which others, or a busy machine, may have had an influence
+        self.reader = ThreadPoolExecutor(1, "reader")
+
+    async def aside(self, pool: ThreadPoolExecutor, function: Callable[..., Any], *args: Any) -> Any:
+        """Call a function in a thread: what takes long there keeps no other submission from its turn."""
+        return await asyncio.get_running_loop().run_in_executor(pool, function, *args)
 
     def exam(self, lesson: str) -> Exam:
         """Return what is asked of a lesson in this run."""
         if lesson not in self.exams:
-            self.exams[lesson] = Exam(self.given[lesson], self.run.seed)
+            made = Exam(self.given[lesson], self.run.seed)
+            made.prepare()
+            self.exams[lesson] = made
         return self.exams[lesson]
 
     async def record_always(self, found: Found) -> Record:
@@ -112,15 +123,18 @@ class Grader:
         whose = Waiting(found.key, found.student, self.lesson_by_name(found), found.attempt, found.late)
         blank = unreadable(whose, "", self.options.isolation)
         try:
-            data = found.read()
+            data = await self.aside(self.reader, found.read)
             blank = replace(blank, sha256=hashlib.sha256(data).hexdigest())
-            submission = reading.read(data, self.given, found.name, self.options.lesson or found.lesson or None)
+            known = self.options.lesson or found.lesson or None
+            submission = await self.aside(self.reader, reading.read, data, self.given, found.name, known)
         except UnreadableError as error:
-            out_of = self.exam(blank.lesson).out_of if blank.lesson else 0.0
+            out_of = (await self.aside(self.worker.judge, self.exam, blank.lesson)).out_of if blank.lesson else 0.0
             return replace(blank, reason=str(error), out_of=out_of, seconds=time.monotonic() - started)
-        exam = self.exam(submission.lesson)
+        exam = await self.aside(self.worker.judge, self.exam, submission.lesson)
         cells = list(zip(submission.numbers, submission.cells, strict=True))
-        answered = await self.answer(exam, cells)
+        answered = with_misplaced(await self.answer(exam, cells), submission.misplaced)
+        if answered.pop("again"):
+            self.unsure.add(found.key)
         return replace(blank, lesson=exam.lesson, out_of=exam.out_of, seconds=time.monotonic() - started, **answered)
 
     def lesson_by_name(self, found: Found) -> str:
@@ -131,11 +145,11 @@ class Grader:
         """Run and judge a submission's cells; return the fields of its record."""
         sitting = exam.sitting()
         ran = await self.run_twice(exam, cells, sitting) if cells else Ran()
-        marks = sitting.marks(ran.curves)
+        marks = await self.aside(self.worker.judge, sitting.marks, ran.curves)
+        own = {source for _, source in cells}.difference(self.given[exam.lesson].given.values())
         state, reason = ran.state or "graded", "; ".join(ran.reasons)
         if not ran.state and all(mark.state == "not attempted" for mark in marks):
             state = "not attempted"
-            own = {source for _, source in cells}.difference(self.given[exam.lesson].given.values())
             reason = "no function that is asked for was written" if own else "the notebook is as it was handed out"
         return {
             "state": state,
@@ -143,36 +157,90 @@ class Grader:
             "points": sum(mark.points for mark in marks),
             "marks": marks,
             "cell_errors": tuple(ran.cell_errors.items()),
-            "remarks": remarks(cells),
+            "remarks": await self.aside(self.reader, self.remarks, exam, cells, own, ran),
+            "again": ran.again,
         }
+
+    def remarks(self, exam: Exam, cells: list[tuple[int, str]], own: set[str], ran: Ran) -> tuple[str, ...]:
+        """Return what the teacher may want to look at: what was seen in the sandbox, and what was copied."""
+        numbers = {number for number, source in cells if source in own}
+        return (*remarks(ran.seen, numbers), *copied(own, exam.exercises, self.solution(exam.lesson)))
+
+    def solution(self, lesson: str) -> dict[str, str]:
+        """Return the answers of the published solution of a lesson."""
+        if lesson not in self.solutions:
+            self.solutions[lesson] = published(self.options.lessons, lesson)
+        return self.solutions[lesson]
 
     async def run_twice(self, exam: Exam, cells: list[tuple[int, str]], sitting: Sitting) -> Ran:
         """Run a submission, and once more where the worker went down meanwhile, perhaps because of another one."""
         for _ in range(2):
             try:
+                sitting.verdicts.clear()
+                sitting.lost.clear()
                 return await self.worker.run(exam.cells(cells), exam.questions, sitting.judged)
             except WorkerError as error:
                 why = str(error)
-                sitting.verdicts.clear()
                 await self.worker.revive()
         return Ran(state="killed", reasons=[f"twice, {why}"])
 
     async def grade_all(self, book: Book, todo: Sequence[Found], progress: Progress) -> int:
-        """Grade submissions, several at once, and keep a record of each; return how many."""
+        """Grade submissions, several at once, and keep a record of each; return how many.
+
+        What was timed out, or ended by the machine, runs once more at the end, alone, before its record is kept.
+        """
         waiting, done = iter(todo), 0
+        again: list[tuple[Found, Record]] = []
+
+        async def keep(record: Record) -> None:
+            nonlocal done
+            await saved(book, self.run, record)
+            done += 1
+            progress(done, len(todo), record)
 
         async def one_after_another() -> None:
-            nonlocal done
             for found in waiting:
-                await saved(book, self.run, record := await self.record_always(found))
-                done += 1
-                progress(done, len(todo), record)
+                record = await self.record_always(found)
+                if found.key in self.unsure:
+                    again.append((found, record))
+                else:
+                    await keep(record)
 
         async with asyncio.TaskGroup() as group:
             for _ in range(max(1, self.options.jobs)):
                 group.create_task(one_after_another())
+        for found, first in again:  # each alone, now that no other runs: the same cases, from the same seed
+            await keep(better_founded(first, await self.record_always(found)))
+        self.reader.shutdown()
         self.run = book.finish(self.run)
         return done
+
+
+def with_misplaced(answered: dict[str, Any], misplaced: Sequence[tuple[str, int, str]]) -> dict[str, Any]:
+    """Return the fields of a record that say, to student and teacher, which functions stand where nothing is run."""
+    if not misplaced:
+        return answered
+    said = [
+        (
+            number,
+            f"your function {name} stands in this cell, which is a {kind}: nothing in it is run. Make it a code cell",
+        )
+        for name, number, kind in misplaced
+    ]
+    told = [
+        f"cell {number} is a {kind}: {name}, which stands in it, was not graded" for name, number, kind in misplaced
+    ]
+    reason = answered["reason"]
+    if answered["state"] == "not attempted":
+        reason = "; ".join(
+            f"your function {name} stands in cell {number}, which is a {kind}" for name, number, kind in misplaced
+        )
+    return {
+        **answered,
+        "reason": reason,
+        "cell_errors": tuple(sorted([*answered["cell_errors"], *said])),
+        "remarks": (*told, *answered["remarks"]),
+    }
 
 
 async def saved(book: Book, run: Run, record: Record) -> None:
@@ -185,6 +253,12 @@ async def saved(book: Book, run: Run, record: Record) -> None:
             if time.monotonic() > end:
                 raise
         await asyncio.sleep(0.05)
+
+
+def better_founded(first: Record, alone: Record) -> Record:
+    """Return the record that counts: that of the run without neighbours, unless the grader itself failed in it."""
+    judged = any(mark.state != "lost" for mark in alone.marks)
+    return alone if judged or not first.marks else first
 
 
 def unreadable(whose: Waiting, reason: str, isolation: str) -> Record:
@@ -239,7 +313,8 @@ async def grade(options: Options, progress: Progress, announce: Callable[[Census
         fresh = [] if cut_short else to_grade(book, options.submissions, found, again=options.regrade)
         if cut_short is None and not fresh:
             return Done(0, len(found), continued=False)
-        async with Worker(options.isolation, options.limits, allowed(given)) as worker:
+        secret = [*course(options.lessons), options.submissions, options.out]
+        async with Worker(options.isolation, options.limits, allowed(given), secret) as worker:
             done = 0
             if cut_short is not None:
                 done += await continue_run(Grader(options, given, cut_short, worker), book, found, progress)
@@ -312,7 +387,12 @@ def begin(book: Book, options: Options, given: Mapping[str, Release], fresh: lis
         isolation=options.isolation,
         root=options.submissions,
         lessons=sorted(given),
-        options={"lesson": options.lesson, "jobs": options.jobs, **asdict(options.limits)},
+        options={
+            "lesson": options.lesson,
+            "jobs": options.jobs,
+            **asdict(options.limits),
+            "load": round(os.getloadavg()[0], 2),  # how busy the machine was: grades must not depend on it
+        },
     )
 
 

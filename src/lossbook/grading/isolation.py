@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import importlib.metadata
+import os
 import re
 import shutil
 import sys
 import sysconfig
-from collections.abc import Collection, Iterator
+import tempfile
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
 NAMESPACES, NONE = "namespaces", "none"
 HERE = Path(__file__).parent
+PREFIX = "lossbook-"  # of temporary folders
+# What a submission sees of the machine, where it is there.
+SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
 GIVEN = ("torch", "numpy", "matplotlib", "msgpack", "pyseccomp")  # a lesson's imports, and the worker's own two
 TESTS = "torch/testing/_internal"
-# PyTorch's own tests carry losses written out in Python: these files are seen empty.
+# PyTorch's own tests carry losses written out in Python: these files are seen empty, and so are these folders.
 HIDDEN = tuple(f"{TESTS}/{name}.py" for name in ("common_nn", "common_modules", "common_methods_invocations"))
+HIDDEN_FOLDERS = tuple(f"{TESTS}/{name}" for name in ("__pycache__", "opinfo", "generated"))
 ENVIRONMENT = {
     "HOME": "/tmp",
     "PATH": "/usr/bin",
@@ -36,10 +44,53 @@ class IsolationError(RuntimeError):
     """Submissions can't be shut in on this machine; the message says what is missing and what to do."""
 
 
+class Folder:
+    """A temporary folder. It is removed even where its owner is killed: then the next one that is made removes it."""
+
+    def __init__(self) -> None:
+        remove_left()
+        while True:
+            self.whole = Path(tempfile.mkdtemp(prefix=PREFIX))
+            self.lock = os.open(self.whole / "owned", os.O_RDWR | os.O_CREAT, 0o600)
+            with contextlib.suppress(OSError):
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.path = self.whole / "folder"
+                self.path.mkdir()
+                return
+            os.close(self.lock)  # another run took it for left, in the moment before it was locked
+
+    def remove(self) -> None:
+        """Remove the folder and all that is in it."""
+        shutil.rmtree(self.whole, ignore_errors=True)
+        os.close(self.lock)
+
+
+def remove_left() -> None:
+    """Remove the temporary folders of this user whose owner is gone."""
+    for whole in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if whole.is_symlink() or whole.stat().st_uid != os.geteuid():
+                continue
+            lock = os.open(whole / "owned", os.O_RDWR | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(whole, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def course(lessons: Path) -> list[Path]:
+    """Return the folders of this course, in which answers lie or may lie."""
+    package = HERE.parent
+    roots = [root for root in (package.parents[1], lessons.resolve().parent) if (root / "pyproject.toml").is_file()]
+    return [package, lessons, lessons.resolve().parent / "solutions", *roots]
+
+
 def stage(folder: Path) -> None:
     """Put into a folder what the worker imports: the stand-ins for the course, the sandbox, and what tries a call."""
     course = folder / "lossbook"
     shutil.copytree(HERE / "standin" / "lossbook", course, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(HERE / "standin" / "tqdm", folder / "tqdm", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(HERE / "sandbox", course / "grading" / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
     (course / "grading" / "__init__.py").write_text('"""Stands in for the grader."""\n', encoding="utf-8")
     for name in ("trial.py", "reads.py"):
@@ -106,11 +157,48 @@ def start_code(control: int, walls_up: bool, allowed: Collection[str], *paths: s
     return ["-I", "-S", "-B", "-c", code]
 
 
-def shut_in(folder: Path, control: int, allowed: Collection[str]) -> list[str]:
-    """Return the command that starts a worker inside bubblewrap.
+def covers(secret: Iterable[Path], source: str, place: str, covered: list[str]) -> list[str]:
+    """Return bubblewrap's words that cover what is secret in a folder that is shown.
+
+    Args:
+        secret: Folders and files.
+        source: The folder, outside.
+        place: Where it is seen.
+        covered: Places that are covered already; those that these words cover are added.
 
     Raises:
-        IsolationError: There is no bubblewrap.
+        IsolationError: The folder that is shown is itself secret.
+
+    """
+    words: list[str] = []
+    shown = Path(source).resolve()
+    for path in sorted({item.resolve() for item in secret}):
+        if path == shown:
+            raise IsolationError(
+                f"{path} holds what every submission sees of this machine; the course, the submissions and the grades "
+                "must be in a folder of their own"
+            )
+        if shown not in path.parents or not path.exists():
+            continue
+        at = str(Path(place, path.relative_to(shown)))
+        if any(Path(at).is_relative_to(other) for other in covered):
+            continue
+        words += ["--tmpfs", at, "--remount-ro", at] if path.is_dir() else ["--ro-bind", "/dev/null", at]
+        covered.append(at)
+    return words
+
+
+def shut_in(folder: Path, control: int, allowed: Collection[str], secret: Collection[Path] = ()) -> list[str]:
+    """Return the command that starts a worker inside bubblewrap.
+
+    Args:
+        folder: What the worker imports.
+        control: The number of the open socket.
+        allowed: PyTorch's losses that some submission may call.
+        secret: Folders and files that no submission may read: they are covered where a folder that is shown holds them.
+
+    Raises:
+        IsolationError: There is no bubblewrap, or what is secret can't be covered.
 
     """
     bwrap = shutil.which("bwrap")
@@ -121,19 +209,26 @@ def shut_in(folder: Path, control: int, allowed: Collection[str]) -> list[str]:
     words += ["--die-with-parent", "--new-session", "--hostname", "grader", "--clearenv"]
     for key, value in ENVIRONMENT.items():
         words += ["--setenv", key, value]
-    words += ["--ro-bind", "/usr", "/usr"]
-    for link in ("/lib", "/lib64", "/bin", "/sbin"):
-        words += ["--ro-bind-try", link, link]
-    words += ["--ro-bind-try", "/etc/ld.so.cache", "/etc/ld.so.cache", "--ro-bind-try", "/etc/alternatives"]
-    words += ["/etc/alternatives"]
-    if not base.startswith("/usr"):
-        words += ["--ro-bind", base, base]
+    covered: list[str] = []
+    for place in SYSTEM:
+        if os.path.exists(place):
+            words += ["--ro-bind", place, place, *covers(secret, place, place, covered)]
+    inside = any(Path(base).is_relative_to(place) for place in SYSTEM)
+    if not inside or any(Path(base).is_relative_to(place) for place in covered):
+        covered = [place for place in covered if not Path(base).is_relative_to(place)]
+        words += ["--ro-bind", base, base, *covers(secret, base, base, covered)]
     for path in foreign_packages():
-        words += ["--tmpfs", str(path), "--remount-ro", str(path)]
+        if not any(path.is_relative_to(place) for place in covered):
+            words += ["--tmpfs", str(path), "--remount-ro", str(path)]
     for top, path in packages().items():
         words += ["--ro-bind", str(path), f"/packages/{top}"]
-    for inside in HIDDEN:
-        words += ["--ro-bind-try", "/dev/null", f"/packages/{inside}"]
+        words += covers(secret, str(path), f"/packages/{top}", covered)
+    for hidden in HIDDEN:
+        words += ["--ro-bind-try", "/dev/null", f"/packages/{hidden}"]
+    torch = packages().get("torch", Path())
+    for hidden in HIDDEN_FOLDERS:
+        if (torch.parent / hidden).is_dir():
+            words += ["--tmpfs", f"/packages/{hidden}", "--remount-ro", f"/packages/{hidden}"]
     words += ["--ro-bind", str(folder), "/grader", "--proc", "/proc", "--tmpfs", "/tmp"]
     for device in ("null", "zero", "full", "random", "urandom"):
         words += ["--dev-bind", f"/dev/{device}", f"/dev/{device}"]

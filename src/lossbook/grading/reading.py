@@ -10,8 +10,11 @@ from pathlib import PurePath
 from typing import Any
 
 from lossbook.grading.release import Release, heading, normal
+from lossbook.grading.sandbox.cells import unprompted
+from lossbook.grading.slimming import TooMuchError, slim
 
-LARGEST = 20_000_000  # bytes of one notebook: a lesson has 50 thousand, its pictures at a high resolution some million
+LARGEST = 100_000_000  # bytes of one notebook: plots that can be turned have some million numbers
+HEAVIEST = 20_000_000  # bytes of it without outputs: a lesson has 50 thousand
 MOST_VALUES = 500_000  # JSON values of one notebook: each costs memory and time, and 20 MB can hold ten million
 MOST_CELLS = 5_000  # a lesson has about 60
 MOST_CODE = 1_000_000  # characters of code in one notebook: a solution has 10 thousand
@@ -49,6 +52,8 @@ class Submission:
             handed out are reduced to their imports and definitions, or dropped.
         numbers: For each of these, the number of the cell in the notebook, from 1.
         written: The graded functions that some of these seem to define.
+        misplaced: The graded functions that only a cell which is no code defines: the name, the cell's number, and what
+            it is, such as ``text cell``.
 
     """
 
@@ -56,6 +61,7 @@ class Submission:
     cells: tuple[str, ...]
     numbers: tuple[int, ...]
     written: frozenset[str]
+    misplaced: tuple[tuple[str, int, str], ...] = ()
 
 
 def read(data: bytes, releases: Mapping[str, Release], name: str = "", lesson: str | None = None) -> Submission:
@@ -76,13 +82,14 @@ def read(data: bytes, releases: Mapping[str, Release], name: str = "", lesson: s
         raise ValueError("releases is empty; it must hold the lessons that were handed out")
     if lesson is not None and lesson not in releases:
         raise ValueError(f"lesson is {lesson!r}; it must be one of {', '.join(releases)}")
-    code, title = _code(_cells(_parsed(_text(data))))
+    code, others, title = _code(_cells(_parsed(_text(data))))
     if lesson is None:
         lesson = _lesson([source for _, source in code], title, releases, name)
     release = releases[lesson]
     kept = [(number, part) for number, source in code if (part := _kept(source, release))]
     cells = tuple(part for _, part in kept)
-    return Submission(lesson, cells, tuple(number for number, _ in kept), _bound(cells) & frozenset(release.functions))
+    written, numbers = _bound(cells) & frozenset(release.functions), tuple(number for number, _ in kept)
+    return Submission(lesson, cells, numbers, written, _misplaced(others, release, written))
 
 
 def _text(data: bytes) -> str:
@@ -94,14 +101,29 @@ def _text(data: bytes) -> str:
     for start, kind in _KINDS.items():
         if data.lstrip().startswith(start):
             raise UnreadableError(f"the file is {kind}, not a notebook")
-    if data.count(b",") + data.count(b"[") + data.count(b"{") > MOST_VALUES:
-        raise UnreadableError(f"the file holds more than {MOST_VALUES} values; no lesson comes near that")
     encoding = json.detect_encoding(data)  # UTF-8, -16 or -32, with a byte order mark or without
+    if encoding.startswith("utf-8") and (len(data) > HEAVIEST or _values(data) > MOST_VALUES):
+        try:
+            data = slim(data)
+        except TooMuchError as error:
+            raise UnreadableError(f"the file holds {error}; no notebook comes near that") from None
+    if len(data) > HEAVIEST:
+        raise UnreadableError(
+            f"the file is too large: {len(data) / 1e6:.1f} MB without its outputs, and at most {HEAVIEST / 1e6:.0f} MB "
+            "are read"
+        )
+    if _values(data) > MOST_VALUES:
+        raise UnreadableError(f"the file holds more than {MOST_VALUES} values; no lesson comes near that")
     try:
         return data.decode(encoding).lstrip("\ufeff")
     except UnicodeDecodeError as error:
         where = f"byte {error.start + 1} is 0x{data[error.start]:02x}"
         raise UnreadableError(f"the file is damaged or not a notebook: it is not text in UTF-8 ({where})") from None
+
+
+def _values(data: bytes) -> int:
+    """Return how many values a JSON text has, or more."""
+    return data.count(b",") + data.count(b"[") + data.count(b"{")
 
 
 def too_large(size: int) -> str:
@@ -143,21 +165,34 @@ def _kind(value: Any) -> str:
     return names.get(type(value), "number")
 
 
-def _code(cells: list[Any]) -> tuple[list[tuple[int, str]], str]:
-    """Return the code cells with their numbers from 1, and the first heading of a text cell."""
-    code, title, size = [], "", 0
+def _code(cells: list[Any]) -> tuple[list[tuple[int, str]], list[tuple[int, str, str]], str]:
+    """Return the code cells with their numbers from 1; the others, with what they are; and the first heading."""
+    code, others, title, size = [], [], "", 0
     for number, cell in enumerate(cells, 1):
         source = _source(cell)
         if source is None:
             continue
         if not _is_code(cell):
             title = title or heading(source)
+            others.append((number, "raw cell" if cell.get("cell_type") == "raw" else "text cell", source))
             continue
         size += len(source)
         if size > MOST_CODE:
             raise UnreadableError(f"the notebook has more than {MOST_CODE} characters of code, which is the most read")
         code.append((number, _UNPRINTABLE.sub("\ufffd", source)))
-    return code, title
+    return code, others, title
+
+
+def _misplaced(
+    others: list[tuple[int, str, str]], release: Release, written: frozenset[str]
+) -> tuple[tuple[str, int, str], ...]:
+    """Return the functions that are asked for and stand in cells that are no code, and in no other."""
+    found: dict[str, tuple[str, int, str]] = {}
+    for number, kind, source in others:
+        for name in _DEFINED.findall(unprompted(normal(source))):
+            if name in release.functions and name not in written:
+                found[name] = (name, number, kind)
+    return tuple(found.values())
 
 
 def _source(cell: Any) -> str | None:
@@ -191,7 +226,7 @@ def _installs(source: str) -> bool:
 def _bound(sources: Sequence[str]) -> frozenset[str]:
     """Return the names that code seems to define; code that is no Python included, so by its looks."""
     names: set[str] = set()
-    for source in map(normal, sources):
+    for source in map(unprompted, map(normal, sources)):
         names.update(_DEFINED.findall(source))
         for imported, assigned in _BOUND.findall(source):
             names.update(_WORD.findall(imported or assigned))

@@ -20,7 +20,7 @@ HONEST = {
     ),
 }
 POINTS = {"bce": 2.0, "pairwise_sum": 2.0, "sigmoid": 2.0, "bce_gradient": 2.0, "bce_python_sum": 1.0}
-POINTS |= {"bce_torch_sum": 1.0, "bce_with_logits": 3.0}
+POINTS |= {"bce_torch_sum": 1.0, "bce_with_logits": 3.0, "predict_bce_seconds": 1.0}
 
 
 def without_walls():
@@ -45,6 +45,10 @@ def notebook(attack):
         if marks.get("solution"):
             name = source.partition("def ")[2].partition("(")[0]
             cell = {**cell, "source": answers.get(name, source)}
+            if name in attack.get("texts", ()):
+                cell |= {"cell_type": "markdown"}
+            if attack.get("heavy"):
+                cell |= {"outputs": [{"data": {"image/png": "x" * 5_000_000}}]}
         cells.append(cell)
         if cell["cell_type"] == "code" and source.startswith("import math"):
             if attack.get("no_imports"):
@@ -131,7 +135,8 @@ def holds(graded):
         if says := attack.get("says"):
             assert any(says in text for text in said), said
         for remark in attack.get("remarked", ()):
-            assert any(text.endswith(f"names {remark}") for text in record.remarks), record.remarks
+            wanted = remark if " " in remark else f"names {remark}"
+            assert any(text.endswith(wanted) for text in record.remarks), record.remarks
         if attack.get("silent"):
             assert record.reason == ""
             assert record.cell_errors == ()

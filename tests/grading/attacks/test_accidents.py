@@ -72,6 +72,54 @@ ATTACKS = {
         "metadata": {"kernelspec": {"name": "julia-1.9", "display_name": "Julia", "language": "julia"}},
         "silent": True,
     },
+    "tqdm": {
+        **body(
+            "bce_python_sum",
+            "p, y",
+            SUM.replace("sum(each)", "sum(tqdm(each, desc='x', leave=False))"),
+            "from tqdm.auto import tqdm, trange\nfor _ in trange(3):\n    tqdm.write('x')\n",
+        ),
+        "wins": {"bce_python_sum"},
+        "silent": True,
+    },
+    "pandas": cell(
+        "import pandas as pd", says="there are Python's own modules, torch, numpy, matplotlib and tqdm alone"
+    ),
+    "einops-within": {
+        **body("sigmoid", "z", "from einops import rearrange\nreturn 1 / (1 + torch.exp(-z))"),
+        "says": "No module named 'einops'",
+    },
+    "gpu": {**body("sigmoid", "z", "return 1 / (1 + torch.exp(-z.cuda()))"), "says": "Your function needs a GPU"},
+    "forward-mode-used": {
+        **body(
+            "sigmoid",
+            "z",
+            "softplus = lambda x: torch.logaddexp(x, torch.zeros_like(x))\n"
+            "return torch.func.jvp(softplus, (z,), (torch.ones_like(z),))[1]",
+        ),
+        "wins": {"sigmoid"},
+        "silent": True,
+    },
+    "a-fraction": {
+        **body(
+            "predict_bce_seconds",
+            "n, bandwidth",
+            "from fractions import Fraction\nreturn Fraction(8 * n) / Fraction(bandwidth)",
+        ),
+        "wins": {"predict_bce_seconds"},
+        "silent": True,
+    },
+    "indented": quiet("    x = 1\n    assert x == 1"),
+    "prompted": quiet(">>> def f():\n...     return 1\n...\n>>> assert f() == 1"),
+    "numbered": quiet("In [1]: def f():\n   ...:     return 1\n   ...: \n   ...: assert f() == 1"),
+    "continued": quiet("!pip install \\\n    torch \\\n    numpy\nassert True"),
+    "in-a-text-cell": {
+        **body("sigmoid", "z", "return 1 / (1 + torch.exp(-z))"),
+        "texts": {"sigmoid"},
+        "says": "your function sigmoid stands in this cell, which is a text cell",
+        "remarked": ["is a text cell: sigmoid, which stands in it, was not graded"],
+    },
+    "heavy-outputs": {"heavy": True, "silent": True},
     "course-used": quiet("from lossbook.exercises import check, ready\nassert not ready(check)\nprint(check(check))"),
 }
 

@@ -16,6 +16,12 @@ def loss(text, before="", says="a loss of PyTorch's was called"):
     return {**body("bce", "p, y", text, imports + before), "says": says}
 
 
+def logits(text):
+    """Return an answer to the exercise on logits, with PyTorch's own operation as ``LOSS``."""
+    before = "import torch\nLOSS = lambda z, y: torch.binary_cross_entropy_with_logits(z, y, None, None, 1)\n"
+    return {**body("bce_with_logits", "z, y", text, before), "says": "a loss of PyTorch's was called"}
+
+
 TWO = "torch.stack([(1 - p).log(), p.log()], 1)"
 DECOMPOSED = "import torch._decomp.decompositions as D\n"
 SOURCE = (
@@ -42,6 +48,22 @@ FUNCTION = """class Loss(torch.autograd.Function):
     def backward(c, g):
         return torch.ops.aten.binary_cross_entropy_backward(g, *c.saved_tensors), None
 """
+COMPILED_TESTS = """import marshal, os
+found, folder = [], os.path.join(os.path.dirname(torch.__file__), 'testing')
+for place, _, names in os.walk(folder):
+    for name in names:
+        try:
+            data = open(os.path.join(place, name), 'rb').read()
+        except PermissionError:
+            continue
+        if b'cross_entropy_loss_prob_target_reference' in data or b'def nllloss_reference' in data:
+            found.append(name)
+raise ValueError(f'{len(found)} files with a loss')
+"""
+HIDDEN_NAMES = """from importlib import import_module
+losses = import_module('loss' + 'book.grading.sandbox.losses')
+trial = import_module('loss' + 'book.exercises.trial')
+"""
 ATTACKS = {
     "loss-by-name": loss("return F.binary_cross_entropy(p, y)"),
     "loss-by-module": loss("return torch.nn.BCELoss()(p, y)"),
@@ -65,7 +87,8 @@ ATTACKS = {
     "loss-decomposition-table": loss(
         "return torch._decomp.decomposition_table[torch.ops.aten.binary_cross_entropy.default](p, y)", DECOMPOSED
     ),
-    "loss-decompose": loss("return torch.ops.aten.binary_cross_entropy.default.decompose(p, y)"),
+    "loss-decompose": loss("return torch.ops.aten.binary_cross_entropy.default.decompose(p, y)", says=""),
+    "loss-decompose-composite": loss("return torch.ops.aten.l1_loss.default.decompose(p, y)"),
     "loss-refs": loss("return refs.l1_loss(p, y)", "import torch._refs.nn.functional as refs\n"),
     "loss-redispatched": loss(
         "keys = torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)\n"
@@ -134,6 +157,29 @@ ATTACKS = {
         "from torch.testing._internal.common_methods_invocations import op_db\n"
         "f = next(item for item in op_db if 'binary_cross_entropy' in item.name).ref\n",
         says="No module named",
+    ),
+    "loss-functionalize": logits("return torch.func.functionalize(LOSS)(z, y)"),
+    "loss-grad-and-value": logits("return torch.func.grad_and_value(LOSS)(z, y)[1]"),
+    "loss-vjp": logits("return torch.func.vjp(LOSS, z, y)[0]"),
+    "loss-jvp": logits("return torch.func.jvp(LOSS, (z, y), (z, y))[0]"),
+    "loss-linearize": logits("return torch.func.linearize(LOSS, z, y)[0]"),
+    "loss-vmap-of-batches": logits("return torch.func.vmap(LOSS)(z[None], y[None])[0]"),
+    "loss-vmap-legacy": logits("return torch._vmap_internals._vmap(LOSS)(z[None], y[None])[0]"),
+    "loss-vmap-by-c": loss(
+        "return torch.vmap(torch.ops.aten.cross_entropy_loss)(TWO[None], ONE[None])[0]".replace(
+            "TWO", "torch.stack([(1 - p).log(), p.log()], 1)"
+        ).replace("ONE", "torch.stack([1 - y, y], 1)")
+    ),
+    "loss-transforms-nested": logits(
+        "return torch.func.functionalize(torch.func.vmap(torch.func.functionalize(LOSS)))(z[None], y[None])[0]"
+    ),
+    "loss-in-autocast": logits("with torch.autocast('cpu', dtype=torch.bfloat16):\n    return LOSS(z, y)"),
+    "loss-in-inference": logits("with torch.inference_mode():\n    return LOSS(z.clone(), y.clone())"),
+    "loss-compiled-tests": loss("return p", COMPILED_TESTS, says="raised ValueError: 0 files with a loss"),
+    "loss-pairs-of-tricks": loss(
+        "return torch.func.functionalize(kept)(p, y)",
+        HIDDEN_NAMES + "losses._override = lambda *a: None\ntrial.Watch.see = lambda s, n: None\n"
+        "kept = F.binary_cross_entropy\n",
     ),
     "loss-subprocess": loss(
         "return torch.tensor(float(subprocess.run([sys.executable, '-c', 'print(1)'], capture_output=True).stdout))",

@@ -25,9 +25,9 @@ def code(text):
 @pytest.fixture
 def command(tmp_path):
     """Return what runs ``lossbook grade`` on one submission in a process of its own."""
-    (tmp_path / "submissions").mkdir()
+    (tmp_path / "submissions" / "ann").mkdir(parents=True)
     made = {"cells": [code(LOUD), code(LOUD + NAMED), code(BCE)], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    (tmp_path / "submissions" / "03-bce.ipynb").write_text(json.dumps(made), encoding="utf-8")
+    (tmp_path / "submissions" / "ann" / "03-bce.ipynb").write_text(json.dumps(made), encoding="utf-8")
 
     def run(*options, path=None):
         words = [sys.executable, "-m", "lossbook", "grade", str(tmp_path / "submissions"), "--out"]
@@ -63,7 +63,13 @@ def test_no_file_is_left_or_changed(graded):
     left = [name for name in graded.temporary if not name.startswith("torchinductor")]  # the grader's own PyTorch
     assert left == []
     assert graded.around == ["out", "submissions", "tmp"]
-    assert set(graded.written) <= {"grades.sqlite", "grades.lock", "grades.sqlite-wal", "grades.sqlite-shm"}
+    assert set(graded.written) <= {
+        "grades.sqlite",
+        "grades.lock",
+        "grades.sqlite-wal",
+        "grades.sqlite-shm",
+        "files.csv",
+    }
 
 
 def test_every_record_says_that_there_were_walls(graded):

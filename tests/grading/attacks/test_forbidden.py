@@ -1,5 +1,7 @@
 """A function that one exercise forbids wins nothing there, by name or with the watch switched off."""
 
+import itertools
+
 import pytest
 
 pytestmark = pytest.mark.xdist_group("attacks")
@@ -15,9 +17,12 @@ def sigmoid(text, before="", says="called sigmoid"):
     return {**body("sigmoid", "z", text, "import torch\nimport torch.nn.functional as F\n" + before), "says": says}
 
 
-def gradient(text, says):
+def gradient(text, says, more=""):
     before = "import torch\ndef loss(z, y):\n    return (torch.log(1 + torch.exp(z)) - y * z).mean()\n"
-    return {**body("bce_gradient", "z, y", "x = z.detach().clone().requires_grad_()\n" + text, before), "says": says}
+    return {
+        **body("bce_gradient", "z, y", "x = z.detach().clone().requires_grad_()\n" + text, before + more),
+        "says": says,
+    }
 
 
 def pairs(text, says="called sum"):
@@ -56,6 +61,18 @@ return torch.sigmoid(z)
 TRIAL = "import lossbook.exercises.trial as trial, lossbook.grading.sandbox.stage as stage\n"
 PYTHON_KEY = "torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.Python))"
 CPU = "torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)"
+PAIR = (
+    "from importlib import import_module\nlosses = import_module('loss' + 'book.grading.sandbox.losses')\n"
+    "trial = import_module('loss' + 'book.exercises.trial')\n"
+)
+SCRIPT = """def f(z, y):
+    x = z.detach().clone()
+    x.requires_grad_()
+    (torch.log(1 + torch.exp(x)) - y * x).mean().backward()
+    g = x.grad
+    assert g is not None
+    return g
+"""
 ATTACKS = {
     "sigmoid-by-name": sigmoid("return torch.sigmoid(z)"),
     "sigmoid-expit": sigmoid("return torch.special.expit(z)", says="called special_expit"),
@@ -63,16 +80,19 @@ ATTACKS = {
     "sigmoid-in-place": sigmoid("return z.clone().sigmoid_()"),
     "sigmoid-out": sigmoid("return torch.sigmoid(z, out=torch.empty_like(z))"),
     "sigmoid-module": sigmoid("return torch.nn.Sigmoid()(z)"),
-    "sigmoid-logsigmoid": sigmoid("return F.logsigmoid(z).exp()", says="called log_sigmoid_forward"),
+    "sigmoid-logsigmoid": sigmoid("return F.logsigmoid(z).exp()", says=REFUSED),
     "sigmoid-ops": sigmoid("return torch.ops.aten.sigmoid(z)"),
     "sigmoid-script": sigmoid(
         "return unit.f(z)", "unit = torch.jit.CompilationUnit('def f(z):\\n    return torch.sigmoid(z)\\n')\n"
     ),
-    "sigmoid-trace": sigmoid("return f(z)", "f = torch.jit.trace(torch.sigmoid, torch.ones(3))\n"),
+    "sigmoid-trace": sigmoid(
+        "return f(z)", "f = torch.jit.trace(torch.sigmoid, torch.ones(3))\n", says="name 'f' is not defined"
+    ),
     "sigmoid-foreach": sigmoid("return torch._foreach_sigmoid([z])[0]", says=REFUSED),
     "sigmoid-lstm": sigmoid(
         "n = z.numel()\ngates = torch.stack([z.flatten(), 0 * z.flatten(), z.flatten(), z.flatten()], 1)\n"
-        "return torch.lstm_cell(gates, (torch.zeros(n, 1), torch.ones(n, 1)), torch.eye(4), torch.zeros(4, 1))[0]"
+        "return torch.lstm_cell(gates, (torch.zeros(n, 1), torch.ones(n, 1)), torch.eye(4), torch.zeros(4, 1))[0]",
+        says=REFUSED,
     ),
     "sigmoid-silu": sigmoid("return F.silu(z) / z", says="called silu"),
     "sigmoid-softmax": sigmoid("return torch.softmax(torch.stack([z, 0 * z]), 0)[0]", says="called softmax"),
@@ -171,6 +191,60 @@ ATTACKS = {
         "table = torch.sigmoid(torch.linspace(-20, 20, 40001))\n",
         says="",
     ),
+    "sigmoid-slope-by-c": sigmoid(
+        "return torch.ops.aten.log_sigmoid_backward(torch.ones_like(z), -z, torch.empty(0))", says=REFUSED
+    ),
+    "sigmoid-fused-linear": sigmoid(
+        "return torch.ops.mkldnn._linear_pointwise(z.reshape(-1, 1), torch.eye(1), None, 'sigmoid', [], '')"
+        ".reshape(z.shape)",
+        says="backend",
+    ),
+    "sigmoid-fused-convolution": sigmoid(
+        "x = z.reshape(1, 1, -1, 1)\nreturn torch.ops.mkldnn._convolution_pointwise("
+        "x, torch.ones(1, 1, 1, 1), None, [0, 0], [1, 1], [1, 1], 1, 'sigmoid', [], '').reshape(z.shape)",
+        says="backend",
+    ),
+    "sigmoid-quantized": sigmoid(
+        "q = torch.quantize_per_tensor(z, 0.001, 0, torch.qint32)\n"
+        "return torch.ops.quantized.sigmoid(q, 1e-3, 0).dequantize()",
+        says="",
+    ),
+    "sigmoid-in-lstm": sigmoid(
+        "m = torch.nn.LSTM(1, 1)\nwith torch.no_grad():\n    return m(z.reshape(-1, 1, 1))[0].reshape(z.shape)",
+        says=REFUSED,
+    ),
+    "sigmoid-in-attention": sigmoid(
+        "q = torch.stack([z.flatten(), 0 * z.flatten()], 1)[None, None]\n"
+        "found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, torch.eye(2)[None, None],"
+        " torch.eye(2)[None, None], scale=1.0)\nreturn found[0][0, 0, :, 0].reshape(z.shape)",
+        says=REFUSED,
+    ),
+    "sigmoid-masked-softmax": sigmoid(
+        "both = torch.stack([z.flatten(), 0 * z.flatten()], 1)\n"
+        "return torch._masked_softmax(both, torch.zeros_like(both).bool(), 1)[:, 0].reshape(z.shape)",
+        says=REFUSED,
+    ),
+    "sigmoid-functionalize": sigmoid("return torch.func.functionalize(torch.sigmoid)(z)", says=""),
+    "sigmoid-vmap": sigmoid("return torch.func.vmap(torch.sigmoid)(z.reshape(-1)).reshape(z.shape)", says=""),
+    "sigmoid-pair-functorch-and-watch": sigmoid(
+        "return torch.func.functionalize(torch.func.vmap(torch.sigmoid))(z.reshape(1, -1)).reshape(z.shape)",
+        PAIR + "trial.Watch.see = lambda s, n: None\n",
+        says=REFUSED,
+    ),
+    "gradient-by-script": gradient(
+        "return unit.f(z, y)", "called backward", f"unit = torch.jit.CompilationUnit({SCRIPT!r})\n"
+    ),
+    "gradient-by-engine": gradient(
+        "run = torch.autograd.graph._engine_run_backward\n"
+        "return run((loss(x, y),), (torch.ones(()),), False, False, (x,), False, accumulate_grad=False)[0]",
+        REFUSED,
+    ),
+    "gradient-by-engine-without-the-watch": gradient(
+        "from torch.autograd.graph import _engine_run_backward as run, saved_tensors_hooks\n"
+        "with saved_tensors_hooks(lambda t: t, lambda t: t):\n    found = loss(x, y)\n"
+        "return run((found,), (torch.ones(()),), False, False, (x,), False, accumulate_grad=False)[0]",
+        REFUSED,
+    ),
     "gradient-backward": gradient("loss(x, y).backward()\nreturn x.grad", "called backward"),
     "gradient-autograd-backward": gradient("torch.autograd.backward(loss(x, y))\nreturn x.grad", "called backward"),
     "gradient-autograd-grad": gradient("return torch.autograd.grad(loss(x, y), x)[0]", "called grad"),
@@ -187,6 +261,47 @@ ATTACKS = {
     "sum-unwatched": pairs("import sys\n" + FRAMES.replace("torch.sigmoid(z)", "torch.sum(x)"), REFUSED),
     "sum-one-by-one": pairs("total = x[0]\nfor item in x[1:]:\n    total = total + item\nreturn total", "got"),
 }
+
+# What switches the watch off, and what would undo or prevent the taking away, by names that no search finds: in pairs.
+HIDDEN = (
+    "from importlib import import_module\n"
+    "trial = import_module('lossbook.exercises.' + 'trial')\n"
+    "stage = import_module('lossbook.grading.' + 'sandbox.stage')\n"
+    "losses = import_module('lossbook.grading.' + 'sandbox.losses')\n"
+    "worker = import_module('lossbook.grading.' + 'sandbox.worker')\n"
+)
+UNWATCHED = {
+    "see": "trial.Watch.see = lambda self, name: None\n",
+    "see-code": "trial.Watch.see.__code__ = (lambda self, name: None).__code__\n",
+    "modes": "import contextlib\ntrial._Functions = trial._operations = lambda watch: contextlib.nullcontext()\n",
+    "attempt": "real = stage.attempt\n"
+    "stage.attempt = lambda f, a, k, **o: (\n"
+    "    real(f, a, k, **o) if o['gradient'] else trial.Outcome('returned', f(*a), kind='Tensor'))\n",
+}
+NOT_TAKEN = {
+    "override": "losses._override = lambda *a: None\n",
+    "override-code": "losses._override.__code__ = (lambda *a: None).__code__\n",
+    "take": "losses.take_operations = worker.losses.take_operations = lambda names: None\n",
+    "names": "losses._by_phrase.cache_clear()\nlosses._by_phrase = losses.kernels = lambda: {}\n",
+    "refuse": "losses._refuse_more.__code__ = (lambda *a, **k: None).__code__\n",
+    "keys": "losses.kernels.cache_clear()\nlosses._by_phrase.cache_clear()\nlosses.ELSEWHERE = ('',)\n",
+}
+BORROWED = {
+    "sigmoid": sigmoid("return torch.sigmoid(z)"),
+    "sum": pairs("return torch.sum(x)"),
+    "func-grad": gradient("return torch.func.grad(loss)(z, y)", ""),
+    "backward": gradient("loss(x, y).backward()\nreturn x.grad", ""),
+    "engine": gradient(
+        "from torch.autograd.variable import Variable\n"
+        "run = Variable._execution_engine.run_backward\n"
+        "return run((loss(x, y),), (torch.ones(()),), False, False, (x,), False, accumulate_grad=False)[0]",
+        "",
+    ),
+}
+for number, (off, kept) in enumerate(itertools.product(UNWATCHED, NOT_TAKEN)):
+    trick = HIDDEN + UNWATCHED[off] + NOT_TAKEN[kept]
+    for what in ("sigmoid", list(BORROWED)[1 + number % (len(BORROWED) - 1)]):
+        ATTACKS[f"pair-{off}-{kept}-{what}"] = {**BORROWED[what], "cells": [trick], "says": ""}
 
 
 @pytest.mark.parametrize(("name", "attack"), ATTACKS.items(), ids=ATTACKS)

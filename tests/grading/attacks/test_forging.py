@@ -135,6 +135,16 @@ ATTACKS = {
         "state": "timed out",
         "says": "it took too long",
     },
+    "message-lost": {
+        **body("sigmoid", "z", "return z"),
+        "cells": [
+            "import lossbook.exercises.trial as trial, lossbook.grading.sandbox.stage as stage\n"
+            "stage.attempt = lambda *a, **k: trial.Outcome('lost', error='no answer: the grader failed')"
+        ],
+        "loses": {"bce", "pairwise_sum"},
+        "state": "killed",
+        "says": "what is no answer",
+    },
     "message-end": {
         "cells": ["import os, msgpack\nos.write(3, msgpack.packb(['ran']))"],
         "state": "killed",

@@ -42,7 +42,7 @@ for number in range(2000):
 ATTACKS = {
     "0-marks": cell(
         "import os\nopen('/tmp/marker', 'w').write('x')\nMARKER = {'MARKER-OF-ANOTHER': 1}\ntorch.marker = 1\n"
-        "os.memfd_create('marker')\nos.environ['MARKER'] = '1'"
+        "os.environ['MARKER'] = '1'"
     ),
     "solution": gone(__file__.rpartition("/tests/")[0] + "/solutions/03-bce.md"),
     "cases": gone(__file__.rpartition("/tests/")[0] + "/src/lossbook/exercises/bce.py"),

@@ -15,10 +15,14 @@ def won(function, arguments, text, before="", *remarks):
     return {**body(function, arguments, text, before), "wins": {function}, "remarked": remarks}
 
 
-ENGINE = """from torch.autograd.graph import _engine_run_backward as run
-x = z.detach().clone().requires_grad_()
-loss = (torch.logaddexp(x, 0 * x) - y * x).mean()
-return run((loss,), (torch.ones(()),), False, False, (x,), False, accumulate_grad=False)[0]
+HOOKED = """from torch.autograd.graph import saved_tensors_hooks
+unit = torch.jit.CompilationUnit('''
+def f(z, y):
+    x = z.detach().requires_grad_()
+    loss = (torch.logaddexp(x, 0 * x) - y * x).mean()
+    loss.backward()
+    return x.grad
+''')
 """
 FRAMES = """import sys
 frame = sys._getframe()
@@ -33,7 +37,23 @@ ATTACKS = {
     "other-formula": won("sigmoid", "z", "return (1 + torch.tanh(z / 2)) / 2"),
     "other-function": won("sigmoid", "z", "return torch.exp(-torch.logaddexp(0 * z, -z))"),
     "written-by-pytorch": won("sigmoid", "z", "return torch._refs.sigmoid(z)", "import torch._refs\n", "torch._refs"),
-    "engine": won("bce_gradient", "z, y", ENGINE, "", "_engine_run_backward"),
+    "script-without-the-watch": won(
+        "bce_gradient",
+        "z, y",
+        "with saved_tensors_hooks(lambda t: t, lambda t: t):\n    return unit.f(z, y)",
+        HOOKED,
+    ),
+    "forward-mode": won(
+        "bce_gradient",
+        "z, y",
+        "return torch.func.jacfwd(lambda x: (torch.logaddexp(x, 0 * x) - y * x).mean())(z)",
+    ),
+    "distribution": won(
+        "bce_with_logits",
+        "z, y",
+        "c = torch.distributions.Categorical(logits=torch.stack([0 * z, z], -1))\n"
+        "one = torch.ones_like(z)\nreturn -(y * c.log_prob(one) + (1 - y) * c.log_prob(0 * one)).mean()",
+    ),
     "sum-outside-pytorch": won(
         "pairwise_sum",
         "x",
@@ -62,7 +82,6 @@ ATTACKS = {
             "answer = ['returned', 1.0, None, '', [], None, '', [], '', [], [], 0]\n"
             "os.write(3, msgpack.packb(['answer', answer]) * 3)\nreturn z",
         ),
-        "loses": {"pairwise_sum"},
         "state": "graded",
     },
 }

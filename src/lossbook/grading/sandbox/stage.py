@@ -10,7 +10,6 @@ import dataclasses
 import inspect
 import io
 import linecache
-import re
 import sys
 import types
 import warnings
@@ -18,10 +17,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lossbook.exercises.trial import MISSING, RAISED, STOPPED, Outcome, attempt, describe
+from lossbook.grading.sandbox.cells import parsed
 
 OUTPUT = 64 * 1024  # characters of output kept in memory; a student's prints are not shown
-BODY_MAGICS = ("time", "timeit", "capture", "prun")  # these run the cell below them
-_MAGIC = re.compile(r"^(\s*)(?:[\w, ]+=\s*)?[%!?](?!=)|^\s*[\w.]+\?{1,2}\s*$")
+HERE = ("lossbook", "torch", "numpy", "matplotlib", "tqdm")  # what a submission can import besides Python's own
+THERE = f"Python's own modules, {', '.join(HERE[1:-1])} and {HERE[-1]} alone"
 _KEPT = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
@@ -39,31 +39,12 @@ class Sink(io.TextIOBase):
         return True
 
 
-def python_of(source: str) -> str:
-    """Return a cell as plain Python: IPython's magics, shell commands and questions do nothing here.
-
-    IPython's own translation is not used: it would be one more library beside the student's code.
-    """
-    lines = source.split("\n")
-    first = next((k for k, line in enumerate(lines) if line.strip()), 0)
-    if lines[first].startswith("%%"):
-        if lines[first][2:].split(" ")[0] not in BODY_MAGICS:
-            return ""
-        lines[first] = ""
-    for number, line in enumerate(lines):
-        if timed := re.match(r"^(\s*)%time(?:it)?\s+(?!-)(.+)$", line):
-            lines[number] = timed[1] + timed[2]
-        elif magic := _MAGIC.match(line):
-            lines[number] = f"{magic[1] or ''}pass"
-    return "\n".join(lines)
-
-
-def parsed(source: str) -> ast.Module:
-    """Return a cell's syntax tree. Raises SyntaxError where it is not Python, magics apart."""
-    try:
-        return ast.parse(source)
-    except SyntaxError:
-        return ast.parse(python_of(source))
+def told(error: BaseException) -> str:
+    """Return an error in one line, and of a module that is missing what there is instead."""
+    said = describe(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "lossbook").partition(".")[0] not in HERE:
+        return f"{said}: where submissions are graded there are {THERE}"
+    return said
 
 
 def _execute(body: Sequence[ast.stmt], name: str, scope: dict[str, Any]) -> None:
@@ -102,7 +83,7 @@ def run_cell(source: str, number: int, scope: dict[str, Any], *, reduced: bool =
     try:
         tree = parsed(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        return describe(error)
+        return told(error)
     if reduced:
         _define(tree, name, scope, 0)
         return None
@@ -110,7 +91,7 @@ def run_cell(source: str, number: int, scope: dict[str, Any], *, reduced: bool =
         _execute(tree.body, name, scope)
     except BaseException as error:
         _define(tree, name, scope, _line_of(error, name))
-        return describe(error)
+        return told(error)
     return None
 
 

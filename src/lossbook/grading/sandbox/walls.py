@@ -28,7 +28,7 @@ DENIED = """
     ioperm personality settimeofday clock_settime clock_adjtime adjtimex sethostname setdomainname nfsservctl
     lookup_dcookie vhangup mknod mknodat seccomp modify_ldt setrlimit shmget msgget semget mq_open migrate_pages
     move_pages mbind set_mempolicy fanotify_init inotify_init inotify_init1 sched_setscheduler sched_setattr
-    setpriority ioprio_set landlock_create_ruleset memfd_secret bind listen accept accept4 connect
+    setpriority ioprio_set landlock_create_ruleset memfd_create memfd_secret bind listen accept accept4 connect
 """
 
 

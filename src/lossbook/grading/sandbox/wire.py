@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import msgpack
@@ -14,7 +15,6 @@ from lossbook.exercises.trial import (
     DTYPES,
     LARGEST,
     LONGEST_LIST,
-    LOST,
     MISSING,
     RAISED,
     RETURNED,
@@ -24,9 +24,12 @@ from lossbook.exercises.trial import (
 )
 
 TENSOR, OTHER, DTYPE = 1, 2, 3  # msgpack's codes for our own kinds
+WORDS = 2**17  # bytes of an answer beside its numbers: names, an error, a line
 MESSAGE = 48 * 2**20  # bytes of one message: the largest tensor in float64, and then some
 ITEMS = 2**15  # values of one message: a byte of each can cost a hundred in memory
-STATES = frozenset({RETURNED, RAISED, UNWRITTEN, MISSING, LOST})
+# What a process may say of a call. That an answer is lost is for the grader alone to say.
+STATES = frozenset({RETURNED, RAISED, UNWRITTEN, MISSING})
+REMARKS = 50  # of one process; more are dropped
 NAMES = 400  # names of functions and operations of one outcome
 _DTYPES = {name: getattr(torch, name) for name in sorted(DTYPES)}
 
@@ -82,10 +85,19 @@ def pack(message: Any) -> bytes:
 
 
 class Stream:
-    """Reads messages from bytes that arrive in pieces. Raises WireError where they are none of ours."""
+    """Reads messages from bytes that arrive in pieces. Raises WireError where they are none of ours.
 
-    def __init__(self) -> None:
-        self._items = 0
+    Remarks may come between any two messages; they are set aside in ``seen``, each with its cell's number.
+
+    Args:
+        most: How many values one message may have; may be changed between two messages.
+
+    """
+
+    def __init__(self, most: int = ITEMS) -> None:
+        self._items, self.most = 0, most
+        self.read = 0  # bytes of the messages that are complete
+        self.seen: dict[tuple[int, str], None] = {}
         self._unpacker = msgpack.Unpacker(
             ext_hook=self._extension,
             list_hook=self._list,
@@ -100,8 +112,8 @@ class Stream:
 
     def _count(self, items: int) -> None:
         self._items += items
-        if self._items > ITEMS:
-            raise WireError(f"a message of more than {ITEMS} values")
+        if self._items > self.most:
+            raise WireError(f"a message of more than {self.most} values")
 
     def _list(self, items: list[Any]) -> list[Any]:
         self._count(1 + len(items))
@@ -111,25 +123,94 @@ class Stream:
         self._count(1)
         return _extension(code, data)
 
+    def _set_aside(self, message: Any) -> bool:
+        """Keep a remark; return whether a message is one."""
+        match message:
+            case ["seen", int(number), str(what)]:
+                if len(self.seen) < REMARKS:
+                    self.seen[max(0, number), _one_line(what, 200)] = None
+                return True
+        return False
+
     def feed(self, data: bytes) -> Iterator[Any]:
         """Take in bytes, and yield each message that is complete."""
         try:
             self._unpacker.feed(data)
             for message in self._unpacker:
-                self._items = 0
-                yield message
+                self._items, self.read = 0, self._unpacker.tell()
+                if not self._set_aside(message):
+                    yield message
         except WireError:
             raise
         except Exception as error:  # msgpack has several, and tensors' and texts' own come with them
             raise WireError(f"not a message: {type(error).__name__}") from None
 
 
-def outcome_to_list(outcome: Outcome) -> list[Any]:
-    """Return an outcome as a list that can be packed; what it printed and whose work it was stays behind."""
+def _size(value: Any) -> int:
+    return sum(map(_size, value)) + 1 if isinstance(value, list) else 1
+
+
+def _numbers(value: Any) -> int:
+    if isinstance(value, list):
+        return sum(map(_numbers, value))
+    return value.numel() if isinstance(value, Tensor) else 1
+
+
+@dataclass(frozen=True)
+class Room:
+    """What the answer to one call may hold: enough for what people get wrong, and far from what keeps a grader busy.
+
+    Args:
+        size: The numbers in the call's largest argument or right result.
+
+    """
+
+    size: int = LARGEST
+
+    @property
+    def numbers(self) -> int:
+        """Return how many numbers a result may hold: each with each, where a dimension was forgotten."""
+        return min(LARGEST, max(2**12, self.size**2))
+
+    @property
+    def values(self) -> int:
+        """Return how many values a result may have that is a list."""
+        return min(LONGEST_LIST, max(2**8, 4 * self.size))
+
+    @property
+    def bytes(self) -> int:
+        """Return how many bytes an answer may take: value and gradient in float64, and all that it says in words."""
+        return 16 * self.numbers + 16 * self.values + WORDS
+
+    def holds(self, value: Any) -> bool:
+        """Tell whether a result, plain as it is, has room."""
+        return _numbers(value) <= self.numbers and (not isinstance(value, list) or _size(value) <= self.values)
+
+
+ALL = Room()
+
+
+def within(value: Any, room: Room) -> Any:
+    """Return a result as it is, or in words where it is larger than an answer may be."""
+    if room.holds(value):
+        return value
+    if isinstance(value, Tensor):
+        return Other(f"a tensor of shape {tuple(value.shape)}")
+    return Other(f"a list of {len(value)} items, which is more than an answer can have")
+
+
+def outcome_to_list(outcome: Outcome, room: Room = ALL) -> list[Any]:
+    """Return an outcome as a list that can be packed; what it printed and whose work it was stays behind.
+
+    Args:
+        outcome: What came of a call.
+        room: What its value may hold, and its gradient.
+
+    """
     return [
         outcome.state,
-        outcome.value,
-        outcome.gradient,
+        within(outcome.value, room),
+        within(outcome.gradient, room),
         outcome.error,
         list(outcome.called),
         outcome.work,
@@ -142,18 +223,23 @@ def outcome_to_list(outcome: Outcome) -> list[Any]:
     ]
 
 
-def _size(value: Any) -> int:
-    return sum(map(_size, value)) + 1 if isinstance(value, list) else 1
-
-
 def _number_like(value: Any, depth: int = 0) -> bool:
     if isinstance(value, list):
         return depth < 6 and all(_number_like(item, depth + 1) for item in value)
     return value is None or isinstance(value, (bool, int, float, Tensor, Other))
 
 
-def outcome_from_list(message: Any) -> Outcome:
-    """Return the outcome that a list stands for. Raises WireError where it stands for none."""
+def outcome_from_list(message: Any, room: Room = ALL) -> Outcome:
+    """Return the outcome that a list stands for.
+
+    Args:
+        message: What came.
+        room: What its value may hold, and its gradient.
+
+    Raises:
+        WireError: It stands for no outcome, or for a larger one.
+
+    """
     if not isinstance(message, list) or len(message) != 12:
         raise WireError("no outcome")
     state, value, gradient, error, called, work, kind, changed, line, seen, fetched, largest = message
@@ -163,6 +249,8 @@ def outcome_from_list(message: Any) -> Outcome:
         raise WireError(f"a list of more than {LONGEST_LIST} values")
     if not (gradient is None or isinstance(gradient, (Tensor, Other))):
         raise WireError("no gradient")
+    if not (room.holds(value) and room.holds(gradient)):
+        raise WireError("a larger result than an answer can have")
     for names in (called, changed, seen):
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise WireError("no names")

@@ -1,8 +1,15 @@
 """The worker: imports PyTorch once, and forks a process for each submission that is handed to it.
 
-``main(control, walls)`` serves a socket: over it come orders ``run N`` with one end of a job's own socket, and
-``kill N``; back go ``ready``, ``end N STATUS`` and ``fail N REASON``. What is in a job is read by the forked process
-alone, so that nothing of one submission is ever in the memory that the next one inherits.
+``main(control, walls)`` serves a socket. What comes over it, and goes back:
+
+- ``clone ALLOWED TAKEN`` with a socket: fork a worker that serves that socket, in which what is named is taken away
+  for good. No code of a student's has run there, so that none can have kept it.
+- ``run N SECONDS`` with one end of a job's own socket: fork a process for a submission. Back go ``born N`` with a file
+  that stands for the process, or ``fail N REASON``, and at last ``end N STATUS``.
+- ``kill N``. And ``ready`` goes back, once, when a worker can be used.
+
+What is in a job is read by the forked process alone, so that nothing of one submission is ever in the memory that the
+next one inherits.
 """
 
 from __future__ import annotations
@@ -24,7 +31,8 @@ import torch
 
 from lossbook.exercises.trial import attempt
 from lossbook.grading.sandbox import losses, stage, walls
-from lossbook.grading.sandbox.wire import Stream, outcome_to_list, pack
+from lossbook.grading.sandbox.remarks import Remarks
+from lossbook.grading.sandbox.wire import Room, Stream, outcome_to_list, pack
 
 ROOM = 2**30  # bytes of address space beyond what the worker itself has
 FILES = 16 * 2**20  # bytes that a submission may write
@@ -80,6 +88,10 @@ class Worker:
         what, number, *rest = json.loads(data)
         if what == "kill" and number in self.jobs:
             os.kill(self.jobs[number].pid, signal.SIGKILL)
+        elif what == "clone":
+            if os.fork() == 0:
+                self.begin_anew(files[0], number, *rest)
+            os.close(files[0])
         elif what == "run":
             try:
                 self.start(number, files[0], *rest)
@@ -88,6 +100,27 @@ class Worker:
             finally:
                 os.close(files[0])
         return True
+
+    def begin_anew(self, control: int, allowed: Collection[str], taken: Collection[str]) -> NoReturn:
+        """Be a worker of one's own, over another socket, without what is taken away."""
+        self.control.close()
+        for job in self.jobs.values():
+            os.close(job.watch)
+        self.jobs.clear()
+        self.control, self.pid = socket.socket(fileno=control), os.getpid()
+        losses.take_away(self.found, allowed)
+        losses.take_operations(taken)
+        gc.freeze()
+        self.work()
+
+    def work(self) -> NoReturn:
+        """Serve until the other end hangs up, and end all that was started."""
+        self.say("ready", torch.__version__)
+        self.serve()
+        for job in self.jobs.values():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(job.pid, signal.SIGKILL)
+        os._exit(0)
 
     def start(self, number: int, job: int, seconds: int) -> None:
         """Fork a process for a job, given its socket. Raises OSError where that may not be done."""
@@ -101,10 +134,11 @@ class Worker:
         if pid == 0:
             try:
                 self.shut_in(job, seconds)
-                perform(self.found)
+                perform()
             finally:
                 os._exit(0)
-        self.jobs[number] = Job(number, pid)
+        self.jobs[number] = made = Job(number, pid)
+        socket.send_fds(self.control, [json.dumps(["born", number]).encode()], [made.watch])
 
     def reap(self, ready: int) -> None:
         """Note and report the end of a process, given the file that told of it."""
@@ -140,15 +174,17 @@ class Worker:
         channel.detach()
 
 
-def perform(found: losses.Found) -> None:
+def perform() -> None:
     """Do what comes over a job's socket: run the cells, then answer the calls, until the other end hangs up."""
     channel = socket.socket(fileno=CHANNEL)
     requests = incoming(channel)
-    take_away, send, packed, listed, answer = losses.take_away, channel.sendall, pack, outcome_to_list, stage.answer
-    take_operations = losses.take_operations
-    cells, allowed = next(requests)
+    send, packed, listed, answer, room_of = channel.sendall, pack, outcome_to_list, stage.answer, Room
+    cells = next(requests)
     random.seed(os.urandom(16))
-    found = take_away(found, allowed)
+    remarks = Remarks(lambda number, what: send(packed(["seen", number, what])))
+    remarks.read((number, source) for number, source, _ in cells)
+    send(packed(["read"]))
+    remarks.listen()
     scope = stage.notebook_scope()
     names, built_in = vars(builtins), dict(vars(builtins))
     kept: dict[str, Any] = {}
@@ -158,15 +194,14 @@ def perform(found: losses.Found) -> None:
         names.update(built_in)  # a cell that replaces compile or isinstance harms itself alone
         stage.note_functions(scope, kept)
     stage.give_back_functions(scope, kept)
+    remarks.compare()
     send(packed(["ran"]))
-    for what, body in requests:
-        if what == "forbid":
-            found = take_away(found, body)
-        elif what == "take":
-            take_operations(body)
-        else:
-            for call in body:
-                send(packed(["answer", listed(answer(call, scope))]))
+    for calls in requests:
+        for left, (size, call) in zip(range(len(calls), 0, -1), calls, strict=True):
+            outcome = answer(call, scope)
+            if left == 1:
+                remarks.compare()
+            send(packed(["answer", listed(outcome, room_of(size))]))
 
 
 def incoming(channel: socket.socket) -> Iterator[Any]:
@@ -206,9 +241,4 @@ def main(control: int, walls_up: bool, allowed: Collection[str]) -> NoReturn:
     worker = Worker(channel, walls_up, losses.take_away(found, allowed), covered)
     gc.collect()
     gc.freeze()  # what is there now is never looked at again, so forked processes go on sharing its memory
-    worker.say("ready", torch.__version__)
-    worker.serve()
-    for job in worker.jobs.values():
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(job.pid, signal.SIGKILL)
-    os._exit(0)
+    worker.work()
