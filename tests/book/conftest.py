@@ -114,7 +114,7 @@ def book(tmp_path_factory) -> Book:
     return Book(code, log, folder, folder / "_build" / "html", docnames)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def launch() -> Iterator[Callable[..., Any]]:
     """Return a function that starts Chromium, with the options of Playwright's ``launch``; skip where there is none."""
     reason = None if CHROMIUM else f"there is none of the browsers {', '.join(BROWSERS)}"

@@ -384,7 +384,7 @@ PLACES = """
 """
 PERSONS = """
     ann; Ann Lee; week end-smith; lesson-3-ann; assignment-mallory; s1234567; 20210415; K; Ann Lee 3; 李雷; x.y@z.org;
-    Workman; Team 3; 7; Lee_Ann_alee_11
+    Workman; Team 3; 7; Lee_Ann_alee_11; student00012; Student 7; Student_A
 """
 
 

@@ -126,6 +126,8 @@ def is_place(name: str, lessons: frozenset[str] = frozenset()) -> bool:
     """
     words = _words(name)
     letters = [word for word in words if not word.isdecimal()]
+    if len(words) > 1 and [word for word in letters if len(word) > 1] == ["student"]:
+        return False  # as a class is made anonymous: student 12, Student A
     known = [word for word in letters if word in _PLACES or word in lessons]
     if known:
         return all(len(word) == 1 or word in known or word in _GROUPS for word in letters)
