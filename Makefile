@@ -14,7 +14,7 @@ book: $(STAMP) ## build the book into _build/html
 	$(BIN)/lossbook book
 
 test: $(STAMP) ## run every test
-	$(BIN)/python -m pytest -n 3 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 grade: $(STAMP) ## grade the made-up class in examples/class into _build/grades
 	$(BIN)/lossbook grade examples/class --out _build/grades --open
