@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from lossbook import losses
 from lossbook.derivations.docstrings import functions
 from lossbook.derivations.evaluating import Env, _index, differential, evaluate, free_letters, parameters
-from lossbook.derivations.parsing import MathError, Node, name, parse
+from lossbook.derivations.parsing import MathError, Node, name, parse, subscripts
 from lossbook.derivations.symbols import Symbol, Table, spread
 
 # The parameters that may be class indices, which begin at 0 in code.
@@ -245,10 +245,7 @@ def _is_class(value: Node, env: Env) -> bool:
 
 
 def _pick(result: Any, indices: Sequence[Node], env: Env) -> Any:
-    flat: list[Node] = []
-    for part in indices:
-        flat += part.parts if part.kind == "juxt" else [part]
-    for part in flat:
+    for part in subscripts(indices):
         if not isinstance(result, torch.Tensor) or result.ndim == 0:
             return result
         result = result[_index(part, env) - 1]

@@ -14,7 +14,7 @@ import numpy as np
 
 from lossbook.derivations import domains
 from lossbook.derivations.domains import Chance, Value
-from lossbook.derivations.parsing import MathError, Node, name
+from lossbook.derivations.parsing import MathError, Node, name, subscripts
 from lossbook.derivations.symbols import Symbol, spread
 
 CONSTANTS: dict[str, Callable[[], Value]] = {
@@ -1531,9 +1531,7 @@ def _quantity(target: Node, env: Env) -> tuple[Symbol, tuple[int, ...]] | None:
     if target.kind != "sub":
         return None
     base, *given = target.parts
-    indices: list[Node] = []
-    for part in given:
-        indices += part.parts if part.kind == "juxt" else [part]
+    indices = subscripts(given)
     wanted = [_range_of(i, env) for i in indices]
     fitting = [
         s
@@ -1636,9 +1634,7 @@ def place(target: Node, env: Env) -> tuple[Value, Callable[[Value], Env]] | None
     if target.kind != "sub":
         return None
     base, *given = target.parts
-    indices: list[Node] = []
-    for part in given:
-        indices += part.parts if part.kind == "juxt" else [part]
+    indices = subscripts(given)
     where = tuple(_index(i, env) - 1 for i in indices)
     if isinstance(env.params.get(name(base)), np.ndarray):
         array = env.params[name(base)]

@@ -38,7 +38,7 @@ from lossbook.derivations.evaluating import (
 )
 from lossbook.derivations.keeping import fingerprint
 from lossbook.derivations.pages import Display, Page, read
-from lossbook.derivations.parsing import MathError, Node, name, parse
+from lossbook.derivations.parsing import MathError, Node, name, parse, subscripts
 from lossbook.derivations.symbols import Symbol, Table
 
 KINDS = {
@@ -318,14 +318,11 @@ class _Editor:
             return
         base, *indices = node.parts
         if base.kind in ("sym", "prime"):
-            yield from self.exchanged(base, name(base), alone, whole=node, count=self._count_of(indices))
+            yield from self.exchanged(base, name(base), alone, whole=node, count=len(subscripts(indices)))
         else:
             yield from self.value(base)
         for part in indices:
             yield from self.index(part)
-
-    def _count_of(self, indices: list[Node]) -> int:
-        return sum(len(part.parts) if part.kind == "juxt" else 1 for part in indices)
 
     def index(self, node: Node) -> Iterator[Edit]:
         """Yield the changes of what stands in a subscript."""

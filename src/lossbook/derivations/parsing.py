@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -346,6 +346,11 @@ def name(node: Node) -> str:
     if written is None:
         written = node.__dict__["_name"] = _name(node)
     return str(written)
+
+
+def subscripts(parts: Iterable[Node]) -> list[Node]:
+    """Return the indices of a subscript, of which `nk` and `n, k` are two each."""
+    return [index for part in parts for index in (part.parts if part.kind == "juxt" else (part,))]
 
 
 def _name(node: Node) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lossbook.derivations import domains
 from lossbook.derivations.pages import Display, Page, Row
-from lossbook.derivations.parsing import MathError, Node, name, parse
+from lossbook.derivations.parsing import MathError, Node, name, parse, subscripts
 
 DEFINING = ("definition", "assumption", "formula")  # a docstring's formula defines what it can
 LARGEST = 20  # size of anything
@@ -98,11 +98,8 @@ def is_place(node: Node) -> bool:
 
 
 def _letters(parts: tuple[Node, ...]) -> list[str]:
-    """Return the letters of a subscript: `nk` and `n, k` are two."""
-    found = []
-    for part in parts:
-        found += [name(p) for p in part.parts] if part.kind == "juxt" else [name(part)]
-    return found
+    """Return the letters of a subscript."""
+    return [name(part) for part in subscripts(parts)]
 
 
 def _parameters(group: Node) -> tuple[str, ...] | None:

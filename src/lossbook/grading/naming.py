@@ -36,12 +36,13 @@ _OF_PLACES = """
     exported exports feedback file files final first folder folders graded homework homeworks hw hws in inbox index lab
     labs late lecture lektion lesson lessons loss losses module my new notebook notebooks of old on other others part
     problem project ps pset question quiz received release resubmission resubmissions resubmit resubmitted sec second
-    section semester session sheet solution solutions source ss student students submission submissions submit submitted
+    section semester session sheet solution solutions source ss students submission submissions submit submitted
     task tasks term test the third time tmp try tutorial ubung ubungen unit unsorted untitled upload uploaded uploads v
     ver version versions week weeks woche work working ws
 """
 _OF_GROUPS = "cohort group groups grp gruppe gruppen kohorte kurs pair team teams"
 _PLACES, _GROUPS = frozenset(_OF_PLACES.split()), frozenset(_OF_GROUPS.split())
+_BESIDE = _GROUPS | {"student"}  # a place with another word alone: Student Work, but student 12 where names are hidden
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
 # The numbers of students may look like a date without its signs, such as 20210415.
 _DATE = re.compile(r"\W*(?<!\d)(?:19|20)\d\d([-_. ])[01]?\d\1[0-3]?\d(?!\d)(?:[-_ tT][\d:_.hmzZ -]*)?\W*")
@@ -126,11 +127,9 @@ def is_place(name: str, lessons: frozenset[str] = frozenset()) -> bool:
     """
     words = _words(name)
     letters = [word for word in words if not word.isdecimal()]
-    if len(words) > 1 and [word for word in letters if len(word) > 1] == ["student"]:
-        return False  # as a class is made anonymous: student 12, Student A
     known = [word for word in letters if word in _PLACES or word in lessons]
     if known:
-        return all(len(word) == 1 or word in known or word in _GROUPS for word in letters)
+        return all(len(word) == 1 or word in known or word in _BESIDE for word in letters)
     return _DATE.fullmatch(name) is not None
 
 
