@@ -27,7 +27,7 @@ CLAIMS = [
     "is positive when the distance exceeds the margin",
     "sum of squared errors",
     "attends to edges",
-    "A coin that always says ½",
+    "Answering ½ every time",
     "divides by N",
     "knowledge distillation",
 ]
