@@ -15,10 +15,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbval.plugin import IPyNbCell, IPyNbFile
 
+from lossbook.authoring import kernels
 from lossbook.authoring.notebooks import METADATA, texts, to_text
 from lossbook.authoring.release import sources, stale
 from lossbook.exercises import exercise
-from lossbook.figures import PLAIN
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted([*(ROOT / "lessons").glob("*.ipynb"), *(ROOT / "solutions").glob("*.ipynb")])
@@ -83,7 +83,7 @@ def nbval(path: Path, report: Path) -> dict[int, str]:
     command += ["--nbval-cell-timeout=120"]
     command += ["-q", "-p", "no:cacheprovider", "-o", "addopts=", f"--junitxml={report}", path.name]
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_")}
-    env |= {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", PLAIN: "1"}
+    env |= {**kernels.ENVIRONMENT, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     subprocess.run(command, cwd=path.parent, env=env, capture_output=True, check=False)
     outcomes = {}
     for case in ET.parse(report).iter("testcase"):
@@ -96,6 +96,7 @@ def nbval(path: Path, report: Path) -> dict[int, str]:
 
 
 @every_notebook
+@pytest.mark.usefixtures("warm_kernels")
 def test_nbval_finds_the_same_outputs(path: Path, tmp_path: Path) -> None:
     copy = tmp_path / "elsewhere" / path.name  # a lesson runs from anywhere
     copy.parent.mkdir()
@@ -152,6 +153,7 @@ Table()
 """
 
 
+@pytest.mark.usefixtures("warm_kernels")
 def test_nbval_fails_on_exactly_the_cells_with_a_wrong_character(tmp_path: Path) -> None:
     cells = [
         new_code_cell("x = 1", execution_count=1),

@@ -17,7 +17,7 @@ COURSE = Path(__file__).parent / "course"
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _small_exercises_importable() -> Iterator[None]:
+def _small_exercises_importable(warm_kernels: None) -> Iterator[None]:
     """Let this process and the kernels import `small_exercises`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(COURSE))

@@ -88,7 +88,7 @@ def run_build(
 
 
 @pytest.fixture(scope="session")
-def book(tmp_path_factory) -> Book:
+def book(tmp_path_factory, warm_kernels) -> Book:
     """The real book, built from clean. Workers of pytest-xdist share one build.
 
     The notebooks are shown as committed: `tests/test_notebooks.py` runs each of them and compares what comes out.
@@ -207,13 +207,13 @@ class TinyBook:
 
 
 @pytest.fixture(scope="session")
-def tiny_book() -> type[TinyBook]:
+def tiny_book(warm_kernels) -> type[TinyBook]:
     """What makes a tiny book in a folder, for tests that share one."""
     return TinyBook
 
 
 @pytest.fixture
-def tiny(tmp_path) -> TinyBook:
+def tiny(tmp_path, warm_kernels) -> TinyBook:
     return TinyBook(tmp_path / "tiny")
 
 

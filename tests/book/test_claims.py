@@ -11,8 +11,8 @@ import pytest
 from bs4 import BeautifulSoup
 from myst_nb.core.read import read_myst_markdown_notebook
 
-from lossbook.authoring import breaking, rules
-from lossbook.authoring.sphinx_ext import ANSI, KERNEL_ENVIRONMENT, Page, execute
+from lossbook.authoring import breaking, kernels, rules
+from lossbook.authoring.sphinx_ext import ANSI, Page, execute
 
 ROOT = Path(__file__).parents[2]
 HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n\n# Two\n\n"
@@ -92,7 +92,7 @@ def test_rules_without_what_holds_them_fail_the_build_and_are_all_named(tiny):
 
 def run(*cells, allow=True):
     """Execute cells as the build does. Return the last line of each one's error, empty if it ran."""
-    os.environ.update(KERNEL_ENVIRONMENT)
+    os.environ.update(kernels.ENVIRONMENT)
     sources = [nbformat.v4.new_code_cell(code, metadata={"claim": "a"} if held else {}) for code, held in cells]
     notebook = nbformat.v4.new_notebook(cells=sources)
     config = SimpleNamespace(execution_allow_errors=allow, execution_timeout=120)

@@ -19,8 +19,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from nbformat import NotebookNode
 
+from lossbook.authoring import kernels
 from lossbook.authoring.notebooks import METADATA, as_node, from_text, place, texts, to_text
-from lossbook.figures import PLAIN
 
 SECONDS = 60.0
 BYTES = 2 * 2**30
@@ -50,12 +50,13 @@ class ThisEnvironment(KernelSpecManager):  # type: ignore[misc, unused-ignore]
         return KernelSpec(resource_dir=ipykernel.kernelspec.RESOURCES, **ipykernel.kernelspec.get_kernel_dict())
 
 
-def execute(nb: NotebookNode) -> None:
-    """Run `nb` in place, in a fresh kernel and an empty folder. Raises RunError."""
+def execute(nb: NotebookNode) -> int:
+    """Run `nb` in place, in a fresh kernel and an empty folder. Return its peak in bytes. Raises RunError."""
+    peak = 0
     for last in (False, True):
         begun: list[int] = []  # the client says which cell it sends; a kernel that dies may never answer
         try:
-            _execute(nb, begun)
+            peak = _execute(nb, begun)
             break
         except CellExecutionError as error:
             raise RunError(f"{_last(nb, begun)} raised {error.ename}: {error.evalue}") from None
@@ -68,23 +69,24 @@ def execute(nb: NotebookNode) -> None:
                 raise RunError(f"the kernel did not start: {error}") from None
     nb.metadata = as_node(METADATA)  # the kernel adds its version
     _check_outputs(nb)
+    return peak
 
 
-def _execute(nb: NotebookNode, begun: list[int]) -> None:
-    """Run `nb` in place in one kernel; add the index of each cell that is sent to `begun`."""
+def _execute(nb: NotebookNode, begun: list[int]) -> int:
+    """Run `nb` in place in one kernel; add the index of each cell that is sent to `begun`. Return its peak in bytes."""
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as profile:
         manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=ThisEnvironment())
         client = NotebookClient(nb, km=manager, timeout=int(SECONDS), record_timing=False, coalesce_streams=True)
         client.on_cell_execute = lambda cell, cell_index: begun.append(cell_index)
-        # One thread, so that sums add up in one order; no startup files of the user's.
-        env = {**os.environ, "OMP_NUM_THREADS": "1", "IPYTHONDIR": profile, PLAIN: "1"}
+        env = {**os.environ, **kernels.ENVIRONMENT, "IPYTHONDIR": profile}  # no startup files of the user's
         client.execute(cwd=folder, env=env, stderr=subprocess.DEVNULL, cleanup_kc=True)
+        return peak_bytes(getattr(manager.provisioner, "peak", 0))
 
 
 def execute_all(notebooks: Mapping[str, NotebookNode]) -> Iterator[tuple[str, Run | RunError]]:
     """Run each notebook in its own process, and yield its key with its run or its error as it ends."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(WORKERS, mp_context=context, max_tasks_per_child=1) as pool:
+    with kernels.warm(), ProcessPoolExecutor(WORKERS, mp_context=context, max_tasks_per_child=1) as pool:
         jobs = {pool.submit(_job, to_text(nb)): name for name, nb in notebooks.items()}
         for job in as_completed(jobs):
             text, seconds, peak_bytes, error = job.result()
@@ -109,15 +111,18 @@ def _job(text: str) -> tuple[str, float, int, str]:
     import matplotlib.font_manager  # noqa: F401  (its first import on a machine warns on stderr)
 
     nb = from_text(text)
-    start, error = time.perf_counter(), ""
+    start, error, peak = time.perf_counter(), "", 0
     try:
-        execute(nb)
+        peak = execute(nb)
     except RunError as run_error:
         error = str(run_error)
-    seconds = time.perf_counter() - start
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    return to_text(nb), time.perf_counter() - start, peak, error
+
+
+def peak_bytes(forked: int) -> int:
+    """Return the most memory that a kernel held, given that of a fork, which is no child of this process."""
     unit = 1 if sys.platform == "darwin" else 1024  # ru_maxrss is in bytes on macOS, in KiB on Linux
-    return to_text(nb), seconds, peak * unit, error
+    return unit * max(forked, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 
 
 def _last(nb: NotebookNode, begun: list[int]) -> str:

@@ -27,26 +27,14 @@ from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
 from sphinx.util import logging
 
-from lossbook.authoring import breaking
+from lossbook.authoring import breaking, kernels
 from lossbook.authoring.address import published
-from lossbook.figures import PLAIN
 
 logger = logging.getLogger(__name__)
 
 PACKAGE = Path(__file__).parents[1]
 SHOWN = ("torch", "numpy", "matplotlib", "ipython", "ipykernel")  # packages whose version changes what a page shows
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-# One thread a kernel: kernels that run side by side do not fight for the cores, and a sum is taken in the same
-# order, hence printed with the same digits, on every machine.
-KERNEL_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-    "PYTHONOPTIMIZE": "",  # it would leave the assertions out
-    PLAIN: "1",
-}
 
 # Set by the tests, which run every notebook with nbval and compare its outputs: the build then takes them as committed.
 AS_COMMITTED = "LOSSBOOK_NOTEBOOKS_AS_COMMITTED"
@@ -114,12 +102,12 @@ def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> No
             pages.remove(page)
     if not pages:
         return
-    kernels = min(len(pages), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
-    logger.info("executing %d pages with %d kernels", len(pages), kernels)
-    os.environ.update(KERNEL_ENVIRONMENT)
+    side_by_side = min(len(pages), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
+    logger.info("executing %d pages with %d kernels", len(pages), side_by_side)
+    os.environ.update(kernels.ENVIRONMENT)
     getLogger("traitlets").setLevel(WARNING)
     faults = []
-    with ThreadPoolExecutor(kernels) as pool:
+    with kernels.warm(), ThreadPoolExecutor(side_by_side) as pool:
         for page, (fault, seconds) in zip(pages, pool.map(execute, pages), strict=True):
             logger.info("  %s: %.1f s%s", page.docname, seconds, ", failed" if fault else "")
             if fault:
