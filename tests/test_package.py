@@ -21,6 +21,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 import lossbook
 from lossbook import installing, losses
 from lossbook.authoring.typed import WORDS
+from lossbook.course import chapters
 from lossbook.grading import isolation
 
 ROOT = Path(__file__).parent.parent
@@ -76,7 +77,9 @@ def test_the_licences_of_code_and_of_text_are_named_and_inside(built, wheel, met
     for name in ("LICENSE", "LICENSE-text"):
         assert [path for path in in_wheel if path.endswith(f".dist-info/licenses/{name}")]
         assert [path for path in in_sdist if path.count("/") == 1 and path.endswith(f"/{name}")]
-    assert len([path for path in in_wheel if re.fullmatch(r"lossbook/lessons/\d\d-\w+\.ipynb", path)]) == 8
+    lessons = sorted(path for path in in_wheel if re.fullmatch(r"lossbook/lessons/\d\d-\w+\.ipynb", path))
+    assert lessons == [f"lossbook/lessons/{chapter.row}.ipynb" for chapter in chapters()]
+    assert "lossbook/course.toml" in in_wheel
 
 
 def test_the_metadata_leads_to_the_project(metadata):

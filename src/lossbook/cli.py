@@ -30,9 +30,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"lossbook {lossbook.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    release = commands.add_parser("release", help="make the notebooks of the lessons from solutions/*.md")
+    release = commands.add_parser(
+        "release", help="make the lessons' notebooks from solutions/*.md, and the lists of chapters"
+    )
     release.add_argument("slugs", nargs="*", metavar="SLUG", help="a lesson, such as 03-bce; all unless given")
-    release.add_argument("--check", action="store_true", help="only say which notebooks are stale; run nothing")
+    release.add_argument("--check", action="store_true", help="only say what is stale; run nothing")
     release.set_defaults(run=_release, extra="author")
 
     book = commands.add_parser("book", help="build the book to _build/html")
@@ -131,7 +133,7 @@ def _positive(text: str) -> int:
 
 def _release(arguments: argparse.Namespace) -> int:
     from lossbook import exercises
-    from lossbook.authoring import release
+    from lossbook.authoring import release, tables
     from lossbook.authoring.convention import AuthorError
     from lossbook.authoring.execute import RunError
 
@@ -143,10 +145,12 @@ def _release(arguments: argparse.Namespace) -> int:
         return 2
     try:
         if arguments.check:
-            stale = release.stale(root, arguments.slugs, exercises.exercise)
+            stale = tables.stale(root) + release.stale(root, arguments.slugs, exercises.exercise)
             for line in stale:
                 _complain(f"{line}: run `lossbook release`")
             return 1 if stale else 0
+        for path in tables.write(root):
+            print(path.relative_to(root))
         release.release(root, arguments.slugs, exercises.exercise, say=print)
     except (AuthorError, RunError) as error:
         _complain(str(error))

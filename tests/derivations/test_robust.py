@@ -11,12 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lossbook.course import chapters
 from lossbook.derivations.checking import check_page
 from lossbook.derivations.pages import Display, Page, read
 from lossbook.derivations.parsing import MathError, parse
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = ["01-recipe", "02-mse", "03-bce", "04-multiclass", "05-nll", "06-kl", "07-summation", "08-fused"]
+PAGES = [chapter.row for chapter in chapters()]
 TOKENS = re.compile(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.S)
 JUNK = [
     *(

@@ -33,6 +33,7 @@ from nbformat import NotebookNode
 
 from lossbook.authoring.notebooks import from_text
 from lossbook.authoring.rules import unwrap
+from lossbook.course import chapters
 from lossbook.exercises import exercises
 
 # Numbers that the course quotes because others print them. Each is reproduced, or computed from, in
@@ -57,14 +58,8 @@ FACTS = frozenset(
         ("book/teachers", "| 5 | the takeaway"),
         ("book/teachers", "does not fit in 45 minutes"),
         ("book/teachers", "Forty notebooks take less than a minute"),
-        ("solutions/01-recipe", "Time needed: about 80 minutes"),
-        ("solutions/02-mse", "Time needed: about 85 minutes"),
-        ("solutions/03-bce", "Time needed: about 80 minutes"),
-        ("solutions/04-multiclass", "Time needed: about 95 minutes"),
-        ("solutions/05-nll", "Time needed: about 95 minutes"),
-        ("solutions/06-kl", "Time needed: about 80 minutes"),
-        ("solutions/07-summation", "Time needed: about 100 minutes"),
-        ("solutions/08-fused", "Time needed: about 100 minutes"),
+        *((f"solutions/{c.row}", f"Time needed: about {c.minutes} minutes") for c in chapters()),
+        *(("docs/student", f"{c.number}. {c.title} | {c.minutes} |") for c in chapters()),
     }
 )
 

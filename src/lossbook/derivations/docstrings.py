@@ -15,10 +15,11 @@ from typing import Any
 import yaml
 
 from lossbook import losses
+from lossbook.course import chapters
 from lossbook.derivations.pages import Display, Page, table_rows
 
-MODULES = ("recipe", "mse", "bce", "multiclass", "nll", "kl", "summation")
 OTHERS = ("fused", "fused_linear")  # they have functions of the same names
+MODULES = tuple(chapter.slug for chapter in chapters() if chapter.slug not in OTHERS)
 NAME = "docstring"  # of the pages that this module makes: docstring:mse_loss
 _MATH = re.compile(r"^\.\. math::\n\n((?: {4}.*\n?|\n)+)", re.M)
 
