@@ -411,7 +411,7 @@ def bytes_moved(n: int, v: int, dtype: torch.dtype) -> int:
 
     Targets and losses, of O(N), are left out. The kernel reads a row twice: the
     second time from the cache, if one row for each multiprocessor fits there;
-    else it moves half as many bytes again. An incoming gradient other than 1
+    else it moves up to half as many bytes again. An incoming gradient other than 1
     doubles them: give the ``divisor`` instead.
 
     Args:

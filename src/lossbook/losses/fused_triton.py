@@ -118,7 +118,7 @@ def _store(  # type: ignore[no-untyped-def]
     SMOOTH: tl.constexpr, WEIGHTED: tl.constexpr, CAP: tl.constexpr,
     EVEN: tl.constexpr,
 ):  # fmt: skip
-    """Store a block of the gradient, a exp(z - top) - b w, less the label's."""
+    """Store a block of the gradient, a exp(z - top) - b w: without the label."""
     present = (columns >= low) & (columns < end)
     g = tl.exp2((z - top) * LOG2_E) * a
     if SMOOTH and WEIGHTED:

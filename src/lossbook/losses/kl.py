@@ -31,7 +31,9 @@ def kl_div(
         D_{\mathrm{KL}}(q \,\|\, p) = \sum_{k=1}^{K} \ell_k, \qquad
         \frac{\partial \ell_k}{\partial \log p_k} = -q_k
 
-    A target of 0 costs nothing: :math:`0 \log 0 = 0`.
+    A target of 0 costs nothing: :math:`0 \log 0 = 0`. Where the model rules the
+    class out as well, with ``-inf``, it is ``nan``, as in PyTorch; so is a
+    target of ``-inf`` with ``log_target``.
 
     Args:
         input: Log-probabilities :math:`\log p`, shape ``(*)``.

@@ -52,10 +52,11 @@ def pairwise_sum(x: Tensor, block: int = 1) -> Tensor:
 
         s = \sum_{n=1}^{N} x_n
 
-    Every pass halves the number of terms, so a term goes through
+    Every pass leaves half of the terms, rounded up, so a term goes through
     :math:`\lceil \log_2 N \rceil` additions instead of up to N − 1. The
-    additions are as many as those of a running total; the passes are few, and
-    so are the operations that are dispatched.
+    additions are as many as those of a running total, but for one of a 0 in
+    each pass with a term left over; the passes are few, and so are the
+    operations that are dispatched.
 
     Args:
         x: The terms, floating-point, shape ``(N,)``; N may be 0.
@@ -132,7 +133,8 @@ def compensated_sum(x: Tensor) -> Tensor:
 def unit_roundoff(dtype: torch.dtype) -> float:
     """Return u: rounding a number to ``dtype`` changes it by at most u times itself.
 
-    It is half the distance from 1 to the next number of the dtype.
+    That holds where the dtype neither overflows nor underflows. It is half the
+    distance from 1 to the next number of the dtype.
 
     Args:
         dtype: A floating-point dtype.
