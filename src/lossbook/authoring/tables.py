@@ -68,10 +68,18 @@ def lessons_on_colab(course: Sequence[Chapter]) -> str:
     return _table(["lesson", "minutes", ""], rows)
 
 
+def equations(course: Sequence[Chapter]) -> str:
+    """Return the cells that list the equations of each chapter, for the page of equations."""
+    cell = "```{{code-cell}} python3\n:tags: [remove-input]\n\nMarkdown(appendix.display_rows(by_name[{!r}]))\n```\n"
+    parts = [f"### Chapter {c.number}: {c.title}\n\n" + cell.format(c.row).replace("'", '"') for c in course]
+    return "\n".join(["", *parts, ""])
+
+
 LISTS: dict[str, dict[str, Made]] = {
     "_toc.yml": {"chapters": in_contents, "solutions": solutions_in_contents},
     "README.md": {"chapters": in_readme},
     "book/index.md": {"chapters": in_index},
+    "book/equations.md": {"equations": equations},
     "docs/student.md": {"lessons": lessons_on_colab},
 }
 
@@ -100,7 +108,7 @@ def _filled(path: Path, lists: dict[str, Made], course: Sequence[Chapter]) -> st
         if name not in lists:
             raise AuthorError(f"{path}: there is no list {name!r}; there are {', '.join(lists)}")
         met.append(name)
-        body = "".join(f"{indent}{line}\n" for line in lists[name](course).splitlines())
+        body = "".join(f"{indent}{line}".rstrip() + "\n" for line in lists[name](course).splitlines())
         return f"{indent}{region['open']}\n{body}{indent}{region['close']}"
 
     text = _REGION.sub(fill, path.read_text(encoding="utf-8"))
