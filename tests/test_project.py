@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import re
@@ -16,6 +17,8 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from lossbook.exercises import exercises
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -117,7 +120,78 @@ def test_a_workflow_is_well_formed(path: Path) -> None:
 
 
 def test_there_are_workflows_to_check() -> None:
-    assert [path.name for path in WORKFLOWS] == ["pages.yml", "test.yml", "weekly.yml"]
+    assert [path.name for path in WORKFLOWS] == ["pages.yml", "release.yml", "test.yml", "weekly.yml"]
+
+
+def workflow(name: str) -> dict:
+    return yaml.safe_load((ROOT / ".github" / "workflows" / name).read_text(encoding="utf-8"))
+
+
+def test_every_python_that_is_named_is_tried() -> None:
+    named = [re.search(r"Python :: (3\.\d+)$", line) for line in PROJECT["classifiers"]]
+    tried = workflow("test.yml")["jobs"]["test"]["strategy"]["matrix"]["python-version"]
+    assert sorted(match[1] for match in named if match) == sorted(tried)
+
+
+def test_nothing_is_published_unless_it_is_asked_for() -> None:
+    publishing = [
+        (path.name, job)
+        for path in WORKFLOWS
+        for job in yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
+        if any("publish" in step.get("uses", "") for step in job["steps"])
+    ]
+    ((name, job),) = publishing
+    assert name == "release.yml"
+    assert "vars.PUBLISH == 'yes'" in job["if"]
+    assert job["permissions"] == {"id-token": "write"}
+    assert "build" in job["needs"]
+
+
+def test_what_is_tried_on_other_machines_finds_every_answer() -> None:
+    """That each answer is right is tested elsewhere: `portable.py` runs where those tests can't."""
+    spec = importlib.util.spec_from_file_location("portable", ROOT / "tests" / "portable.py")
+    assert spec
+    assert spec.loader
+    portable = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(portable)
+    found = set().union(*map(portable.functions, portable.SOLUTIONS))
+    assert exercises().keys() <= found
+    steps = [step.get("run", "") for name in ("test.yml", "release.yml") for job in workflow(name)["jobs"].values()
+             for step in job["steps"]]  # fmt: skip
+    assert sum("tests/portable.py" in run for run in steps) == 2
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / ".github" / "ISSUE_TEMPLATE").glob("*.yml")), ids=lambda path: path.stem
+)
+def test_an_issue_form_is_well_formed(path: Path) -> None:
+    form = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if path.stem == "config":
+        assert (ROOT / "SECURITY.md").is_file()
+        return
+    assert form["name"]
+    assert form["description"]
+    fields = [field for field in form["body"] if field["type"] != "markdown"]
+    assert len({field["id"] for field in fields}) == len(fields)
+    assert {field["type"] for field in fields} <= {"input", "textarea"}
+    assert all(field["attributes"]["label"] for field in fields)
+
+
+def test_what_runs_at_a_commit_has_the_versions_of_the_tests() -> None:
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"][0]["hooks"]
+    pinned = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    named = [line for hook in hooks for line in hook.get("additional_dependencies", [])]
+    assert named
+    assert set(named) <= set(pinned)
+
+
+def test_updates_leave_alone_what_is_held_back() -> None:
+    updates = yaml.safe_load((ROOT / ".github" / "dependabot.yml").read_text(encoding="utf-8"))["updates"]
+    assert {update["package-ecosystem"] for update in updates} == {"pip", "github-actions"}
+    (packages,) = (update for update in updates if update["package-ecosystem"] == "pip")
+    lines = [line for extra in PROJECT["optional-dependencies"].values() for line in extra]
+    bounded = {Requirement(line).name for line in lines if "<" in line}
+    assert bounded - {"pytest", "lossbook"} <= {ignored["dependency-name"] for ignored in packages["ignore"]}
 
 
 def make(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
