@@ -175,7 +175,7 @@ def difference(got: Any, right: Any, exercise: Exercise, what: str = "") -> str 
     """
     label = f"{what}: " if what else ""
     if got is None:
-        return f"{label}got None: does the function end with return?"
+        return f"{label}got None: does every way through the function end with return?"
     if isinstance(got, Other):
         return f"{label}got {got.what}, expected {show(right)}"
     expected_tensor, mine = as_tensor(right), as_tensor(got)
@@ -183,7 +183,8 @@ def difference(got: Any, right: Any, exercise: Exercise, what: str = "") -> str 
     if mine is None:
         return f"{label}got {shapes(got)}, expected {shapes(right)}"
     if mine.shape != expected_tensor.shape:
-        return f"{label}got shape {tuple(mine.shape)}, expected shape {tuple(expected_tensor.shape)}"
+        wanted = "(), one number" if expected_tensor.ndim == 0 else tuple(expected_tensor.shape)
+        return f"{label}got shape {tuple(mine.shape)}, expected shape {wanted}"
     if isinstance(got, Tensor) and isinstance(right, Tensor):
         coarse = mine.dtype in (torch.float16, torch.bfloat16) and expected_tensor.dtype != mine.dtype
         boolean = (mine.dtype == torch.bool) != (expected_tensor.dtype == torch.bool)
@@ -230,19 +231,38 @@ def of_another_kind(got: str, wanted: str, right: Any, exercise: Exercise) -> st
     if outer in ("list", "tuple"):
         what = "a list" if outer == "list" else "a tuple"
         if set(inner.removesuffix("]").split(", ")) == {"Tensor"}:
-            shape = tuple(right.shape)
-            return f"got {what} of tensors; return one tensor, of shape {shape}: `torch.stack` puts tensors together"
+            said = f"got {what} of tensors; return one tensor, of shape {tuple(right.shape)}"
+            return said if right.ndim == 0 else f"{said}: `torch.stack` puts tensors together"
         return f"got {what}; return a tensor, made by PyTorch's operations"
     if got == "ndarray" or got in NUMBERS - {"int", "float"}:
         return f"got {CALLED.get(got, 'a NumPy number')}; return a tensor: stay with PyTorch's operations"
-    return f"got {CALLED.get(got, f'a {got}')}; return the tensor, without `.item()`"
+    made = " `.item()`, `float` and the functions of `math` make plain numbers" if got in ("int", "float") else ""
+    return f"got {CALLED.get(got, f'a {got}')}; return a tensor, made by PyTorch's operations{made and ':' + made}"
+
+
+NAN_SLOPE = (
+    "A gradient of nan where the value is right often comes from a branch that `torch.where` leaves out: its slope is "
+    "multiplied by 0, and 0 · ∞ is nan. Make the numbers harmless before the function that they go through."
+)
+
+
+def _nan_in(mine: Any, right: Any) -> bool:
+    """Tell whether a gradient is nan where the right one is a number."""
+    if not (isinstance(mine, Tensor) and isinstance(right, Tensor)) or mine.shape != right.shape:
+        return False
+    return bool((mine.isnan() & ~right.isnan()).any())
+
+
+def _where(line: str) -> str:
+    """Return the place of an error as it is told; a line inside another function says so itself."""
+    return f"in {line}" if line and not line.startswith("in ") else line
 
 
 def fault(outcome: Outcome, right: Outcome, exercise: Exercise, slope: int = 1) -> tuple[str, str] | None:
     """Say what is wrong with the outcome of one call, in one word and in a text; None where nothing is."""
     if outcome.state != RETURNED:
         said = outcome.error or outcome.state
-        parts = [said, f"in {outcome.line}" if outcome.line else "", advise(said) if outcome.state == RAISED else ""]
+        parts = [said, _where(outcome.line), advise(said) if outcome.state == RAISED else ""]
         return outcome.state, "\n".join(part for part in parts if part)
     if exercise.judge is not None:
         said = exercise.judge(outcome.value) or ""
@@ -260,7 +280,7 @@ def fault(outcome: Outcome, right: Outcome, exercise: Exercise, slope: int = 1) 
             return "slope", f"gradient: the result does not depend on the {which} argument through PyTorch operations"
         wrong = difference(outcome.gradient, right.gradient, exercise, "gradient")
         if wrong:
-            return "slope", wrong
+            return "slope", f"{wrong}\n{NAN_SLOPE}" if _nan_in(outcome.gradient, right.gradient) else wrong
     if outcome.changed:
         return "changed", changed(outcome.changed, exercise)
     return None
