@@ -707,6 +707,16 @@ def each(p, y):
     return -(y * torch.log(p) + (1 - y) * torch.log(1 - p))
 
 
+def in_two_halves(z):
+    small = torch.exp(-z.abs())
+    return torch.where(z >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def exchanged(z, v, y, T, a):
+    soft = torch.nn.functional.kl_div((v / T).log_softmax(1), (z / T).softmax(1), reduction="batchmean")
+    return (1 - a) * torch.nn.functional.cross_entropy(z, y) + a * T**2 * soft
+
+
 # What a misconception is called depends on what was done, where numbers alone do not tell.
 TOLD = {
     "fsum": ("bce_python_sum", lambda p, y: math.fsum(each(p, y).tolist()) / len(p), "`math.fsum` for Python's sum"),
@@ -719,6 +729,14 @@ TOLD = {
     "a total": ("compensated_sum_loop", one_by_one, "a running total alone"),
     "sorted": ("compensated_sum_loop", lambda x: one_by_one(x[x.abs().argsort()]), "the numbers sorted first"),
     "sorted for nothing": ("compensated_sum_loop", lambda x: one_by_one(x.abs().sort()[0] * 0 + x), None),
+    "a sigmoid of one's own": (
+        "bce_with_logits",
+        lambda z, y: each(in_two_halves(z), y).mean(),
+        "a probability formed first",
+    ),
+    "PyTorch's sigmoid": ("bce_with_logits", lambda z, y: each(z.sigmoid(), y).mean(), "a probability formed first"),
+    "a divergence the other way": ("kl_distillation", exchanged, "student and teacher exchanged in the divergence"),
+    "nan in the gradient alone": ("bce_with_logits", chosen_late, None),
     "Python's numbers": ("compensated_sum_loop", in_numbers, None),
 }
 
