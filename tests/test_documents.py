@@ -132,6 +132,33 @@ def test_every_lesson_states_its_minutes_as_the_teachers_page_reads_them():
         assert all(re.search(r"^\*★.*?(\d+) minutes", line) for line in stated), row
 
 
+@pytest.mark.parametrize("name", ["docs/teacher.md", "book/teachers.md"])
+def test_the_teachers_pages_name_every_table_that_a_report_is_made_of(name):
+    written = set(re.findall(r'out / "(\w+\.\w+)"', read("src/lossbook/grading/report.py")))
+    assert {"grades.csv", "exercises.csv", "files.csv"} <= written
+    assert {table for table in written if not re.search(rf"^\| `(grades/)?{table}` \|", read(name), re.M)} == set()
+
+
+def test_the_page_on_grading_says_of_numbers_lists_and_arrays_what_check_does():
+    assert "a number, a list or a NumPy array is none" in read("book/grading.md")
+
+    def kl_entropy(q):
+        return (-torch.xlogy(q, q).sum(1)).numpy()
+
+    def kl_python_sum(log_p, q):
+        return float(sum(q * (q.log() - log_p)))
+
+    assert not lossbook.exercises.check(kl_entropy).passed
+    assert lossbook.exercises.check(kl_python_sum).passed
+
+
+def test_the_imports_that_the_reader_s_page_names_work():
+    lines = re.findall(r"`(from lossbook\.[\w.]+ import \w+)`", read("docs/reader.md"))
+    assert lines
+    for line in lines:
+        exec(line, {})
+
+
 @pytest.mark.parametrize("name", [*DOCUMENTS, "LICENSE-text", "CITATION.cff"])
 def test_a_document_names_no_path_of_a_machine(name):
     assert not re.search(r"/(work|tmp|home|root)/", read(name))

@@ -68,7 +68,7 @@ def test_a_long_result_shows_where_it_first_differs(named):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        (lambda z: None, "does the function end with return"),
+        (lambda z: None, "does every way through the function end with return"),
         (lambda z: "half", "got a str"),
         (lambda z: right_sigmoid(z)[..., :1], "expected shape"),
         (lambda z: z.nothing, "AttributeError"),

@@ -112,6 +112,10 @@ ERRORS = {
     "the log of a float": (lambda: torch.log(2.0), "math.log"),
     "the sum of a list": (lambda: torch.sum([1.0, 2.0]), "torch.tensor"),
     "a stack of floats": (lambda: torch.stack([1.0, 2.0]), "torch.tensor(numbers)"),
+    "two arguments for three": (lambda: torch.where(V > 0, V), "Behind `got` stands"),
+    "a number for a tensor": (lambda: torch.max(V, 0.0), "Behind `got` stands"),
+    "a shape for a size": (lambda: V.sum() / V.size(), "all sizes at once"),
+    "a shape as a number": (lambda: range(V.shape), "all sizes at once"),
     "a float's method": (lambda: (1.0).exp(), "no tensor any more"),
     "a list's method": (lambda: [1.0].sum(), "no tensor any more"),
     "a float's index": (lambda: Z.tolist()[0][0][0], "one plain number"),
@@ -178,7 +182,7 @@ def test_an_error_in_a_helper_names_the_helper():
         return helper(z)
 
     line = helper.__code__.co_firstlineno + 1
-    assert f"in `helper`, line {line}: `return z.nothing`" in repr(check(sigmoid))
+    assert f"\n    in `helper`, line {line}: `return z.nothing`" in repr(check(sigmoid))
 
 
 def test_a_long_line_is_cut():
@@ -596,6 +600,67 @@ def test_a_message_is_true(named, name, function, said):
     assert "Other(" not in repr(report)
 
 
+def test_an_error_whose_first_line_breaks_off_is_told_to_its_end():
+    outcome = attempt(lambda: torch.where(V > 0, V), (), {})
+    assert outcome.error.endswith("invalid combination of arguments - got (Tensor, Tensor)")
+
+
+def in_two_parts(y):
+    return y.mean(), ((y - y.mean()) ** 2).mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "said", "unsaid"),
+    [
+        ("map_of_mean", lambda y, s, t: float(y.sum()), "got a float; return a tensor", "without"),
+        ("pairwise_sum", lambda x: sum(x.tolist(), 0.0), "`float` and the functions of `math`", "without"),
+        ("pairwise_sum", lambda x: x.numpy()[0], "got a NumPy number; return a tensor", "`math`"),
+        ("best_constant_squares", in_two_parts, "got a tuple of tensors; return one tensor, of shape ()", "stack"),
+        ("kl_entropy", lambda q: [row.sum() for row in q], "`torch.stack` puts tensors together", "()"),
+        ("bce", lambda p, y: p, "got shape (2,), expected shape (), one number", "(), (), "),
+        ("kl_entropy", lambda q: q, "expected shape (2,)", "one number"),
+    ],
+)
+def test_what_kind_of_thing_is_wanted_is_said_and_nothing_that_was_not_done(named, name, function, said, unsaid):
+    reasons = [failure.reason for failure in check(named(name, function)).failures]
+    assert any(said in reason for reason in reasons), reasons
+    assert not any(unsaid in reason for reason in reasons), reasons
+
+
+def test_a_branch_without_return_is_asked_for(named):
+    def one_branch(mu, y, lr, reduction):
+        if reduction == "sum":
+            return mu - lr * (mu - y).sum()
+
+    assert "does every way through the function end with return?" in repr(check(named("recipe_sgd_step", one_branch)))
+
+
+def test_a_lambda_is_told_that_it_has_no_name():
+    text = repr(check(lambda p, y: p))
+    assert "a lambda has no name" in text
+    assert "`def`" in text
+
+
+def chosen_late(z, y):
+    return (torch.where(z > 50, z, torch.log(1 + torch.exp(z))) - y * z).mean()
+
+
+@pytest.mark.parametrize(
+    ("name", "function"),
+    [
+        ("bce_with_logits", chosen_late),
+        ("kl_each", lambda log_p, q: torch.where(q > 0, q * torch.log(q / log_p.exp()), 0.0).sum(1)),
+    ],
+)
+def test_a_gradient_of_nan_comes_with_what_it_often_comes_from(named, name, function):
+    assert "a branch that `torch.where` leaves out" in repr(check(named(name, function)))
+
+
+def test_another_wrong_gradient_comes_without_it(named):
+    text = repr(check(named("bce_with_logits", lambda z, y: chosen_late(z.clamp(-45, 45), y))))
+    assert "torch.where" not in text
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [
@@ -643,6 +708,16 @@ def each(p, y):
     return -(y * torch.log(p) + (1 - y) * torch.log(1 - p))
 
 
+def in_two_halves(z):
+    small = torch.exp(-z.abs())
+    return torch.where(z >= 0, 1 / (1 + small), small / (1 + small))
+
+
+def exchanged(z, v, y, T, a):
+    soft = torch.nn.functional.kl_div((v / T).log_softmax(1), (z / T).softmax(1), reduction="batchmean")
+    return (1 - a) * torch.nn.functional.cross_entropy(z, y) + a * T**2 * soft
+
+
 # What a misconception is called depends on what was done, where numbers alone do not tell.
 TOLD = {
     "fsum": ("bce_python_sum", lambda p, y: math.fsum(each(p, y).tolist()) / len(p), "`math.fsum` for Python's sum"),
@@ -655,6 +730,14 @@ TOLD = {
     "a total": ("compensated_sum_loop", one_by_one, "a running total alone"),
     "sorted": ("compensated_sum_loop", lambda x: one_by_one(x[x.abs().argsort()]), "the numbers sorted first"),
     "sorted for nothing": ("compensated_sum_loop", lambda x: one_by_one(x.abs().sort()[0] * 0 + x), None),
+    "a sigmoid of one's own": (
+        "bce_with_logits",
+        lambda z, y: each(in_two_halves(z), y).mean(),
+        "a probability formed first",
+    ),
+    "PyTorch's sigmoid": ("bce_with_logits", lambda z, y: each(z.sigmoid(), y).mean(), "a probability formed first"),
+    "a divergence the other way": ("kl_distillation", exchanged, "student and teacher exchanged in the divergence"),
+    "nan in the gradient alone": ("bce_with_logits", chosen_late, None),
     "Python's numbers": ("compensated_sum_loop", in_numbers, None),
 }
 

@@ -75,6 +75,10 @@ def check(function: Any) -> Report:
     name = checking.name_of(function)
     if name is None:
         return checking.unknown(f"check takes a function, as in check(sigmoid); it was given {showing.show(function)}.")
+    if name == "<lambda>":
+        return checking.unknown(
+            "a lambda has no name to find its exercise by; write the function with `def`, under the lesson's name."
+        )
     if name not in exercises():
         return checking.unknown(
             f"no exercise asks for a function called {name!r}; keep the name that the lesson gives."

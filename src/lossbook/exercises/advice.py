@@ -109,7 +109,8 @@ ADVICE: tuple[tuple[str, str], ...] = (
     ),
     (
         r"NameError",
-        "No such name is known: is it spelled as above, and was the cell that defines it run?",
+        "No such name is known: is it spelled as in the `def` line, or as in the cell that defines it, and was that "
+        "cell run?",
     ),
     (
         r"UnboundLocalError|cannot access local variable",
@@ -123,6 +124,17 @@ ADVICE: tuple[tuple[str, str], ...] = (
         r"argument '\w+' \(position \d+\) must be Tensor, not (float|int|list|tuple|numpy\.\w+)",
         "This function of PyTorch takes a tensor. For a plain number there is `math.log` and its kind; "
         "`torch.tensor(x)` makes a tensor of numbers.",
+    ),
+    (
+        r"received an invalid combination of arguments",
+        "This function of PyTorch does not take such arguments. Behind `got` stands what they are: is one missing, too "
+        "many, or a plain number where a tensor belongs? `torch.where` wants three, the last two for where the "
+        "condition holds and where it does not.",
+    ),
+    (
+        r"'torch\.Size'",
+        "`shape`, and `size()` without a number, are all sizes at once. Take the one that you mean: `x.shape[0]`, or "
+        "`x.numel()` for how many numbers there are.",
     ),
     (
         r"expected Tensor as element \d+ in argument",

@@ -214,7 +214,8 @@ def message(exercise: Exercise, verdict: Verdict) -> str:
         said, _, line = last.reason.partition("\n")
         if last.reason.startswith(NOT_WRITTEN):
             return f"✗ {name}: {said}."
-        return f"✗ {name}: {said}, in {last.call}" + (f", {line.removeprefix('in ')}" if line else ".")
+        place = line.removeprefix("in ") if line.startswith("in line") else line
+        return f"✗ {name}: {said}, in {last.call}" + (f", {place}" if place else ".")
     wrong = len(verdict.failures)
     verb = "differs" if wrong == 1 else "differ"
     return f"✗ {name}: " + ("the case differs." if verdict.cases == 1 else f"{wrong} of {verdict.cases} cases {verb}.")

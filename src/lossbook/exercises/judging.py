@@ -175,7 +175,7 @@ def difference(got: Any, right: Any, exercise: Exercise, what: str = "") -> str 
     """
     label = f"{what}: " if what else ""
     if got is None:
-        return f"{label}got None: does the function end with return?"
+        return f"{label}got None: does every way through the function end with return?"
     if isinstance(got, Other):
         return f"{label}got {got.what}, expected {show(right)}"
     expected_tensor, mine = as_tensor(right), as_tensor(got)
@@ -183,7 +183,8 @@ def difference(got: Any, right: Any, exercise: Exercise, what: str = "") -> str 
     if mine is None:
         return f"{label}got {shapes(got)}, expected {shapes(right)}"
     if mine.shape != expected_tensor.shape:
-        return f"{label}got shape {tuple(mine.shape)}, expected shape {tuple(expected_tensor.shape)}"
+        wanted = "(), one number" if expected_tensor.ndim == 0 else tuple(expected_tensor.shape)
+        return f"{label}got shape {tuple(mine.shape)}, expected shape {wanted}"
     if isinstance(got, Tensor) and isinstance(right, Tensor):
         coarse = mine.dtype in (torch.float16, torch.bfloat16) and expected_tensor.dtype != mine.dtype
         boolean = (mine.dtype == torch.bool) != (expected_tensor.dtype == torch.bool)
@@ -230,19 +231,38 @@ def of_another_kind(got: str, wanted: str, right: Any, exercise: Exercise) -> st
     if outer in ("list", "tuple"):
         what = "a list" if outer == "list" else "a tuple"
         if set(inner.removesuffix("]").split(", ")) == {"Tensor"}:
-            shape = tuple(right.shape)
-            return f"got {what} of tensors; return one tensor, of shape {shape}: `torch.stack` puts tensors together"
+            said = f"got {what} of tensors; return one tensor, of shape {tuple(right.shape)}"
+            return said if right.ndim == 0 else f"{said}: `torch.stack` puts tensors together"
         return f"got {what}; return a tensor, made by PyTorch's operations"
     if got == "ndarray" or got in NUMBERS - {"int", "float"}:
         return f"got {CALLED.get(got, 'a NumPy number')}; return a tensor: stay with PyTorch's operations"
-    return f"got {CALLED.get(got, f'a {got}')}; return the tensor, without `.item()`"
+    made = " `.item()`, `float` and the functions of `math` make plain numbers" if got in ("int", "float") else ""
+    return f"got {CALLED.get(got, f'a {got}')}; return a tensor, made by PyTorch's operations{made and ':' + made}"
+
+
+NAN_SLOPE = (
+    "A gradient of nan where the value is right often comes from a branch that `torch.where` leaves out: its slope is "
+    "multiplied by 0, and 0 · ∞ is nan. Make the numbers harmless before the function that they go through."
+)
+
+
+def _nan_in(mine: Any, right: Any) -> bool:
+    """Tell whether a gradient is nan where the right one is a number."""
+    if not (isinstance(mine, Tensor) and isinstance(right, Tensor)) or mine.shape != right.shape:
+        return False
+    return bool((mine.isnan() & ~right.isnan()).any())
+
+
+def _where(line: str) -> str:
+    """Return the place of an error as it is told; a line inside another function says so itself."""
+    return f"in {line}" if line and not line.startswith("in ") else line
 
 
 def fault(outcome: Outcome, right: Outcome, exercise: Exercise, slope: int = 1) -> tuple[str, str] | None:
     """Say what is wrong with the outcome of one call, in one word and in a text; None where nothing is."""
     if outcome.state != RETURNED:
         said = outcome.error or outcome.state
-        parts = [said, f"in {outcome.line}" if outcome.line else "", advise(said) if outcome.state == RAISED else ""]
+        parts = [said, _where(outcome.line), advise(said) if outcome.state == RAISED else ""]
         return outcome.state, "\n".join(part for part in parts if part)
     if exercise.judge is not None:
         said = exercise.judge(outcome.value) or ""
@@ -260,7 +280,7 @@ def fault(outcome: Outcome, right: Outcome, exercise: Exercise, slope: int = 1) 
             return "slope", f"gradient: the result does not depend on the {which} argument through PyTorch operations"
         wrong = difference(outcome.gradient, right.gradient, exercise, "gradient")
         if wrong:
-            return "slope", wrong
+            return "slope", f"{wrong}\n{NAN_SLOPE}" if _nan_in(outcome.gradient, right.gradient) else wrong
     if outcome.changed:
         return "changed", changed(outcome.changed, exercise)
     return None
@@ -353,17 +373,35 @@ def kind(value: Any) -> str:
     return type(value).__name__
 
 
-def same(mine: Outcome, other: Outcome, exercise: Exercise) -> bool:
-    """Tell whether two outcomes are the same: equal results, or errors of one kind."""
+def _equal_slopes(mine: Any, other: Any, exercise: Exercise, *, finite: bool) -> bool:
+    """Tell whether two gradients are equal; ``finite`` leaves out where either is infinite or nan."""
+    if mine is None or other is None:
+        return mine is other
+    if finite and isinstance(mine, Tensor) and isinstance(other, Tensor) and mine.shape == other.shape:
+        both = mine.isfinite() & other.isfinite()
+        mine, other = mine[both], other[both]
+    return difference(mine, other, exercise) is None
+
+
+def same(mine: Outcome, other: Outcome, exercise: Exercise, *, finite: bool = False) -> bool:
+    """Tell whether two outcomes are the same: equal results, or errors of one kind.
+
+    Args:
+        mine: One outcome.
+        other: The other.
+        exercise: Gives the tolerances.
+        finite: Whether gradients are compared only where they and the results are finite: a wrong formula that is
+            written in two ways has other slopes where it breaks.
+
+    """
     if mine.state != other.state:
         return False
     if mine.state != RETURNED:
         return mine.error.partition(":")[0] == other.error.partition(":")[0]
     if exercise.judge is not None:
         return kind(mine.value) == kind(other.value)
-    if (mine.gradient is None) != (other.gradient is None):
-        return False
-    if mine.gradient is not None and difference(mine.gradient, other.gradient, exercise) is not None:
+    broken = finite and isinstance(other.value, Tensor) and not bool(other.value.isfinite().all())
+    if not broken and not _equal_slopes(mine.gradient, other.gradient, exercise, finite=finite):
         return False
     if other.value is None or isinstance(other.value, Other) or as_tensor(other.value) is None:
         return bool(type(mine.value) is type(other.value) and repr(mine.value) == repr(other.value))
@@ -391,12 +429,16 @@ def named_misconception(exercise: Exercise, seed: int, outcomes: Sequence[Outcom
     """Return the misconception that a function equals on every case, or None.
 
     Where the numbers are right, it must have the misconception's own fault; and where that says what was called, it
-    must have called it.
+    must have called it. Where they are wrong, one that differs in gradients alone, where these are not finite, will do.
     """
+    return _named(exercise, seed, outcomes, finite=False) or _named(exercise, seed, outcomes, finite=True)
+
+
+def _named(exercise: Exercise, seed: int, outcomes: Sequence[Outcome], *, finite: bool) -> Misconception | None:
     mine = None
     for misconception in exercise.misconceptions:
         theirs = mistaken(exercise, misconception, seed)
-        if not all(same(one, other, exercise) for one, other in zip(outcomes, theirs, strict=True)):
+        if not all(same(one, other, exercise, finite=finite) for one, other in zip(outcomes, theirs, strict=True)):
             continue
         if exercise.judge is not None:
             return misconception
@@ -406,6 +448,8 @@ def named_misconception(exercise: Exercise, seed: int, outcomes: Sequence[Outcom
         wrong = faults(exercise, seed, theirs)
         mine = faults(exercise, seed, outcomes) if mine is None else mine
         if wrong <= UNSEEN:
+            if finite:
+                continue
             if mine == wrong or (wrong & READ and wrong <= mine):
                 return misconception
         elif exercise.work is None or _vectorised(exercise, outcomes) == _vectorised(exercise, theirs):

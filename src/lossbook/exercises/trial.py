@@ -479,7 +479,8 @@ def describe(error: BaseException) -> str:
         text = str(error).strip().splitlines()
     except BaseException:
         text = []
-    said = f"raised {type(error).__name__}" + (f": {text[0]}" if text else "")
+    first = text[0].removesuffix(", but expected one of:") if text else ""  # what follows is PyTorch's list of calls
+    said = f"raised {type(error).__name__}" + (f": {first}" if first else "")
     return said if len(said) <= LONGEST else said[: LONGEST - 1] + "…"
 
 

@@ -115,6 +115,14 @@ MISCONCEPTIONS: dict[str, tuple[Wrong, ...]] = {
         Wrong("the sum in place of the mean", lambda p, y: _each(p, y).sum(), NOT_DIVIDED),
         Wrong("the positive term alone", lambda p, y: -(y * log(p)).mean(), POSITIVE_ALONE),
         Wrong(
+            "the minus before the first term alone", lambda p, y: (-y * log(p) + (1 - y) * log(1 - p)).mean(), ONE_MINUS
+        ),
+        Wrong(
+            "divided by the rows alone",
+            lambda p, y: _each(p, y).sum() / len(p),
+            "`len` of a table is the number of its rows. The mean is over all elements, whatever the shape.",
+        ),
+        Wrong(
             "labels and probabilities swapped",
             lambda p, y: _each(y, p).mean(),
             "The logarithm is of the model's probability. A label of 0 has no logarithm.",

@@ -77,6 +77,11 @@ def probabilities_first(z: Tensor, v: Tensor, T: float) -> Tensor:
     return F.kl_div((z / T).softmax(1), (v / T).softmax(1), reduction="batchmean")
 
 
+def of_a_softmax(z: Tensor, v: Tensor, T: float) -> Tensor:
+    """Return the divergence by the logarithm of the student's probabilities, infinite where one has become 0."""
+    return F.kl_div((z / T).softmax(1).log(), (v / T).softmax(1), reduction="batchmean")
+
+
 def no_log_target(z: Tensor, v: Tensor, T: float) -> Tensor:
     """Return what F.kl_div gives for log-probabilities as the target, where it expects probabilities."""
     return F.kl_div((z / T).log_softmax(1), (v / T).log_softmax(1), reduction="batchmean")
@@ -181,6 +186,11 @@ EACH = (
         UNDONE,
     ),
     Misconception(
+        "0 log 0 computed as nan",
+        lambda log_p, q: (q * (q.log() - log_p)).sum(1),
+        "Where q is 0 its logarithm is −inf, and 0 times −inf is nan. What never happens must count as 0.",
+    ),
+    Misconception(
         "0 times −inf computed as nan",
         lambda log_p, q: terms(log_p, q).sum(1),
         "One of your parts minds q = 0, the other does not: where log p is −inf as well, the product is nan.",
@@ -229,6 +239,8 @@ BATCHMEAN = (
         lambda log_p, q: terms(log_p, q).sum() / log_p.shape[1],
         "The samples lie along the first dimension, whose index is 0.",
     ),
+    Misconception("the logarithms the wrong way round", lambda log_p, q: -terms(log_p, q).sum() / len(q), SIGN),
+    Misconception("cross-entropy for the divergence", lambda log_p, q: -(q * log_p).sum() / len(q), CROSS),
     Misconception(
         "the two distributions exchanged",
         lambda log_p, q: (log_p.exp() * (log_p - (q + 1e-9).log())).sum() / len(q),
@@ -296,6 +308,17 @@ DISTILLATION = (
         "probabilities where F.kl_div expects logarithms",
         lambda z, v, y, T, a: mixed(z, y, a, T**2 * probabilities_first(z, v, T)),
         "`F.kl_div` wants log-probabilities as its first argument, and raises nothing when it gets probabilities.",
+    ),
+    Misconception(
+        "cross-entropy for the divergence",
+        lambda z, v, y, T, a: mixed(z, y, a, T**2 * F.cross_entropy(z / T, (v / T).softmax(1))),
+        "A student equal to its teacher must be charged nothing, and cross-entropy charges it the teacher's entropy.",
+    ),
+    Misconception(
+        "the logarithm of a softmax that has become 0",
+        lambda z, v, y, T, a: mixed(z, y, a, T**2 * of_a_softmax(z, v, T)),
+        "Where the student is very sure, a softmax is 0 and its logarithm −inf. Ask for the log-probabilities "
+        "directly.",
     ),
     Misconception(
         "log_target forgotten",

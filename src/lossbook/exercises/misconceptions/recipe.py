@@ -232,6 +232,17 @@ DECAY = (
         lambda sigma, tau, N: 2 * sigma / (N * tau),
         "The objective divides by variances, so both standard deviations stay squared.",
     ),
+    Misconception(
+        "the brackets below the line forgotten",
+        lambda sigma, tau, N: 2 * sigma**2 / N * tau**2,
+        "Python goes from left to right: `a / b * c` multiplies by c. Put what is below the line in brackets.",
+    ),
+    Misconception(
+        "the decay that fits beside the objective as it stands",
+        lambda sigma, tau, N: 1 / tau**2,
+        "`MSELoss` knows neither the ½ nor the noise, and divides by N. Scale the objective until its first term is "
+        "that loss.",
+    ),
 )
 
 
