@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -303,14 +304,15 @@ async def grade(options: Options, progress: Progress, announce: Callable[[Census
         raise ReleaseError(f"lesson is {options.lesson!r}; it must be one of {', '.join(given)}")
     census = counted(options, given)
     found = {item.key: item for item in census.found}
+    digests = cache(lambda: {key: digest(item) for key, item in found.items()})
     with Book(options.out) as book:
-        if place := book.follow(options.submissions, lambda: {key: digest(item) for key, item in found.items()}):
+        if place := book.follow(options.submissions, digests):
             census.notes.append(f"these files were graded in {printable(place)}, and are taken for those")
-        book.census(options.submissions, census.listed)
+        book.census(options.submissions, census.listed, digests() if book.runs() else {})
         report.write_files(book, options.out)
         announce(census)
         cut_short = book.unfinished(options.submissions)
-        fresh = [] if cut_short else to_grade(book, options.submissions, found, again=options.regrade)
+        fresh = [] if cut_short else to_grade(book, options, found, digests)
         if cut_short is None and not fresh:
             return Done(0, len(found), continued=False)
         secret = [*course(options.lessons), options.submissions, options.out]
@@ -318,7 +320,7 @@ async def grade(options: Options, progress: Progress, announce: Callable[[Census
             done = 0
             if cut_short is not None:
                 done += await continue_run(Grader(options, given, cut_short, worker), book, found, progress)
-                fresh = to_grade(book, options.submissions, found, again=False)
+                fresh = to_grade(book, replace(options, regrade=False), found, digests)
             if fresh:
                 run = begin(book, options, given, fresh)
                 done += await Grader(options, given, run, worker).grade_all(book, fresh, progress)
@@ -364,11 +366,16 @@ def lesson_of_pattern(found: Found, given: Mapping[str, Release]) -> str:
     )
 
 
-def to_grade(book: Book, root: Path, found: Mapping[str, Found], *, again: bool) -> list[Found]:
-    """Return the submissions of a root that are new or have changed since they were graded, or all of them."""
-    if again or not book.runs():
+def to_grade(
+    book: Book, options: Options, found: Mapping[str, Found], digests: Callable[[], Mapping[str, str]]
+) -> list[Found]:
+    """Return the submissions that are new, or are not as they were graded, or all of them where that is asked for."""
+    if options.regrade or not book.runs():
         return list(found.values())
-    return [found[key] for key in book.changed({key: digest(item) for key, item in found.items()}, root)]
+    now = (
+        Waiting(key, item.student, options.lesson or item.lesson, sha256=digests()[key]) for key, item in found.items()
+    )
+    return [found[key] for key in book.changed(now, options.submissions)]
 
 
 def digest(found: Found) -> str:
