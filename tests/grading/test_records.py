@@ -281,6 +281,24 @@ def test_the_census_says_which_of_two_files_is_newer_and_what_is_not_used(tmp_pa
         assert len(list(book.standings())) == 2
 
 
+def test_students_of_one_name_are_told_apart_by_their_numbers_whenever_they_came(tmp_path):
+    files = [replace(RECORD, key=f"{way}leeann{late}_{n}_9_x.ipynb", student="leeann") for way, late, n in (
+        ("", "", 1), ("old/", "_LATE", 1), ("c.zip/", "", 2),
+    )]  # fmt: skip
+    others = [replace(RECORD, key="leeann/x.ipynb", student="leeann"), replace(files[0], student="Ann Lee")]
+    with Book(tmp_path) as book:
+        keep(book, *files, root="/w3")
+        keep(book, *others, root="/w4")
+        assert book.numbers() == {"leeann": {"1", "2"}}
+        assert book.tell_apart(["leeann"]) == ["leeann (1)", "leeann (2)"]
+        assert book.tell_apart(["leeann"]) == []
+        assert sorted(student for student, _ in counting(book)) == ["Ann Lee", "leeann", "leeann (1)", "leeann (2)"]
+        assert book.numbers() == {"leeann": {"1", "2"}}
+        moodle = replace(RECORD, key="Bo Kim_7_assignsubmission_file_/x.ipynb", student="Bo Kim")
+        keep(book, moodle, root="/w5")
+        assert "Bo Kim" not in book.numbers(), "Moodle's number is one assignment's"
+
+
 @pytest.mark.parametrize("way", ["relative", "link", "dots"])
 def test_a_folder_is_the_same_by_whatever_way_it_is_reached(tmp_path, monkeypatch, way):
     (tmp_path / "class").mkdir()

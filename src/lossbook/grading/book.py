@@ -23,15 +23,14 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from lossbook.grading.counting import CANDIDATES, Candidate, ordered, settled, standings
+from lossbook.grading.counting import CANDIDATES, GONE, Candidate, ordered, settled, standings
 from lossbook.grading.database import PATIENCE, lock, opened, raw, told
-from lossbook.grading.naming import printable
+from lossbook.grading.naming import numbered, printable, recorded
 from lossbook.grading.records import Kept, Listed, Mark, Record, RecordsError, Run, Standing, Waiting
 
 KEPT_FAILURES, KEPT_OTHERS = 3, 50  # failures of a mark; cell errors, and remarks, of a record
 LONGEST = 4000  # characters of any one text: a student's error may be megabytes long, the file need not be
 MANY = 2**62
-GONE = 2**32  # by how much a census lowers the rank of what it does not find: more than there can be files
 KINDS = {
     "key": str, "student": str, "lesson": str, "attempt": int, "late": int, "sha256": str, "state": str, "reason": str,
     "points": float, "out_of": float, "seconds": float, "isolation": str,
@@ -51,9 +50,12 @@ FIELDS = f"{HEADING}, state, reason, points, out_of, seconds, isolation, marks, 
 NAME = "CAST(? AS TEXT)"
 SAVE = f"INSERT OR REPLACE INTO submissions ({FIELDS}) VALUES (?, {NAME}, {NAME}, {NAME}{', ?' * 4}, {NAME}{', ?' * 8})"
 
-# A record's place is its file's; a census lowers all places of its root, and then says those of what is there.
-PLACE = f"""INSERT OR REPLACE INTO places SELECT ?1, files.key, files.rank, files.why FROM files
-    WHERE files.key = {NAME.replace("?", "?2")} AND files.root = {NAME.replace("?", "?3")} AND files.rank > 0"""
+# A record's place is its file's, and -1 where that is gone already. A census lowers all places of its root, and then
+# says those of what is there.
+KEY = "CAST(?2 AS TEXT)"
+PLACE = f"""INSERT OR REPLACE INTO places VALUES (?1, {KEY},
+    coalesce((SELECT rank FROM files WHERE key = {KEY} AND root = CAST(?3 AS TEXT)), -1),
+    coalesce((SELECT why FROM files WHERE key = {KEY} AND root = CAST(?3 AS TEXT)), ''))"""
 LOWER = f"UPDATE places SET rank = rank - ? WHERE run IN (SELECT id FROM runs WHERE root = {NAME})"
 FOUND = f"""INSERT OR REPLACE INTO places SELECT s.run, s.key, ?, {NAME}
     FROM submissions AS s CROSS JOIN runs ON runs.id = s.run
@@ -260,6 +262,36 @@ class Book:
                 self._runs.clear()
                 return str(place)
         return ""
+
+    def numbers(self) -> dict[str, set[str]]:
+        """Return the platform's lasting numbers of the students of each name, as far as the files' names say them."""
+        known: dict[str, set[str]] = {}
+        for student, key in self._read("SELECT student, key FROM submissions"):
+            if named := recorded(student, key):
+                known.setdefault(named.student, set()).add(named.number)
+        return known
+
+    def tell_apart(self, names: Iterable[str]) -> list[str]:
+        """Give the platform's number to each student of a name that others have, too; return whose records changed.
+
+        Args:
+            names: The names that several students have.
+
+        """
+        changed = {}
+        for name in names:
+            for table in ("submissions", "files"):
+                for key in {
+                    key for (key,) in self._read(f"SELECT key FROM {table} WHERE student = {NAME}", (raw(name),))
+                }:
+                    if (named := recorded(name, key)) and named.student == name:
+                        changed[table, name, key] = numbered(name, named.number)
+        with self._guarded(), self._file:
+            self._file.execute("BEGIN IMMEDIATE")
+            for (table, name, key), student in changed.items():
+                change = f"UPDATE {table} SET student = {NAME} WHERE student = {NAME} AND key = {NAME}"
+                self._file.execute(change, (raw(student), raw(name), raw(key)))
+        return sorted({student for (table, _, _), student in changed.items() if table == "submissions"})
 
     def changed(self, files: Iterable[Waiting], root: Path | str | None = None) -> list[str]:
         """Return the keys of files that are new, or are not what the last record of their key says.

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from lossbook.grading.records import Standing
 
+GONE = 2**32  # by how much a census lowers the rank of what it does not find: more than there can be files
 # What is needed to compare the records, in the order of an index. A record is left out where the same file of the same
 # root was graded again, and its content is the same, or could not be read before, or is another student's: it is then
 # that file's newest record that tells. It is left out, too, where the file is one that is not used, as it is read now.
@@ -76,21 +77,22 @@ def ordered(records: Iterable[Candidate]) -> list[Candidate]:
 def settled(lessons: Iterable[list[Candidate]]) -> list[list[Candidate]]:
     """Return one student's records of each lesson, in their order, with what could not be read put where it belongs.
 
-    A file that was no notebook, so that its lesson is unknown, and that is gone from its root, stands back for the file
-    that is there now: this was put in its place.
+    A file that was no notebook, so that its lesson is unknown, and that is gone from its root, stands back for a file
+    that was there longer: this was put in its place.
 
     Args:
         lessons: The records of each lesson, the one that counts first.
 
     """
-    known, unknown = [], []
+    known: list[list[Candidate]] = []
+    unknown: list[list[Candidate]] = []
     for own in lessons:
         (known if own[0].lesson else unknown).append(own)
     left = []
     for record in (each for own in unknown for each in own):
-        gone = record.state == "unreadable" and record.rank <= 0
-        instead = [own for own in known if own[0].root == record.root and own[0].rank > 0]
-        if gone and instead:
+        gone = record.rank // GONE
+        instead = [own for own in known if own[0].root == record.root and own[0].rank // GONE > gone]
+        if record.state == "unreadable" and gone < 0 and instead:
             max(instead, key=lambda own: own[0].run).append(record)
         else:
             left.append(record)

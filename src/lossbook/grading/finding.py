@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from lossbook.grading import archives, layouts
 from lossbook.grading.archives import Item, Place
 from lossbook.grading.layouts import Aside, Holding, LayoutError, instead, stem
 from lossbook.grading.members import is_archive
-from lossbook.grading.naming import bare, printable
+from lossbook.grading.naming import bare, numbered, printable
 from lossbook.grading.reading import LARGEST, UnreadableError
 
 __all__ = ["LARGEST", "Findings", "Found", "LayoutError", "NotFoundError", "UnreadableError", "find", "look"]
@@ -37,6 +38,8 @@ class Found:
         time: When it was last changed, in seconds; 0 where that is not known.
         sure: Whether a platform or the teacher says whose it is.
         lesson: The lesson that it answers, where the teacher's pattern says so.
+        person: The student's name, without the number that tells two of one name apart.
+        number: The platform's number of the student, where it is the same in every assignment.
 
     """
 
@@ -52,6 +55,8 @@ class Found:
     time: float = 0.0
     sure: bool = False
     lesson: str = ""
+    person: str = ""
+    number: str = ""
 
     def read(self) -> bytes:
         """Return the bytes of the file. Raises UnreadableError with the reason where it cannot be read."""
@@ -74,7 +79,17 @@ def find(root: Path) -> list[Found]:
     return look(root).found
 
 
-def look(root: Path, layout: str = "auto", pattern: str = "", lessons: frozenset[str] = frozenset()) -> Findings:
+Known = Mapping[str, Set[str]]  # the platform's lasting numbers of the students of each name
+NOBODY: Known = MappingProxyType({})
+
+
+def look(
+    root: Path,
+    layout: str = "auto",
+    pattern: str = "",
+    lessons: frozenset[str] = frozenset(),
+    known: Known = NOBODY,
+) -> Findings:
     """Return what is below a folder or in a zip archive.
 
     A folder per student, the flat files and archives of Canvas and Moodle, nbgrader's folders, and archives of any of
@@ -86,6 +101,7 @@ def look(root: Path, layout: str = "auto", pattern: str = "", lessons: frozenset
         pattern: A regular expression with the group ``student``, perhaps ``lesson`` and ``attempt``, which is searched
             for in each path; it goes before the layout.
         lessons: Words of the lessons' names, which are nobody's.
+        known: The numbers of students who were met elsewhere: two of one name are told apart by them.
 
     Raises:
         NotFoundError: There is no such folder or archive, it cannot be opened, or it holds no submission.
@@ -107,7 +123,7 @@ def look(root: Path, layout: str = "auto", pattern: str = "", lessons: frozenset
             wanted.append(holding)
     if not wanted:
         raise NotFoundError(f"root is {str(root)!r}; it must hold submissions, and no file in it is one")
-    names = _apart(wanted)
+    names = _apart(wanted, known)
     found = [each for holding in wanted for each in _found(holding, names)]
     return Findings(_unique(sorted(found, key=lambda each: (each.key, each.place.members))), aside, notes)
 
@@ -139,13 +155,15 @@ def _items(root: Path) -> list[Item]:
         raise NotFoundError(f"root is {shown}; it must be a folder of submissions or a zip archive: {error}") from None
 
 
-def _apart(holdings: list[Holding]) -> dict[tuple[str, str], str]:
+def _apart(holdings: list[Holding], known: Known) -> dict[tuple[str, str], str]:
     """Return what each student is called, with the platform's number where two have the same name."""
     numbers: dict[str, set[str]] = {}
     for holding in holdings:
-        numbers.setdefault(holding.named.student, set()).update(filter(None, [holding.named.number]))
+        named = holding.named
+        met = known.get(named.student, set()) if named.lasting else set()
+        numbers.setdefault(named.student, set()).update(filter(None, [named.number]), met)
     return {
-        (student, number): f"{student} ({number})" if number and len(numbers[student]) > 1 else student
+        (student, number): numbered(student, number) if number and len(numbers[student]) > 1 else student
         for student, number in ((holding.named.student, holding.named.number) for holding in holdings)
     }
 
@@ -177,6 +195,8 @@ def _found(holding: Holding, names: dict[tuple[str, str], str]) -> Iterator[Foun
             time=item.time,
             sure=holding.sure,
             lesson=holding.lesson,
+            person=named.student,
+            number=named.number if named.lasting else "",
         )
 
 

@@ -31,6 +31,7 @@ from lossbook.grading.records import BusyError, Record, Run, Waiting
 from lossbook.grading.release import Release, ReleaseError, releases
 from lossbook.grading.running import Limits, Worker, WorkerError
 from lossbook.grading.running import Run as Ran
+from lossbook.grading.wording import plain
 
 Progress = Callable[[int, int, Record], None]
 
@@ -303,9 +304,10 @@ async def grade(options: Options, progress: Progress, announce: Callable[[Census
     if options.lesson is not None and options.lesson not in given:
         raise ReleaseError(f"lesson is {options.lesson!r}; it must be one of {', '.join(given)}")
     census = counted(options, given)
-    found = {item.key: item for item in census.found}
-    digests = cache(lambda: {key: digest(item) for key, item in found.items()})
     with Book(options.out) as book:
+        census = told_apart(book, options, given, census)
+        found = {item.key: item for item in census.found}
+        digests = cache(lambda: {key: digest(item) for key, item in found.items()})
         if place := book.follow(options.submissions, digests):
             census.notes.append(f"these files were graded in {printable(place)}, and are taken for those")
         book.census(options.submissions, census.listed, digests() if book.runs() else {})
@@ -327,10 +329,33 @@ async def grade(options: Options, progress: Progress, announce: Callable[[Census
         return Done(done, len(found), continued=cut_short is not None)
 
 
-def counted(options: Options, given: Mapping[str, Release]) -> Census:
-    """Return the census of the submissions. Raises LayoutError where it makes no sense, unless that is forced."""
+def told_apart(book: Book, options: Options, given: Mapping[str, Release], census: Census) -> Census:
+    """Return the census with students told apart from those of the same name whom the book knows, there as well."""
+    numbers = book.numbers()
+    for each in census.found:
+        if each.number:
+            numbers.setdefault(each.person, set()).add(each.number)
+    several = {name: known for name, known in numbers.items() if len(known) > 1}
+    renamed = book.tell_apart(several)
+    if any(each.number and each.person in several and each.student == each.person for each in census.found):
+        census = counted(options, given, several)
+    if renamed:
+        names = ", ".join(plain(name, 60) for name in renamed)
+        census.notes.append(f"the platform has several students of one name; what was graded before is of {names}")
+    return census
+
+
+def counted(options: Options, given: Mapping[str, Release], known: finding.Known = finding.NOBODY) -> Census:
+    """Return the census of the submissions. Raises LayoutError where it makes no sense, unless that is forced.
+
+    Args:
+        options: Where they are, and how it is told whose each is.
+        given: The lessons as handed out.
+        known: The platform's numbers of students met elsewhere.
+
+    """
     words = frozenset(word for lesson in given for word in lesson.casefold().split("-") if word.isalpha())
-    findings = finding.look(options.submissions, options.layout, options.pattern, words)
+    findings = finding.look(options.submissions, options.layout, options.pattern, words, known)
     told = [replace(item, lesson=lesson_of_pattern(item, given)) if item.lesson else item for item in findings.found]
 
     def lesson_of(found: Found) -> str:

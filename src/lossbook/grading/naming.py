@@ -55,6 +55,7 @@ class Named:
     Args:
         student: Who handed it in.
         number: The platform's number of the student, or nothing.
+        lasting: Whether this number is the student's own in every assignment, as Canvas's is, and Moodle's is not.
         file: The file's own name.
         attempt: The platform's number of the attempt, or 0.
         late: Whether the platform says that it came late.
@@ -72,6 +73,7 @@ class Named:
     platform: bool = False
     serial: int = 0
     text_only: bool = False
+    lasting: bool = False
 
 
 def parse(name: str, folder: bool) -> Named:
@@ -95,10 +97,13 @@ def parse(name: str, folder: bool) -> Named:
             late=found["late"] is not None,
             platform=True,
             serial=int(found["serial"]),
+            lasting=True,
         )
     if found := _TYPED.fullmatch(name):
         late = found["late"] is not None
-        return Named(_person(found["who"]), name, found["number"], late=late, platform=True, text_only=True)
+        return Named(
+            _person(found["who"]), name, found["number"], late=late, platform=True, text_only=True, lasting=True
+        )
     if found := _EDX.fullmatch(name):
         return Named(_person(found["who"]), found["file"], platform=True, serial=int(found["serial"]))
     if folder:
@@ -109,6 +114,26 @@ def parse(name: str, folder: bool) -> Named:
         if any(map(str.isalpha, who)):
             return Named(_person(who), found[0] + path.suffix)
     return Named(_person(path.stem), name)
+
+
+def numbered(student: str, number: str) -> str:
+    """Return what a student is called where another has the same name."""
+    return f"{student} ({number})"
+
+
+def recorded(student: str, key: str) -> Named | None:
+    """Return what a file's path says of its student's lasting number; None where it says nothing of this student.
+
+    Args:
+        student: Whose the file was said to be, with or without the number.
+        key: The path.
+
+    """
+    for part in key.split("/"):
+        named = parse(part, False)
+        if named.lasting and student in (named.student, numbered(named.student, named.number)):
+            return named
+    return None
 
 
 def is_export(name: str) -> bool:
