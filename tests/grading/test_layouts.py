@@ -100,6 +100,17 @@ READ = {
     "students with folders for lessons": (whose("{}/hw3/a.ipynb", "{}/hw4/04-multiclass.ipynb"), []),
     "students with folders of their own names": (whose("{}/first go/a.ipynb", "{}/once more/a.ipynb"), []),
     "groups": ({f"hw3/Team {n}/{X}": f"Team {n}" for n in (1, 2, 3)}, []),
+    "by hand, as Canvas does": (
+        {f"{lab}_3_{n}_{who}.ipynb": f"{lab}_3_{n}_{who}" for lab in ("lab", "kay") for n in (0, 1) for who in FIVE},
+        [],
+    ),
+    "by hand, with a number each": ({f"hw_3_{n}_{who}.ipynb": f"hw_3_{n}_{who}" for n, who in enumerate(FIVE)}, []),
+    "by hand, with one number": ({f"stat101_3_1_{who}.ipynb": f"stat101_3_1_{who}" for who in FIVE}, []),
+    "Canvas, with one by hand inside": (
+        {f"{who}_{n}_{n}_x.ipynb": who for n, who in enumerate(FIVE, 7)}
+        | {f"zed_9_{n}_hw/lab_3_1_{n}.ipynb": "zed" for n in (1, 2, 3)},
+        [],
+    ),
     "a folder in a folder in a folder": (whose("download/hw3/submissions/{}/" + X), []),
 }  # fmt: skip
 
@@ -128,6 +139,10 @@ def test_an_archive_without_a_name_twice(tmp_path, number):
 
 OTTER = "03-bce_2025_11_03T22_10_1{}_123456.zip"
 REFUSED = {
+    "a class that a platform's names make one student": (
+        {f"stat101_3_{n}_{who}.ipynb": "" for n, who in enumerate(FIVE)} | {"zoe_4_9_x.ipynb": ""},
+        {},
+    ),
     "Otter's archives, which name nobody": ({}, {OTTER.format(n): zipped(X) for n in range(5)}),
     "a class among students": ({f"from mail/{who}.ipynb": who for who in FIVE} | {"zoe/x.ipynb": "zoe"}, {}),
     "an archive of a class among students": (
@@ -336,6 +351,11 @@ def test_a_layout_is_believed(tmp_path):
     assert students(tmp_path, layout="folders:2") == {"week3/hw.ipynb": "hw", "week4/deep/hw.ipynb": "deep"}
     assert [each.key for each in taken(tmp_path, layout="folders:2").aside] == ["x.ipynb"]
     assert students(tmp_path, layout="files")["week4/deep/hw.ipynb"] == "hw"
+
+
+def test_a_platform_is_believed_where_the_teacher_names_it(tmp_path):
+    fill(tmp_path, *(f"lab_3_{n}_{who}.ipynb" for n, who in enumerate(FIVE)))
+    assert set(students(tmp_path, layout="canvas").values()) == {"lab"}
 
 
 def test_a_platform_is_believed_and_nothing_else(tmp_path):

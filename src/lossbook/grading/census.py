@@ -93,7 +93,7 @@ def take(findings: Findings, lesson_of: Callable[[Found], str], lessons: frozens
     doubts: list[str] = []
     for student, files in students.items():
         for lesson, group in _by_lesson(files, lesson_of).items():
-            doubts += _too_many(student, lesson, group)
+            doubts += _too_many(student, lesson, group, len(findings.found))
             order, why = in_order(group)
             counts = order[-1]
             superseded += order[:-1]
@@ -120,9 +120,12 @@ def _by_lesson(files: list[Found], lesson_of: Callable[[Found], str]) -> dict[st
     return lessons
 
 
-def _too_many(student: str, lesson: str, group: Sequence[Found]) -> Iterator[str]:
-    """Yield what is wrong with a student who would have more files of one lesson than anybody hands in."""
-    unsure = [each for each in group if not each.sure]
+def _too_many(student: str, lesson: str, group: Sequence[Found], of: int) -> Iterator[str]:
+    """Yield what is wrong with a student who would have more files of one lesson than anybody hands in.
+
+    Where a platform's names seem to say so, it is wrong if these are most of all files: by hand, a class's may look so.
+    """
+    unsure = [each for each in group if not (each.told if 2 * len(group) > of else each.sure)]
     if len(unsure) > FEW:
         what = f"notebooks of {lesson}" if lesson else "files"
         names = ", ".join(each.key for each in unsure[:FEW])

@@ -38,6 +38,7 @@ class Found:
         time: When it was last changed, in seconds; 0 where that is not known.
         sure: Whether a platform or the teacher says whose it is.
         lesson: The lesson that it answers, where the teacher's pattern says so.
+        told: Whether the teacher says whose it is.
         person: The student's name, without the number that tells two of one name apart.
         number: The platform's number of the student, where it is the same in every assignment.
 
@@ -55,6 +56,7 @@ class Found:
     time: float = 0.0
     sure: bool = False
     lesson: str = ""
+    told: bool = False
     person: str = ""
     number: str = ""
 
@@ -195,6 +197,7 @@ def _found(holding: Holding, names: dict[tuple[str, str], str]) -> Iterator[Foun
             time=item.time,
             sure=holding.sure,
             lesson=holding.lesson,
+            told=holding.told,
             person=named.student,
             number=named.number if named.lasting else "",
         )

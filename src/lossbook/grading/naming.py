@@ -76,8 +76,15 @@ class Named:
     lasting: bool = False
 
 
-def parse(name: str, folder: bool) -> Named:
-    """Return what the name of a student's file or archive, or of a student's folder, says."""
+def parse(name: str, folder: bool, canvas: bool = True) -> Named:
+    """Return what the name of a student's file or archive, or of a student's folder, says.
+
+    Args:
+        name: The name.
+        folder: Whether it is a folder's.
+        canvas: Whether Canvas may have given it. By hand, ``lab_3_1_ann.ipynb`` looks the same.
+
+    """
     name = name if folder else bare(name)
     if found := _MOODLE.fullmatch(name):
         return Named(
@@ -87,7 +94,8 @@ def parse(name: str, folder: bool) -> Named:
             platform=True,
             text_only=found["kind"] == "onlinetext",
         )
-    if (found := _CANVAS.fullmatch(name)) and not _DAY.match(name, found.start("number")):
+    found = _CANVAS.fullmatch(name) if canvas else None
+    if found and not _DAY.match(name, found.start("number")):
         again = _ATTEMPT.fullmatch(found["file"])
         return Named(
             _person(found["who"]),
