@@ -18,6 +18,7 @@ LESSONS = frozenset({"recipe", "mse", "bce", "multiclass", "nll", "kl", "summati
 TUTORS = ["Kay", "Kay", "Lou", "Lou", "Lou"]
 FIVE = ["ann", "bo", "cy", "dee", "eli"]
 X = "03-bce.ipynb"
+AB = ["Section A", "Section B"]
 
 
 def put(path, data):
@@ -139,6 +140,11 @@ def test_an_archive_without_a_name_twice(tmp_path, number):
 
 OTTER = "03-bce_2025_11_03T22_10_1{}_123456.zip"
 REFUSED = {
+    "two of one name in two sections": ({f"{where}/{who}/{X}": "" for where in AB for who in ("alex", where)}, {}),
+    "two of one name in two groups, with a file each": (
+        {f"{where}/week 3/{who}.ipynb": "" for where in ("Gruppe_1", "Gruppe_2") for who in ("alex", f"bo{where}")},
+        {},
+    ),
     "a class that a platform's names make one student": (
         {f"stat101_3_{n}_{who}.ipynb": "" for n, who in enumerate(FIVE)} | {"zoe_4_9_x.ipynb": ""},
         {},
@@ -238,6 +244,7 @@ def test_the_census_names_what_is_superseded_and_not_used(tmp_path):
     made = taken(tmp_path)
     assert list(made.lines()) == [
         "7 notebooks: 6 students, 1 superseded, 1 without a notebook, 1 file not used.",
+        "  ann, bo, cy, dee, eli, zed",
         "  superseded: ann/03-bce.ipynb (ann); ann/03-bce (1).ipynb counts: its name has the higher number",
         "  not used: roster.csv; it is no notebook, and lies among students' folders",
     ]
@@ -351,6 +358,34 @@ def test_a_layout_is_believed(tmp_path):
     assert students(tmp_path, layout="folders:2") == {"week3/hw.ipynb": "hw", "week4/deep/hw.ipynb": "deep"}
     assert [each.key for each in taken(tmp_path, layout="folders:2").aside] == ["x.ipynb"]
     assert students(tmp_path, layout="files")["week4/deep/hw.ipynb"] == "hw"
+
+
+def test_two_of_one_name_in_two_sections_can_be_told_apart(tmp_path):
+    fill(tmp_path, *(f"{where}/alex/{X}" for where in AB))
+    assert set(students(tmp_path, pattern="^(?P<student>[^/]+/[^/.]+)").values()) == {f"{where}/alex" for where in AB}
+
+
+def test_one_of_a_group_is_one_in_all_weeks(tmp_path):
+    fill(tmp_path, *(f"week {n}/Group A/{who}/{X}" for n in (3, 4) for who in FIVE))
+    assert set(students(tmp_path).values()) == set(FIVE)
+
+
+def test_whose_name_may_be_a_copys_is_said(tmp_path):
+    fill(
+        tmp_path,
+        "ann.ipynb",
+        "Ann (1).ipynb",
+        "bo.ipynb",
+        "Copy of bo.ipynb",
+        "cy - Copy.ipynb",
+        "cy.ipynb",
+        "dee 2.ipynb",
+    )
+    assert sorted(taken(tmp_path).notes) == [
+        "Ann (1) may be ann, and is graded as another student",
+        "Copy of bo may be bo, and is graded as another student",
+        "cy - Copy may be cy, and is graded as another student",
+    ]
 
 
 def test_a_platform_is_believed_where_the_teacher_names_it(tmp_path):

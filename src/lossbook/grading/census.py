@@ -6,6 +6,7 @@ or students whose names are those of weeks and folders.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -18,7 +19,9 @@ from lossbook.grading.wording import counted, plain
 MOST_READ = 200  # files of one student that are read to know their lessons: more are too many anyway
 FEW = 3  # notebooks of one lesson that one student may have handed in; more look like a class's
 SHOWN = 20  # files that are named on a terminal
+NAMED = 8  # students that are: whoever knows the class sees from some whether they are its names
 SAME_TIME = 2.0  # seconds: an archive keeps no finer time
+_COPIED = re.compile(r"^copy of |(?:[ _-]+copy)?[ _-]*(?:\(\d{1,3}\))?$")
 WAYS = """\
 Say what it is: --layout folders, where each student has a folder (folders:2, where these lie one level further down);
 --layout files, where each notebook's name is its student's; --layout canvas, moodle or nbgrader; or
@@ -57,8 +60,10 @@ class Census:
         return f"{counted(notebooks, 'notebook')}: {', '.join(parts)}."
 
     def lines(self, most: int = SHOWN) -> Iterator[str]:
-        """Yield all in one line, then the notes, then what does not count, each by name, up to so many."""
+        """Yield all in one line, whose it is, the notes, and what does not count, each by name, up to so many."""
         yield self.total()
+        students = list(dict.fromkeys(each.student for each in self.found))
+        yield f"  {_names(students, NAMED)}"
         yield from (f"  Note: {note}" for note in self.notes)
         why = {each.key: each.why for each in self.listed}
         named = [f"  superseded: {each.key} ({plain(each.student, 80)}); {why[each.key]}" for each in self.superseded]
@@ -90,7 +95,7 @@ def take(findings: Findings, lesson_of: Callable[[Found], str], lessons: frozens
         students.setdefault(each.student, []).append(each)
     listed: list[Listed] = []
     superseded: list[Found] = []
-    doubts: list[str] = []
+    doubts = [*findings.doubts]
     for student, files in students.items():
         for lesson, group in _by_lesson(files, lesson_of).items():
             doubts += _too_many(student, lesson, group, len(findings.found))
@@ -103,7 +108,7 @@ def take(findings: Findings, lesson_of: Callable[[Found], str], lessons: frozens
     listed += [Listed(each.key, "", 0, each.why) for each in findings.aside]
     nobodys = [student for student, files in students.items() if _is_nobodys(student, files, lessons)]
     if 2 * len(nobodys) > len(students):
-        names = ", ".join(plain(name, 60) for name in nobodys[:5]) + (", …" if len(nobodys) > 5 else "")
+        names = _names(nobodys, 5)
         doubts.append(
             f"{len(nobodys)} of {counted(len(students), 'student')} would have a name that is no person's: {names}."
         )
@@ -140,9 +145,24 @@ def _notes(students: dict[str, list[Found]], nobodys: Sequence[str]) -> Iterator
     if nobodys:
         named = [f"{plain(student, 60)} ({students[student][0].key})" for student in nobodys[:SHOWN]]
         yield "no person's name, and graded as one: " + ", ".join(named) + (", …" if len(nobodys) > SHOWN else "")
+    for student, other in _perhaps_one(students):
+        yield f"{plain(student, 60)} may be {plain(other, 60)}, and is graded as another student"
     apart = {student.partition("/")[0] for student, files in students.items() if "/" in student and not files[0].sure}
     for folder in sorted(apart):
         yield f"{folder}/ lies among students' folders and holds some itself: they are graded as {folder}/NAME"
+
+
+def _perhaps_one(students: dict[str, list[Found]]) -> Iterator[tuple[str, str]]:
+    """Yield students whose name is another's with what a browser, a drive or a system adds to that of a copy."""
+    folded = {student.casefold(): student for student in students}
+    for student, files in students.items():
+        other = folded.get(_COPIED.sub("", student.casefold()), student)
+        if other != student and not any(each.sure for each in files):
+            yield student, other
+
+
+def _names(students: Sequence[str], most: int) -> str:
+    return ", ".join(plain(name, 60) for name in students[:most]) + (", …" if len(students) > most else "")
 
 
 def in_order(files: Sequence[Found]) -> tuple[list[Found], str]:

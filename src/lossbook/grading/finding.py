@@ -12,7 +12,7 @@ from lossbook.grading import archives, layouts
 from lossbook.grading.archives import Item, Place
 from lossbook.grading.layouts import Aside, Holding, LayoutError, instead, stem
 from lossbook.grading.members import is_archive
-from lossbook.grading.naming import bare, numbered, printable
+from lossbook.grading.naming import bare, numbered, printable, sections
 from lossbook.grading.reading import LARGEST, UnreadableError
 
 __all__ = ["LARGEST", "Findings", "Found", "LayoutError", "NotFoundError", "UnreadableError", "find", "look"]
@@ -69,11 +69,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is below a folder or in an archive: submissions, sorted by key, and what is none."""
+    """What is below a folder or in an archive: submissions, sorted by key; what is none; what to say, and to doubt."""
 
     found: list[Found]
     aside: list[Aside]
     notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
 
 def find(root: Path) -> list[Found]:
@@ -124,10 +125,36 @@ def look(
         else:
             wanted.append(holding)
     if not wanted:
-        raise NotFoundError(f"root is {str(root)!r}; it must hold submissions, and no file in it is one")
+        there = ": " + ", ".join(each.key for each in aside[:3]) + (", …" if len(aside) > 3 else "") if aside else ""
+        raise NotFoundError(f"root is {str(root)!r}; it must hold submissions, and no file in it is one{there}")
     names = _apart(wanted, known)
-    found = [each for holding in wanted for each in _found(holding, names)]
-    return Findings(_unique(sorted(found, key=lambda each: (each.key, each.place.members))), aside, notes)
+    found = sorted(
+        (each for holding in wanted for each in _found(holding, names)), key=lambda each: (each.key, each.place.members)
+    )
+    keys: set[str] = set()
+    unique = [replace(each, key=_new(each.key, keys)) for each in found]
+    return Findings(
+        sorted(unique, key=lambda each: each.key),
+        [replace(each, key=_new(each.key, keys)) for each in aside],
+        notes,
+        list(_in_two_sections(wanted)),
+    )
+
+
+def _in_two_sections(holdings: list[Holding]) -> Iterator[str]:
+    """Yield who would be one student although two parts of the class, such as its groups, each have one so called."""
+    parts: dict[str, dict[tuple[str, ...], str]] = {}
+    for holding in holdings:
+        above = holding.items[0].parts[: holding.depth]
+        if not holding.sure and (own := sections(above)):
+            parts.setdefault(holding.named.student, {}).setdefault(own, printable("/".join(above)))
+    for student, places in parts.items():
+        if len(places) > 1:
+            first, second, *_ = places.values()
+            yield (
+                f"{student} is in {first}/ and in {second}/. For two persons, give a --pattern whose student takes "
+                "both names, as in '^(?P<student>[^/]+/[^/.]+)'; --force takes them for one."
+            )
 
 
 def _is_beside(holding: Holding) -> bool:
@@ -177,7 +204,9 @@ def _found(holding: Holding, names: dict[tuple[str, str], str]) -> Iterator[Foun
         first = holding.items[0]
         kind = "archive" if is_archive(first.parts[holding.depth]) else "folder"
         none = f"no notebook in this student's {kind}" if holding.folder else "not a notebook"
-        handed = next((told for item in holding.items if (told := instead(item.parts[-1]))), "")
+        others = [printable(item.parts[-1]) for item in holding.items if item.kind == "other"]
+        held = f"it holds {others[0]}" + (f" and {len(others) - 1} more" if others[1:] else "") if others else ""
+        handed = next((told for item in holding.items if (told := instead(item.parts[-1]))), held * holding.folder)
         none = f"{none}: {handed}" if handed else none
         problem = next((item.problem for item in holding.items if item.problem), none)
         size = 0 if holding.folder else first.size
@@ -203,15 +232,11 @@ def _found(holding: Holding, names: dict[tuple[str, str], str]) -> Iterator[Foun
         )
 
 
-def _unique(found: list[Found]) -> list[Found]:
-    """Return the submissions with a number behind every key that an earlier one has."""
-    keys: set[str] = set()
-    unique = []
-    for each in found:
-        key, times = each.key, 1
-        while key in keys:
-            times += 1
-            key = f"{each.key} ({times})"
-        keys.add(key)
-        unique.append(each if key == each.key else replace(each, key=key))
-    return sorted(unique, key=lambda each: each.key)
+def _new(key: str, keys: set[str]) -> str:
+    """Return a key, with a number behind it where it is among the keys already; and enter it there."""
+    new, times = key, 1
+    while new in keys:
+        times += 1
+        new = f"{key} ({times})"
+    keys.add(new)
+    return new

@@ -11,12 +11,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import PurePosixPath
 
 from lossbook.grading.archives import Item
 from lossbook.grading.members import is_archive
 from lossbook.grading.naming import NOTEBOOKS, Named, is_export, is_place, is_together, parse, printable
 
+HIDDEN = "its name begins with a dot, which hides it; take the dot away if it was handed in"
 NAMES = ("auto", "folders", "files", "canvas", "moodle", "nbgrader")
 _WRAPPERS = 4  # folders and archives around a class: an export in a zip in a folder, and one to spare
 _SECOND_CLASS = 3  # students of an archive beside others' files, from which on it is a class's and not a student's
@@ -94,6 +96,11 @@ def read(items: list[Item], root: str, layout: str, pattern: str, lessons: froze
         LayoutError: The layout or the pattern is none.
 
     """
+    hidden = (Aside(printable("/".join(item.parts)), HIDDEN) for item in items if item.kind == "hidden")
+    return chain(hidden, _read([item for item in items if item.kind != "hidden"], root, layout, pattern, lessons))
+
+
+def _read(items: list[Item], root: str, layout: str, pattern: str, lessons: frozenset[str]) -> Read:
     if pattern:
         return _by_pattern(items, pattern)
     names = parse if is_canvas(items, lessons) else partial(parse, canvas=False)

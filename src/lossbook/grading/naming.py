@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -43,6 +44,7 @@ _OF_PLACES = """
 _OF_GROUPS = "cohort group groups grp gruppe gruppen kohorte kurs pair team teams"
 _PLACES, _GROUPS = frozenset(_OF_PLACES.split()), frozenset(_OF_GROUPS.split())
 _BESIDE = _GROUPS | {"student"}  # a place with another word alone: Student Work, but student 12 where names are hidden
+_SECTION = re.compile(rf"\b(?:section|sec|{_OF_GROUPS.replace(' ', '|')}) \w+")
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
 # The numbers of students may look like a date without its signs, such as 20210415.
 _DATE = re.compile(r"\W*(?<!\d)(?:19|20)\d\d([-_. ])[01]?\d\1[0-3]?\d(?!\d)(?:[-_ tT][\d:_.hmzZ -]*)?\W*")
@@ -164,6 +166,12 @@ def is_place(name: str, lessons: frozenset[str] = frozenset()) -> bool:
     if known:
         return all(len(word) == 1 or word in known or word in _BESIDE for word in letters)
     return _DATE.fullmatch(name) is not None
+
+
+def sections(parts: Sequence[str]) -> tuple[str, ...]:
+    """Return which parts of a class the names of folders say, such as ``("group a",)`` of ``week 3/Group_A``."""
+    found = (_SECTION.search(" ".join(_words(part))) for part in parts)
+    return tuple(match[0] for match in found if match)
 
 
 def is_together(name: str) -> bool:
