@@ -112,6 +112,15 @@ READ = {
         | {f"zed_9_{n}_hw/lab_3_1_{n}.ipynb": "zed" for n in (1, 2, 3)},
         [],
     ),
+    "Blackboard": (
+        whose("Lesson_3_{}_attempt_2025-11-03-22-10-11_03-bce.ipynb")
+        | whose("Lesson_3_{}_attempt_2025-11-04-08-00-00_03-bce.ipynb"),
+        [f"Lesson_3_{who}_attempt_2025-11-03-22-10-11.txt" for who in FIVE],
+    ),
+    "Brightspace": (
+        whose("12-34 - {} - Nov 3, 2025 1022 PM/" + X, "12-34 - {} - Nov 3, 2025 922 AM/" + X), ["index.html"]
+    ),
+    "nbgrader's inbound": (whose("{}+ps1+2025-11-03 22:10:11 UTC+a1b2/" + X), []),
     "a folder in a folder in a folder": (whose("download/hw3/submissions/{}/" + X), []),
 }  # fmt: skip
 
@@ -290,6 +299,29 @@ def test_canvas_tells_the_newer_file_by_its_own_number(tmp_path):
     fill(tmp_path, "annlee_7_900_lesson-3.ipynb", "annlee_7_901_lesson-3-1.ipynb", "bokim_8_902_x-2.ipynb")
     order, told = census.in_order([each for each in find(tmp_path) if each.student == "annlee"])
     assert (order[-1].key, told) == ("annlee_7_901_lesson-3-1.ipynb", "the platform numbered it later")
+
+
+@pytest.mark.parametrize(
+    ("names", "newest"),
+    [
+        (["L_ann_attempt_2025-11-09-22-10-11_z.ipynb", "L_ann_attempt_2025-11-10-01-10-11_a.ipynb"], 1),
+        (["1-2 - ann - Oct 30, 2025 1022 PM/x.ipynb", "1-2 - ann - Nov 3, 2025 111 PM/x.ipynb"], 1),
+        (["1-2 - ann - Nov 3, 2025 1201 PM/x.ipynb", "1-2 - ann - Nov 3, 2025 1201 AM/x.ipynb"], 0),
+        (["ann+ps1+2025-11-03 22:10:11 UTC+ff/x.ipynb", "ann+ps1+2025-11-03 22:10:12 UTC+00/x.ipynb"], 1),
+    ],
+)
+def test_of_a_platforms_attempts_the_last_counts(tmp_path, names, newest):
+    fill(tmp_path, *names)
+    found = find(tmp_path)
+    order, told = census.in_order(found)
+    assert {each.student for each in found} == {"ann"}
+    assert (order[-1].key, told) == (names[newest], "the platform numbered it later")
+
+
+def test_a_text_typed_into_blackboard_is_a_students_who_handed_in_nothing_else(tmp_path):
+    fill(tmp_path, "L_ann_attempt_2025-11-09-22-10-11_z.ipynb")
+    put(tmp_path / "L_bo_attempt_2025-11-09-22-10-11.txt", b"Name: Bo (bo)")
+    assert {each.student: bool(each.problem) for each in find(tmp_path)} == {"ann": False, "bo": True}
 
 
 def test_a_pdf_beside_the_notebook_is_not_graded(tmp_path):

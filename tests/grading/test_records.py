@@ -620,6 +620,23 @@ def test_out_must_be_a_folder(tmp_path):
         Book(tmp_path / "file")
 
 
+def test_a_full_disk_is_told(tmp_path):
+    with Book(tmp_path) as book:
+        run = begin(book)
+        (pages,) = book._file.execute("PRAGMA page_count").fetchone()
+        book._file.execute(f"PRAGMA max_page_count = {pages}")
+
+        def fill():
+            for n in range(1000):
+                book.save(run, replace(RECORD, key=str(n), student=str(n)))
+                saved.append(str(n))
+
+        saved = []
+        with pytest.raises(RecordsError, match=r"where the disk is full; make room\. What was graded is kept"):
+            fill()
+        assert {kept.record.student for kept in book.newest()} == set(saved)
+
+
 def test_a_closed_book_says_so(tmp_path):
     book = Book(tmp_path)
     run = begin(book)

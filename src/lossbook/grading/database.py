@@ -80,9 +80,7 @@ def lock(path: Path) -> sqlite3.Connection:
             held.close()
         if is_busy(error):
             raise RecordsError(f"{path.parent} is in use by another grader; wait until it has ended") from None
-        if _is_closed_to_us(error):
-            raise told(path, error) from None
-        raise RecordsError(f"{path}: {error}") from None
+        raise told(path, error) from None
     return held
 
 
@@ -95,6 +93,10 @@ def _is_closed_to_us(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM"))
 
 
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith("SQLITE_FULL")
+
+
 def told(path: Path, error: sqlite3.Error) -> RecordsError:
     """Return what is said of an error of SQLite's: which file it is, and what can be done."""
     if is_busy(error):
@@ -104,6 +106,11 @@ def told(path: Path, error: sqlite3.Error) -> RecordsError:
         )
     if _is_closed_to_us(error):
         return RecordsError(f"out is {path.parent}, which cannot be written to; it must be a folder of your own")
+    if _is_full(error):
+        return RecordsError(
+            f"out is {path.parent}, where the disk is full; make room. What was graded is kept, "
+            "and the same command goes on from there"
+        )
     return RecordsError(f"{path}: {error}")
 
 
@@ -132,7 +139,7 @@ def opened(path: Path) -> sqlite3.Connection:
             raise
         if isinstance(error, OSError):
             raise RecordsError(f"{path} cannot be opened ({error.strerror})") from None
-        if is_busy(error) or _is_closed_to_us(error):
+        if is_busy(error) or _is_closed_to_us(error) or _is_full(error):
             raise told(path, error) from None
         raise RecordsError(f"{path} is damaged or no book of grades ({error}); move it away to begin anew") from None
     return made

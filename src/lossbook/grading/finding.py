@@ -125,7 +125,8 @@ def look(
         else:
             wanted.append(holding)
     if not wanted:
-        there = ": " + ", ".join(each.key for each in aside[:3]) + (", …" if len(aside) > 3 else "") if aside else ""
+        told = [f"{each.key} ({each.why})" for each in aside[:3]] + ["…"] * (len(aside) > 3)
+        there = ": " + ", ".join(told) if told else ""
         raise NotFoundError(f"root is {str(root)!r}; it must hold submissions, and no file in it is one{there}")
     names = _apart(wanted, known)
     found = sorted(

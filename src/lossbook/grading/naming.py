@@ -23,6 +23,17 @@ _MOODLE = re.compile(
 )
 # Open edX: [1] - alice - 03-bce.ipynb, with the number of the file among the student's.
 _EDX = re.compile(r"\[(?P<serial>\d+)\] - (?P<who>.+?) - (?P<file>.+)", re.DOTALL)
+# Blackboard: Lesson 3_alee_attempt_2025-11-03-22-10-11_03-bce.ipynb, and a text without a name of its own beside it.
+_BLACKBOARD = re.compile(r".+_(?P<who>[^_]+)_attempt_(?P<stamp>\d{4}(?:-\d\d){5})(?:_(?P<file>.+)|\.txt)", re.DOTALL)
+# Folders of Brightspace: 1234-567 - Ann Lee - Nov 3, 2025 1022 PM, and of nbgrader's inbound/:
+# ann+ps1+2025-11-03 22:10:11 UTC+hash.
+_BRIGHTSPACE = re.compile(
+    r"\d+-\d+ - (?P<who>.+) - (?P<month>[A-Z][a-z]{2}) (?P<day>\d{1,2}), (?P<year>\d{4}) "
+    r"(?P<hour>\d{1,2})(?P<minute>\d\d) (?P<half>[AP])M",
+    re.DOTALL,
+)
+_INBOUND = re.compile(r"(?P<who>[^+]+)\+[^+]+\+(?P<stamp>\d{4}-\d\d-\d\d \d\d.\d\d.\d\d)[^+]*\+\w+", re.DOTALL)
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 # By hand: alice_03-bce.ipynb or 03-bce_alice.ipynb.
 _LESSON_FIRST = re.compile(r"\d{1,2}-[^\W\d_]+(?=[-_ ])")
 _LESSON_LAST = re.compile(r"(?<=[-_ ])\d{1,2}-[^\W\d_]+$")
@@ -62,7 +73,7 @@ class Named:
         attempt: The platform's number of the attempt, or 0.
         late: Whether the platform says that it came late.
         platform: Whether a learning platform gave the name.
-        serial: The platform's number of the file, the higher the later, or 0.
+        serial: The platform's number of the file, or its time as one number; the higher the later, or 0.
         text_only: Whether it is a text typed into the platform, which comes beside the files.
 
     """
@@ -116,14 +127,34 @@ def parse(name: str, folder: bool, canvas: bool = True) -> Named:
         )
     if found := _EDX.fullmatch(name):
         return Named(_person(found["who"]), found["file"], platform=True, serial=int(found["serial"]))
+    if found := _BLACKBOARD.fullmatch(name):
+        typed = found["file"] is None
+        file, serial = found["file"] or name, _digits(found["stamp"])
+        return Named(_person(found["who"]), file, platform=True, serial=serial, text_only=typed)
     if folder:
-        return Named(_person(name), name)
+        return _attempt(name) or Named(_person(name), name)
     path = PurePosixPath(name)
     if found := _LESSON_FIRST.match(path.stem) or _LESSON_LAST.search(path.stem):
         who = (path.stem[: found.start()] + path.stem[found.end() :]).strip("-_ ")
         if any(map(str.isalpha, who)):
             return Named(_person(who), found[0] + path.suffix)
     return Named(_person(path.stem), name)
+
+
+def _attempt(folder: str) -> Named | None:
+    """Return what the name of a folder says in which a platform keeps one attempt."""
+    if found := _INBOUND.fullmatch(folder):
+        return Named(_person(found["who"]), folder, platform=True, serial=_digits(found["stamp"]))
+    found = _BRIGHTSPACE.fullmatch(folder)
+    if found is None or found["month"] not in _MONTHS:
+        return None
+    hour = int(found["hour"]) % 12 + 12 * (found["half"] == "P")
+    parts = int(found["year"]), _MONTHS.index(found["month"]) + 1, int(found["day"]), hour, int(found["minute"])
+    return Named(_person(found["who"]), folder, platform=True, serial=int("{:04}{:02}{:02}{:02}{:02}".format(*parts)))
+
+
+def _digits(stamp: str) -> int:
+    return int("".join(filter(str.isdecimal, stamp)))
 
 
 def numbered(student: str, number: str) -> str:
