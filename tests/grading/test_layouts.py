@@ -43,7 +43,7 @@ def zipped(*names):
 
 def lesson_of(found):
     known = re.search(r"0\d-[a-z]+", found.name)
-    return known[0] if known else "03-bce"
+    return census.Looked(known[0] if known else "03-bce")
 
 
 def taken(root, **how):
@@ -281,6 +281,39 @@ def test_the_newer_of_several_files_counts(tmp_path, case):
     order, told = census.in_order([each for each in find(tmp_path) if each.student == "ann"])
     assert [each.key for each in order] == [f"ann/{name}" for name in names]
     assert told.endswith(why)
+
+
+def test_what_cannot_be_read_or_is_as_it_was_handed_out_takes_no_others_place(tmp_path):
+    fill(tmp_path, "ann/x.ipynb", "ann/x (1).ipynb", "ann/x (2).ipynb")
+    for path in tmp_path.rglob("*.ipynb"):
+        os.utime(path, (1e9, 1e9))
+    files = find(tmp_path)
+    first, second, third = (f"ann/x{n}.ipynb" for n in ("", " (1)", " (2)"))
+    blank, damaged = census.Looked("03-bce", written=False), census.Looked("03-bce", readable=False, written=False)
+    for looked, last, why in (
+        ({third: damaged}, second, "its name has the higher number"),
+        ({second: damaged, third: damaged}, first, "no other can be read"),
+        ({third: blank}, second, "its name has the higher number"),
+        ({second: blank, third: blank}, first, "nothing is written in the other"),
+        ({first: damaged, second: damaged, third: blank}, third, "no other can be read"),
+        (dict.fromkeys((first, second, third), damaged), third, "its name has the higher number"),
+    ):
+        order, told = census.in_order(files, looked)
+        assert (order[-1].key, told) == (last, why)
+        assert sorted(each.key for each in order) == sorted((first, second, third))
+    os.utime(tmp_path / third, (2e9, 2e9))
+    order, told = census.in_order(find(tmp_path), {third: blank})
+    assert (order[-1].key, told) == (second, "its name has the higher number"), "the series is as new as its newest"
+
+
+def test_the_census_says_what_a_file_lacks_that_does_not_count(tmp_path):
+    fill(tmp_path, "ann/x.ipynb", "ann/x (1).ipynb", "ann/x (2).ipynb")
+    seen = {"ann/x (1).ipynb": {"readable": False, "written": False}, "ann/x (2).ipynb": {"written": False}}
+    made = census.take(look(tmp_path), lambda found: census.Looked("03-bce", **seen.get(found.key, {})))
+    assert [line for line in made.lines() if "superseded: " in line] == [
+        "  superseded: ann/x (1).ipynb (ann); it can't be read, and ann/x.ipynb counts",
+        "  superseded: ann/x (2).ipynb (ann); nothing is written in it, and ann/x.ipynb counts",
+    ]
 
 
 def test_where_names_tell_nothing_the_time_does(tmp_path):

@@ -246,6 +246,23 @@ def test_of_two_folders_the_file_handed_in_later_counts_and_regrading_makes_none
         assert counting(book) == {("Ann", "bce"): 3.0}
 
 
+def test_what_cannot_be_read_takes_no_other_files_place(tmp_path):
+    broken = replace(RECORD, state="unreadable", reason="no JSON", points=0.0, marks=(), sha256="bb", attempt=5)
+    with Book(tmp_path) as book:
+        keep(book, RECORD, root="/first")
+        keep(book, broken, root="/again")
+        assert counting(book) == {("Ann", "bce"): 1.0}
+        assert [(each.standing, each.why) for each in book.standings()][1] == (
+            "superseded", f"it could not be read, and {RECORD.key} in /first counts"
+        )  # fmt: skip
+        keep(book, replace(broken, key="ann/z.ipynb"), root="/first")
+        assert counting(book) == {("Ann", "bce"): 1.0}
+        keep(book, broken, root="/first")  # the same file, overwritten
+        assert counting(book) == {("Ann", "bce"): 0.0}
+        keep(book, replace(RECORD, sha256="cc", points=2.0), root="/first")
+        assert counting(book) == {("Ann", "bce"): 2.0}
+
+
 def test_whatever_the_order_one_record_of_each_student_and_lesson_counts(tmp_path):
     chance = random.Random(11)
     for turn in range(20):
@@ -502,7 +519,7 @@ def test_a_notebook_in_the_place_of_what_was_none_leaves_no_unreadable_record_be
         assert [kept.record for kept in book.newest()] == [RECORD]
         assert [(each.key, each.standing, each.why) for each in book.standings()] == [
             (RECORD.key, "counts", ""),
-            ("ann", "superseded", f"{RECORD.key} counts"),
+            ("ann", "superseded", f"it could not be read, and {RECORD.key} counts"),
         ]
         listed = [Listed(RECORD.key, "Ann", 1), Listed("other", "Ann", 1)]
         book.census("/submissions", listed)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from lossbook.grading.records import Standing
 
 GONE = 2**32  # by how much a census lowers the rank of what it does not find: more than there can be files
+LESS = {"unreadable": "it could not be read", "not attempted": "nothing was written in it"}  # than in other files
 # What is needed to compare the records, in the order of an index. A record is left out where the same file of the same
 # root was graded again, and its content is the same, or could not be read before, or is another student's: it is then
 # that file's newest record that tells. It is left out, too, where the file is one that is not used, as it is read now.
@@ -66,12 +67,27 @@ class Candidate:
 
 
 def ordered(records: Iterable[Candidate]) -> list[Candidate]:
-    """Return the records of one student and lesson: the one that counts, then those it stands for, the newest first."""
+    """Return the records of one student and lesson: the one that counts, then those it stands for, the newest first.
+
+    What could not be read takes the place of no other file; only of what the same file held before.
+    """
+    every = list(records)
+    broken = {(each.root, each.key): each.run for each in every if each.state == "unreadable"}
+
+    def readable(each: Candidate) -> bool:
+        return broken.get((each.root, each.key), -1) < each.run
+
+    def place(each: Candidate) -> tuple[bool, int, int, int, str]:
+        return readable(each), each.rank, each.attempt, each.run, each.key
+
     roots: dict[str, list[Candidate]] = {}
-    for record in sorted(records, key=lambda each: (each.rank, each.attempt, each.run, each.key), reverse=True):
+    for record in sorted(every, key=place, reverse=True):
         roots.setdefault(record.root, []).append(record)
-    by_age = sorted(roots.values(), key=lambda own: (own[0].since, own[0].run, own[0].root), reverse=True)
-    return [record for own in by_age for record in own]
+
+    def age(own: list[Candidate]) -> tuple[bool, int, int, str]:
+        return readable(own[0]), own[0].since, own[0].run, own[0].root
+
+    return [record for own in sorted(roots.values(), key=age, reverse=True) for record in own]
 
 
 def settled(lessons: Iterable[list[Candidate]]) -> list[list[Candidate]]:
@@ -107,7 +123,11 @@ def standings(records: Sequence[Candidate]) -> Iterator[Standing]:
             continue
         seen.add((record.root, record.key))
         standing, why = "counts", ""
-        if record.root != counts.root:
+        lacks = LESS.get(record.state, "") if counts.state not in LESS else ""
+        if lacks:
+            where = "" if record.root == counts.root else f" in {counts.root}"
+            standing, why = "superseded", f"{lacks}, and {counts.key}{where} counts"
+        elif record.root != counts.root:
             standing, why = "superseded", f"{counts.key} in {counts.root} was handed in later and counts"
         elif record.key != counts.key:
             standing, why = "superseded", f"{counts.key} counts" + (f": {counts.why}" if counts.why else "")

@@ -19,7 +19,7 @@ import torch
 from lossbook.exercises import exercises
 from lossbook.grading import finding, reading, report
 from lossbook.grading.book import Book
-from lossbook.grading.census import Census, take
+from lossbook.grading.census import Census, Looked, take
 from lossbook.grading.copies import copied, published
 from lossbook.grading.database import PATIENCE
 from lossbook.grading.exam import Exam, Sitting, remarks
@@ -358,13 +358,14 @@ def counted(options: Options, given: Mapping[str, Release], known: finding.Known
     findings = finding.look(options.submissions, options.layout, options.pattern, words, known)
     told = [replace(item, lesson=lesson_of_pattern(item, given)) if item.lesson else item for item in findings.found]
 
-    def lesson_of(found: Found) -> str:
+    def looked(found: Found) -> Looked:
         try:
-            return reading.read(found.read(), given, found.name, options.lesson or found.lesson or None).lesson
+            read = reading.read(found.read(), given, found.name, options.lesson or found.lesson or None)
         except UnreadableError:
-            return lesson_by_name(found, options, given)
+            return Looked(lesson_by_name(found, options, given), readable=False, written=False)
+        return Looked(read.lesson, written=bool(read.written))
 
-    census = take(replace(findings, found=told), lesson_of, words)
+    census = take(replace(findings, found=told), looked, words)
     if not options.force:
         census.insist(str(options.submissions))
     return census
