@@ -262,7 +262,7 @@ def test_what_is_new_or_changed_is_graded_and_nothing_else(tmp_path, capsys, two
         nothing.setattr("lossbook.grading.grade.Worker", None)  # none is started
         assert graded(two, "--out", out) == 0
     said = capsys.readouterr()
-    _, first, *_ = said.out.splitlines()
+    _, _, first, *_ = said.out.splitlines()
     assert first == "2 of 2 were graded already and have not changed; --regrade grades them again."
     with Book(out) as book:
         assert len(book.runs()) == 1
