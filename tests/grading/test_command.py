@@ -271,11 +271,11 @@ def test_what_is_new_or_changed_is_graded_and_nothing_else(tmp_path, capsys, two
     (two / "Cy").mkdir()
     (two / "Cy" / "03-bce.ipynb").write_text(answered({}), encoding="utf-8")
     assert graded(two, "--out", out) == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith("1 of 3 were graded already and have not changed;")
+    assert capsys.readouterr().out.splitlines()[2].startswith("1 of 3 were graded already and have not changed;")
     assert points(out) == {"Ann": 3, "Bo": 3, "Cy": 0}
 
     assert graded(two, "--out", out, "--regrade") == 0
-    assert capsys.readouterr().out.splitlines()[1] == "3 students: 2 graded, 1 not attempted."
+    assert capsys.readouterr().out.splitlines()[2] == "3 students: 2 graded, 1 not attempted."
     with Book(out) as book:
         seeds = [run.seed for run in book.runs()]
         assert seeds[-1] == 5
