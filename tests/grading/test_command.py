@@ -254,7 +254,7 @@ def test_what_is_new_or_changed_is_graded_and_nothing_else(tmp_path, capsys, two
     out = tmp_path / "out"
     assert graded(two, "--out", out, "--seed", 5) == 0
     said = capsys.readouterr()
-    census = "2 notebooks: 2 students.\n"
+    census = "2 notebooks: 2 students.\n  Ann, Bo\n"
     assert said.out.startswith(census + "2 students: 2 graded.\nPoints won: 4 of 32 (12%).\nReport: ")
     assert points(out) == {"Ann": 3, "Bo": 1}
 
@@ -262,7 +262,7 @@ def test_what_is_new_or_changed_is_graded_and_nothing_else(tmp_path, capsys, two
         nothing.setattr("lossbook.grading.grade.Worker", None)  # none is started
         assert graded(two, "--out", out) == 0
     said = capsys.readouterr()
-    _, first, *_ = said.out.splitlines()
+    _, _, first, *_ = said.out.splitlines()
     assert first == "2 of 2 were graded already and have not changed; --regrade grades them again."
     with Book(out) as book:
         assert len(book.runs()) == 1
@@ -271,11 +271,11 @@ def test_what_is_new_or_changed_is_graded_and_nothing_else(tmp_path, capsys, two
     (two / "Cy").mkdir()
     (two / "Cy" / "03-bce.ipynb").write_text(answered({}), encoding="utf-8")
     assert graded(two, "--out", out) == 0
-    assert capsys.readouterr().out.splitlines()[1].startswith("1 of 3 were graded already and have not changed;")
+    assert capsys.readouterr().out.splitlines()[2].startswith("1 of 3 were graded already and have not changed;")
     assert points(out) == {"Ann": 3, "Bo": 3, "Cy": 0}
 
     assert graded(two, "--out", out, "--regrade") == 0
-    assert capsys.readouterr().out.splitlines()[1] == "3 students: 2 graded, 1 not attempted."
+    assert capsys.readouterr().out.splitlines()[2] == "3 students: 2 graded, 1 not attempted."
     with Book(out) as book:
         seeds = [run.seed for run in book.runs()]
         assert seeds[-1] == 5

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from lossbook.grading.finding import NotFoundError, find
+from lossbook.grading.finding import NotFoundError, find, look
 
 NOTEBOOK = b'{"cells": []}'
 
@@ -219,14 +219,63 @@ def test_mixed_layouts(tmp_path):
 
 def test_what_is_no_work_is_ignored(tmp_path):
     names = ["alice/.ipynb_checkpoints/x-checkpoint.ipynb", "__MACOSX/alice/._x.ipynb", "alice/._x.ipynb"]
-    names += [".hidden/x.ipynb", "alice/__pycache__/x.ipynb", ".DS_Store", "alice/feedback.html", "alice/data.csv"]
+    names += [
+        ".git/x.ipynb",
+        ".Trash-1000/x.ipynb",
+        "alice/.~x.ipynb",
+        "alice/__pycache__/x.ipynb",
+        ".DS_Store",
+        "alice/feedback.html",
+        "alice/data.csv",
+    ]
     fill(tmp_path / "folder", "alice/x.ipynb", *names)
     put(tmp_path / "class.zip", zipped("alice/x.ipynb", *names))
-    assert one(tmp_path / "folder").key == one(tmp_path / "class.zip").key == "alice/x.ipynb"
+    for root in (tmp_path / "folder", tmp_path / "class.zip"):
+        made = look(root)
+        assert [each.key for each in made.found] == ["alice/x.ipynb"]
+        assert made.aside == []
+
+
+@pytest.mark.parametrize("how", ["folder", "zip"])
+def test_a_notebook_behind_a_dot_is_named(tmp_path, how):
+    hidden = ["..bo/x.ipynb", ".cy/hw/y.ipynb", "alice/.ipynb", "alice/.history/x.ipynb"]
+    fill(tmp_path / "root", "alice/x.ipynb", *hidden, ".config/settings.json")
+    with zipfile.ZipFile(tmp_path / "root.zip", "w") as archive:
+        for path in sorted((tmp_path / "root").rglob("*.*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(tmp_path / "root"))
+    made = look(tmp_path / ("root" if how == "folder" else "root.zip"))
+    assert [each.key for each in made.found] == ["alice/x.ipynb"]
+    assert sorted(each.key for each in made.aside) == ["..bo", ".cy", "alice/.history", "alice/.ipynb"]
+    assert all("begins with a dot" in each.why for each in made.aside)
+
+
+@pytest.mark.parametrize("how", ["folder", "zip"])
+@pytest.mark.parametrize("above", ["", "a/", "a/b/", "a/b/hw3/"])
+@pytest.mark.parametrize(
+    "handed", ["essay.pdf", ".ipynb_checkpoints/x-checkpoint.ipynb", "__MACOSX/._x.ipynb", "1/2/3/4.c"]
+)
+def test_a_student_without_a_notebook_is_found_however_deep(tmp_path, how, above, handed):
+    names = [f"{above}{who}/x.ipynb" for who in ("ann", "bo")] + [f"{above}zed/{handed}", f"{above}yan/{handed}"]
+    root = fill(tmp_path / "root", *names) and tmp_path / "root"
+    if how == "zip":
+        root = put(tmp_path / "root.zip", zipped(*names))
+    assert {each.student for each in find(root)} == {"ann", "bo", "yan", "zed"}
+
+
+def test_files_of_the_same_visible_name_are_each_named(tmp_path):
+    fill(tmp_path / "root", "ann/x.ipynb", "bo/x.ipynb", "a\x01.csv", "a\\x01.csv", "c\x02/x.ipynb", "c\\x02/x.ipynb")
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(tmp_path / "class.zip", "w") as archive:
+        for name in ("ann/x.ipynb", "zz.ipynb", "zz.ipynb"):
+            archive.writestr(name, NOTEBOOK)
+    for made in (look(tmp_path / "root"), look(tmp_path / "class.zip", pattern="^(?P<student>ann)/")):
+        keys = [each.key for each in (*made.found, *made.aside)]
+        assert len(set(keys)) == len(keys) in (6, 3)
 
 
 def test_a_student_without_a_notebook_is_reported_once(tmp_path):
     fill(tmp_path, "alice/x.ipynb", "bob/essay.pdf", "bob/deep/data.csv", "dave/feedback.html")
+    fill(tmp_path, "gus/03-bce.json", "gus/data.csv", "hal/03-bce.ipynb.bak")
     (tmp_path / "carl").mkdir()
     put(tmp_path / "erin.zip", zipped(**{"a/essay.pdf": b"", "a/b/c/d/e.txt": b"", "a/b/c/d/f.txt": b""}))
     put(tmp_path / "finn.zip", zipped())
@@ -236,6 +285,8 @@ def test_a_student_without_a_notebook_is_reported_once(tmp_path):
         ("dave", "no notebook in this student's folder"),
         ("erin.zip", "no notebook in this student's archive: essay.pdf is a PDF; ask for the notebook (.ipynb)"),
         ("finn.zip", "no notebook in this student's archive"),
+        ("gus", "no notebook in this student's folder: it holds 03-bce.json and 1 more"),
+        ("hal", "no notebook in this student's folder: it holds 03-bce.ipynb.bak"),
     ]
 
 

@@ -18,6 +18,7 @@ LESSONS = frozenset({"recipe", "mse", "bce", "multiclass", "nll", "kl", "summati
 TUTORS = ["Kay", "Kay", "Lou", "Lou", "Lou"]
 FIVE = ["ann", "bo", "cy", "dee", "eli"]
 X = "03-bce.ipynb"
+AB = ["Section A", "Section B"]
 
 
 def put(path, data):
@@ -42,7 +43,7 @@ def zipped(*names):
 
 def lesson_of(found):
     known = re.search(r"0\d-[a-z]+", found.name)
-    return known[0] if known else "03-bce"
+    return census.Looked(known[0] if known else "03-bce")
 
 
 def taken(root, **how):
@@ -100,6 +101,26 @@ READ = {
     "students with folders for lessons": (whose("{}/hw3/a.ipynb", "{}/hw4/04-multiclass.ipynb"), []),
     "students with folders of their own names": (whose("{}/first go/a.ipynb", "{}/once more/a.ipynb"), []),
     "groups": ({f"hw3/Team {n}/{X}": f"Team {n}" for n in (1, 2, 3)}, []),
+    "by hand, as Canvas does": (
+        {f"{lab}_3_{n}_{who}.ipynb": f"{lab}_3_{n}_{who}" for lab in ("lab", "kay") for n in (0, 1) for who in FIVE},
+        [],
+    ),
+    "by hand, with a number each": ({f"hw_3_{n}_{who}.ipynb": f"hw_3_{n}_{who}" for n, who in enumerate(FIVE)}, []),
+    "by hand, with one number": ({f"stat101_3_1_{who}.ipynb": f"stat101_3_1_{who}" for who in FIVE}, []),
+    "Canvas, with one by hand inside": (
+        {f"{who}_{n}_{n}_x.ipynb": who for n, who in enumerate(FIVE, 7)}
+        | {f"zed_9_{n}_hw/lab_3_1_{n}.ipynb": "zed" for n in (1, 2, 3)},
+        [],
+    ),
+    "Blackboard": (
+        whose("Lesson_3_{}_attempt_2025-11-03-22-10-11_03-bce.ipynb")
+        | whose("Lesson_3_{}_attempt_2025-11-04-08-00-00_03-bce.ipynb"),
+        [f"Lesson_3_{who}_attempt_2025-11-03-22-10-11.txt" for who in FIVE],
+    ),
+    "Brightspace": (
+        whose("12-34 - {} - Nov 3, 2025 1022 PM/" + X, "12-34 - {} - Nov 3, 2025 922 AM/" + X), ["index.html"]
+    ),
+    "nbgrader's inbound": (whose("{}+ps1+2025-11-03 22:10:11 UTC+a1b2/" + X), []),
     "a folder in a folder in a folder": (whose("download/hw3/submissions/{}/" + X), []),
 }  # fmt: skip
 
@@ -128,6 +149,15 @@ def test_an_archive_without_a_name_twice(tmp_path, number):
 
 OTTER = "03-bce_2025_11_03T22_10_1{}_123456.zip"
 REFUSED = {
+    "two of one name in two sections": ({f"{where}/{who}/{X}": "" for where in AB for who in ("alex", where)}, {}),
+    "two of one name in two groups, with a file each": (
+        {f"{where}/week 3/{who}.ipynb": "" for where in ("Gruppe_1", "Gruppe_2") for who in ("alex", f"bo{where}")},
+        {},
+    ),
+    "a class that a platform's names make one student": (
+        {f"stat101_3_{n}_{who}.ipynb": "" for n, who in enumerate(FIVE)} | {"zoe_4_9_x.ipynb": ""},
+        {},
+    ),
     "Otter's archives, which name nobody": ({}, {OTTER.format(n): zipped(X) for n in range(5)}),
     "a class among students": ({f"from mail/{who}.ipynb": who for who in FIVE} | {"zoe/x.ipynb": "zoe"}, {}),
     "an archive of a class among students": (
@@ -223,6 +253,7 @@ def test_the_census_names_what_is_superseded_and_not_used(tmp_path):
     made = taken(tmp_path)
     assert list(made.lines()) == [
         "7 notebooks: 6 students, 1 superseded, 1 without a notebook, 1 file not used.",
+        "  ann, bo, cy, dee, eli, zed",
         "  superseded: ann/03-bce.ipynb (ann); ann/03-bce (1).ipynb counts: its name has the higher number",
         "  not used: roster.csv; it is no notebook, and lies among students' folders",
     ]
@@ -252,6 +283,39 @@ def test_the_newer_of_several_files_counts(tmp_path, case):
     assert told.endswith(why)
 
 
+def test_what_cannot_be_read_or_is_as_it_was_handed_out_takes_no_others_place(tmp_path):
+    fill(tmp_path, "ann/x.ipynb", "ann/x (1).ipynb", "ann/x (2).ipynb")
+    for path in tmp_path.rglob("*.ipynb"):
+        os.utime(path, (1e9, 1e9))
+    files = find(tmp_path)
+    first, second, third = (f"ann/x{n}.ipynb" for n in ("", " (1)", " (2)"))
+    blank, damaged = census.Looked("03-bce", written=False), census.Looked("03-bce", readable=False, written=False)
+    for looked, last, why in (
+        ({third: damaged}, second, "its name has the higher number"),
+        ({second: damaged, third: damaged}, first, "no other can be read"),
+        ({third: blank}, second, "its name has the higher number"),
+        ({second: blank, third: blank}, first, "nothing is written in the other"),
+        ({first: damaged, second: damaged, third: blank}, third, "no other can be read"),
+        (dict.fromkeys((first, second, third), damaged), third, "its name has the higher number"),
+    ):
+        order, told = census.in_order(files, looked)
+        assert (order[-1].key, told) == (last, why)
+        assert sorted(each.key for each in order) == sorted((first, second, third))
+    os.utime(tmp_path / third, (2e9, 2e9))
+    order, told = census.in_order(find(tmp_path), {third: blank})
+    assert (order[-1].key, told) == (second, "its name has the higher number"), "the series is as new as its newest"
+
+
+def test_the_census_says_what_a_file_lacks_that_does_not_count(tmp_path):
+    fill(tmp_path, "ann/x.ipynb", "ann/x (1).ipynb", "ann/x (2).ipynb")
+    seen = {"ann/x (1).ipynb": {"readable": False, "written": False}, "ann/x (2).ipynb": {"written": False}}
+    made = census.take(look(tmp_path), lambda found: census.Looked("03-bce", **seen.get(found.key, {})))
+    assert [line for line in made.lines() if "superseded: " in line] == [
+        "  superseded: ann/x (1).ipynb (ann); it can't be read, and ann/x.ipynb counts",
+        "  superseded: ann/x (2).ipynb (ann); nothing is written in it, and ann/x.ipynb counts",
+    ]
+
+
 def test_where_names_tell_nothing_the_time_does(tmp_path):
     fill(tmp_path / "r", "ann/zz.ipynb", "ann/aa.ipynb")
     os.utime(tmp_path / "r/ann/zz.ipynb", (1e9, 1e9))
@@ -268,6 +332,29 @@ def test_canvas_tells_the_newer_file_by_its_own_number(tmp_path):
     fill(tmp_path, "annlee_7_900_lesson-3.ipynb", "annlee_7_901_lesson-3-1.ipynb", "bokim_8_902_x-2.ipynb")
     order, told = census.in_order([each for each in find(tmp_path) if each.student == "annlee"])
     assert (order[-1].key, told) == ("annlee_7_901_lesson-3-1.ipynb", "the platform numbered it later")
+
+
+@pytest.mark.parametrize(
+    ("names", "newest"),
+    [
+        (["L_ann_attempt_2025-11-09-22-10-11_z.ipynb", "L_ann_attempt_2025-11-10-01-10-11_a.ipynb"], 1),
+        (["1-2 - ann - Oct 30, 2025 1022 PM/x.ipynb", "1-2 - ann - Nov 3, 2025 111 PM/x.ipynb"], 1),
+        (["1-2 - ann - Nov 3, 2025 1201 PM/x.ipynb", "1-2 - ann - Nov 3, 2025 1201 AM/x.ipynb"], 0),
+        (["ann+ps1+2025-11-03 22:10:11 UTC+ff/x.ipynb", "ann+ps1+2025-11-03 22:10:12 UTC+00/x.ipynb"], 1),
+    ],
+)
+def test_of_a_platforms_attempts_the_last_counts(tmp_path, names, newest):
+    fill(tmp_path, *names)
+    found = find(tmp_path)
+    order, told = census.in_order(found)
+    assert {each.student for each in found} == {"ann"}
+    assert (order[-1].key, told) == (names[newest], "the platform numbered it later")
+
+
+def test_a_text_typed_into_blackboard_is_a_students_who_handed_in_nothing_else(tmp_path):
+    fill(tmp_path, "L_ann_attempt_2025-11-09-22-10-11_z.ipynb")
+    put(tmp_path / "L_bo_attempt_2025-11-09-22-10-11.txt", b"Name: Bo (bo)")
+    assert {each.student: bool(each.problem) for each in find(tmp_path)} == {"ann": False, "bo": True}
 
 
 def test_a_pdf_beside_the_notebook_is_not_graded(tmp_path):
@@ -336,6 +423,39 @@ def test_a_layout_is_believed(tmp_path):
     assert students(tmp_path, layout="folders:2") == {"week3/hw.ipynb": "hw", "week4/deep/hw.ipynb": "deep"}
     assert [each.key for each in taken(tmp_path, layout="folders:2").aside] == ["x.ipynb"]
     assert students(tmp_path, layout="files")["week4/deep/hw.ipynb"] == "hw"
+
+
+def test_two_of_one_name_in_two_sections_can_be_told_apart(tmp_path):
+    fill(tmp_path, *(f"{where}/alex/{X}" for where in AB))
+    assert set(students(tmp_path, pattern="^(?P<student>[^/]+/[^/.]+)").values()) == {f"{where}/alex" for where in AB}
+
+
+def test_one_of_a_group_is_one_in_all_weeks(tmp_path):
+    fill(tmp_path, *(f"week {n}/Group A/{who}/{X}" for n in (3, 4) for who in FIVE))
+    assert set(students(tmp_path).values()) == set(FIVE)
+
+
+def test_whose_name_may_be_a_copys_is_said(tmp_path):
+    fill(
+        tmp_path,
+        "ann.ipynb",
+        "Ann (1).ipynb",
+        "bo.ipynb",
+        "Copy of bo.ipynb",
+        "cy - Copy.ipynb",
+        "cy.ipynb",
+        "dee 2.ipynb",
+    )
+    assert sorted(taken(tmp_path).notes) == [
+        "Ann (1) may be ann, and is graded as another student",
+        "Copy of bo may be bo, and is graded as another student",
+        "cy - Copy may be cy, and is graded as another student",
+    ]
+
+
+def test_a_platform_is_believed_where_the_teacher_names_it(tmp_path):
+    fill(tmp_path, *(f"lab_3_{n}_{who}.ipynb" for n, who in enumerate(FIVE)))
+    assert set(students(tmp_path, layout="canvas").values()) == {"lab"}
 
 
 def test_a_platform_is_believed_and_nothing_else(tmp_path):

@@ -32,6 +32,10 @@ RECORD = Record(
 )  # fmt: skip
 
 
+def changed(book, files, *root, student="Ann", lesson=""):
+    return book.changed([Waiting(key, student, lesson, sha256=sha256) for key, sha256 in files.items()], *root)
+
+
 def begin(book, *records, **options):
     waiting = [Waiting(record.key, record.student, sha256=record.sha256) for record in records]
     return book.begin(waiting, **{"seed": 7, "isolation": "namespaces", "root": "/submissions", **options})
@@ -66,7 +70,7 @@ def test_names_come_out_as_they_went_in(tmp_path, name):
         assert book.waiting(run) == []
         assert [kept.record for kept in book.newest()] == [record]
         assert [kept.record for kept in book.history(name, name)] == [record]
-        assert book.changed({name: "aa"}) == []
+        assert changed(book, {name: "aa"}, student=name) == []
 
 
 def test_names_that_look_alike_stay_apart(tmp_path):
@@ -147,15 +151,15 @@ def test_regrading_keeps_the_old_and_counts_the_new(tmp_path):
     better = replace(RECORD, points=3.0, sha256="bb")
     with Book(tmp_path) as book:
         book.save(begin(book, RECORD), RECORD)
-        assert book.changed({RECORD.key: "aa", "new": "cc"}) == ["new"]
-        assert book.changed({RECORD.key: "bb"}) == [RECORD.key]
+        assert changed(book, {RECORD.key: "aa", "new": "cc"}) == ["new"]
+        assert changed(book, {RECORD.key: "bb"}) == [RECORD.key]
         run = begin(book, better)
         assert [kept.record for kept in book.newest()] == [RECORD]  # what waits counts for nothing yet
-        assert book.changed({RECORD.key: "bb"}) == [RECORD.key]
+        assert changed(book, {RECORD.key: "bb"}) == [RECORD.key]
         book.save(run, better)
         assert [kept.record for kept in book.newest()] == [better]
         assert [kept.record for kept in book.history("Ann", "bce")] == [better, RECORD]
-        assert book.changed({RECORD.key: "bb"}) == []
+        assert changed(book, {RECORD.key: "bb"}) == []
 
 
 def test_the_highest_attempt_counts_before_the_newest_run(tmp_path):
@@ -196,8 +200,8 @@ def test_last_weeks_grade_stays_when_another_folder_has_a_file_of_the_same_path(
         keep(book, RECORD, root="/w3")
         keep(book, replace(RECORD, lesson="ce", sha256="bb", points=2.0), root="/w4")
         assert counting(book) == {("Ann", "bce"): 1.0, ("Ann", "ce"): 2.0}
-        assert book.changed({RECORD.key: "aa"}, "/w3") == book.changed({RECORD.key: "bb"}, "/w4") == []
-        assert book.changed({RECORD.key: "aa"}, "/w4") == [RECORD.key]
+        assert changed(book, {RECORD.key: "aa"}, "/w3") == changed(book, {RECORD.key: "bb"}, "/w4") == []
+        assert changed(book, {RECORD.key: "aa"}, "/w4") == [RECORD.key]
 
 
 def test_last_weeks_grade_stays_when_the_same_folder_holds_this_weeks_files(tmp_path):
@@ -242,6 +246,23 @@ def test_of_two_folders_the_file_handed_in_later_counts_and_regrading_makes_none
         assert counting(book) == {("Ann", "bce"): 3.0}
 
 
+def test_what_cannot_be_read_takes_no_other_files_place(tmp_path):
+    broken = replace(RECORD, state="unreadable", reason="no JSON", points=0.0, marks=(), sha256="bb", attempt=5)
+    with Book(tmp_path) as book:
+        keep(book, RECORD, root="/first")
+        keep(book, broken, root="/again")
+        assert counting(book) == {("Ann", "bce"): 1.0}
+        assert [(each.standing, each.why) for each in book.standings()][1] == (
+            "superseded", f"it could not be read, and {RECORD.key} in /first counts"
+        )  # fmt: skip
+        keep(book, replace(broken, key="ann/z.ipynb"), root="/first")
+        assert counting(book) == {("Ann", "bce"): 1.0}
+        keep(book, broken, root="/first")  # the same file, overwritten
+        assert counting(book) == {("Ann", "bce"): 0.0}
+        keep(book, replace(RECORD, sha256="cc", points=2.0), root="/first")
+        assert counting(book) == {("Ann", "bce"): 2.0}
+
+
 def test_whatever_the_order_one_record_of_each_student_and_lesson_counts(tmp_path):
     chance = random.Random(11)
     for turn in range(20):
@@ -277,6 +298,24 @@ def test_the_census_says_which_of_two_files_is_newer_and_what_is_not_used(tmp_pa
         assert len(list(book.standings())) == 2
 
 
+def test_students_of_one_name_are_told_apart_by_their_numbers_whenever_they_came(tmp_path):
+    files = [replace(RECORD, key=f"{way}leeann{late}_{n}_9_x.ipynb", student="leeann") for way, late, n in (
+        ("", "", 1), ("old/", "_LATE", 1), ("c.zip/", "", 2),
+    )]  # fmt: skip
+    others = [replace(RECORD, key="leeann/x.ipynb", student="leeann"), replace(files[0], student="Ann Lee")]
+    with Book(tmp_path) as book:
+        keep(book, *files, root="/w3")
+        keep(book, *others, root="/w4")
+        assert book.numbers() == {"leeann": {"1", "2"}}
+        assert book.tell_apart(["leeann"]) == ["leeann (1)", "leeann (2)"]
+        assert book.tell_apart(["leeann"]) == []
+        assert sorted(student for student, _ in counting(book)) == ["Ann Lee", "leeann", "leeann (1)", "leeann (2)"]
+        assert book.numbers() == {"leeann": {"1", "2"}}
+        moodle = replace(RECORD, key="Bo Kim_7_assignsubmission_file_/x.ipynb", student="Bo Kim")
+        keep(book, moodle, root="/w5")
+        assert "Bo Kim" not in book.numbers(), "Moodle's number is one assignment's"
+
+
 @pytest.mark.parametrize("way", ["relative", "link", "dots"])
 def test_a_folder_is_the_same_by_whatever_way_it_is_reached(tmp_path, monkeypatch, way):
     (tmp_path / "class").mkdir()
@@ -285,7 +324,7 @@ def test_a_folder_is_the_same_by_whatever_way_it_is_reached(tmp_path, monkeypatc
     root = {"relative": "class", "link": tmp_path / "link", "dots": tmp_path / "class/../class"}[way]
     with Book(tmp_path / "out") as book:
         keep(book, RECORD, root=tmp_path / "class")
-        assert book.changed({RECORD.key: "aa"}, root) == []
+        assert changed(book, {RECORD.key: "aa"}, root) == []
         begin(book, RECORD, root=root)
         assert book.unfinished(tmp_path / "class")
 
@@ -301,21 +340,79 @@ def test_a_folder_that_was_moved_is_the_same(tmp_path):
         assert book.follow(here, lambda: {RECORD.key: "bb"}) == "", "another file"
         assert book.follow(here, dict) == ""
         assert book.follow(here, lambda: {RECORD.key: "aa", "new": "cc"}) == str(there)
-        assert book.changed({RECORD.key: "aa", "new": "cc"}, here) == ["new"]
+        assert changed(book, {RECORD.key: "aa", "new": "cc"}, here) == ["new"]
         assert [kept.run.root for kept in book.newest()] == [str(here)]
         assert book.follow(here, lambda: {RECORD.key: "aa"}) == "", "it is known by now"
 
 
-def test_a_book_of_the_last_schema_is_read_and_kept(tmp_path):
+@pytest.mark.parametrize("schema", [1, 2])
+def test_a_book_of_an_earlier_schema_is_read_and_kept(tmp_path, schema):
+    other = replace(RECORD, key="ann/a.ipynb", points=2.0)
+    listed = [Listed(RECORD.key, "Ann", 1), Listed(other.key, "Ann", 2, "it was changed later")]
     with Book(tmp_path) as book:
-        keep(book, RECORD)
+        book.census("/submissions", listed)
+        keep(book, RECORD, other)
     with sqlite3.connect(tmp_path / "grades.sqlite") as file:
-        file.execute("DROP TABLE files")
-        file.execute("PRAGMA user_version = 1")
+        for table in ("places", "files")[: 3 - schema]:
+            file.execute(f"DROP TABLE {table}")
+        file.execute(f"PRAGMA user_version = {schema}")
     file.close()
     with Book(tmp_path) as book:
-        assert [kept.record for kept in book.newest()] == [RECORD]
-        book.census("/submissions", [Listed(RECORD.key, "Ann", 1)])
+        assert [kept.record for kept in book.newest()] == [other if schema == 2 else RECORD]
+        book.census("/submissions", listed)
+        assert [kept.record for kept in book.newest()] == [other]
+
+
+@pytest.mark.parametrize("names", [("hw (9)", "hw (10)"), ("hw (10)", "hw (9)"), ("a", "z"), ("z", "a")])
+def test_what_counted_still_does_when_the_folder_holds_next_weeks_files(tmp_path, names):
+    first, newer = (replace(RECORD, key=name, points=float(n), sha256=name) for n, name in enumerate(names))
+    later = replace(RECORD, key="a", lesson="ce", sha256="cc", points=7.0)
+    with Book(tmp_path) as book:
+        book.census("/submissions", [Listed(newer.key, "Ann", 2), Listed(first.key, "Ann", 1)])
+        keep(book, first, newer)
+        for _ in range(2):  # the second time, all is as it was
+            book.census("/submissions", [Listed("a", "Ann", 1)], {"a": "cc"})
+            keep(book, later)
+            assert counting(book) == {("Ann", "bce"): 1.0, ("Ann", "ce"): 7.0}
+        again = replace(RECORD, key="again", sha256="dd", points=9.0)
+        book.census("/submissions", [Listed("again", "Ann", 1)], {"again": "dd"})
+        keep(book, again)
+        assert counting(book)["Ann", "bce"] == 9.0
+        book.census("/submissions", [Listed("x", "Bo", 1)])
+        assert counting(book) == {("Ann", "bce"): 9.0, ("Ann", "ce"): 7.0}, "of what is gone, what counted last"
+        book.census("/submissions", [Listed(newer.key, "Ann", 1)], {newer.key: newer.sha256})
+        assert counting(book)["Ann", "bce"] == 1.0, "what is there counts before what is gone"
+
+
+def test_a_newer_file_that_is_taken_away_counts_no_more(tmp_path):
+    files = [replace(RECORD, key=key, sha256=key, points=float(n)) for n, key in enumerate("ab")]
+    with Book(tmp_path) as book:
+        book.census("/submissions", [Listed("b", "Ann", 2), Listed("a", "Ann", 1)])
+        keep(book, *files)
+        assert counting(book) == {("Ann", "bce"): 1.0}
+        book.census("/submissions", [Listed("a", "Ann", 1)], {"a": "a"})
+        assert counting(book) == {("Ann", "bce"): 0.0}
+        book.census("/submissions", [])
+        assert counting(book) == {("Ann", "bce"): 0.0}
+
+
+def test_a_file_that_is_read_as_another_students_or_lessons_is_graded_again(tmp_path):
+    with Book(tmp_path) as book:
+        keep(book, replace(RECORD, student="CS101"))
+        assert changed(book, {RECORD.key: "aa"}) == [RECORD.key]
+        keep(book, RECORD)
+        assert changed(book, {RECORD.key: "aa"}) == []
+        assert changed(book, {RECORD.key: "aa"}, lesson="bce") == []
+        assert changed(book, {RECORD.key: "aa"}, lesson="ce") == [RECORD.key]
+        assert counting(book) == {("Ann", "bce"): 1.0}
+
+
+def test_a_file_that_is_not_used_any_more_counts_no_more(tmp_path):
+    with Book(tmp_path) as book:
+        keep(book, RECORD)
+        book.census("/submissions", [Listed(RECORD.key, "", 0, "it lies above the students' folders")])
+        assert counting(book) == {}
+        assert [(each.key, each.standing) for each in book.standings()] == [(RECORD.key, "not used")]
 
 
 EDITS = {
@@ -412,6 +509,24 @@ def test_a_file_that_is_mended_leaves_no_unreadable_record_behind(tmp_path):
         assert [kept.record for kept in book.history("Ann", "")] == [broken]
 
 
+def test_a_notebook_in_the_place_of_what_was_none_leaves_no_unreadable_record_behind(tmp_path):
+    broken = replace(RECORD, key="ann", lesson="", state="unreadable", reason="no notebook", marks=())
+    with Book(tmp_path) as book:
+        book.census("/submissions", [Listed("ann", "Ann", 1)])
+        keep(book, broken)
+        book.census("/submissions", [Listed(RECORD.key, "Ann", 1)])
+        keep(book, RECORD)
+        assert [kept.record for kept in book.newest()] == [RECORD]
+        assert [(each.key, each.standing, each.why) for each in book.standings()] == [
+            (RECORD.key, "counts", ""),
+            ("ann", "superseded", f"it could not be read, and {RECORD.key} counts"),
+        ]
+        listed = [Listed(RECORD.key, "Ann", 1), Listed("other", "Ann", 1)]
+        book.census("/submissions", listed)
+        keep(book, replace(broken, key="other"))
+        assert len(list(book.newest())) == 2, "it is there, and nobody knows of which lesson it is"
+
+
 WRITER = """
 import sys
 from dataclasses import replace
@@ -502,7 +617,7 @@ def test_a_newer_schema_is_refused(tmp_path):
     with sqlite3.connect(tmp_path / "grades.sqlite") as file:
         file.execute("PRAGMA user_version = 9")
     file.close()
-    with pytest.raises(RecordsError, match="has schema 9; this lossbook knows up to 2: install a newer one"):
+    with pytest.raises(RecordsError, match="has schema 9; this lossbook knows up to 3: install a newer one"):
         Book(tmp_path)
     with pytest.raises(RecordsError, match="has schema 9"):  # the first refusal let the lock go
         Book(tmp_path)
@@ -520,6 +635,23 @@ def test_out_must_be_a_folder(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(RecordsError, match=r"out is .*file, a file; it must be a folder"):
         Book(tmp_path / "file")
+
+
+def test_a_full_disk_is_told(tmp_path):
+    with Book(tmp_path) as book:
+        run = begin(book)
+        (pages,) = book._file.execute("PRAGMA page_count").fetchone()
+        book._file.execute(f"PRAGMA max_page_count = {pages}")
+
+        def fill():
+            for n in range(1000):
+                book.save(run, replace(RECORD, key=str(n), student=str(n)))
+                saved.append(str(n))
+
+        saved = []
+        with pytest.raises(RecordsError, match=r"where the disk is full; make room\. What was graded is kept"):
+            fill()
+        assert {kept.record.student for kept in book.newest()} == set(saved)
 
 
 def test_a_closed_book_says_so(tmp_path):

@@ -247,6 +247,15 @@ def test_only_what_counts_is_in_the_report(tmp_path):
     assert not list(tmp_path.rglob("*.part"))
 
 
+def test_a_page_that_is_nobodys_any_more_is_taken_away(tmp_path):
+    written(tmp_path, replace(RECORD, student="CS101"))
+    for name in ("notes.html", f".{report.page_name('Zed')}.part"):
+        (tmp_path / "students" / name).touch()
+    written(tmp_path, RECORD)
+    names = {path.name for path in (tmp_path / "students").iterdir()}
+    assert names == {report.page_name("Ann"), "notes.html"}, "what is not the report's own stays"
+
+
 def hostile(number, text):
     mark = Mark(
         text, "failed", 0.0, 1.0, 3, ((text, text, text),) * 3, 3, text, text, text, {**DRAWING, "xlabel": text}

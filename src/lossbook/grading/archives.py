@@ -23,7 +23,9 @@ MOST_IN_ALL = 500_000  # members of an archive and of those in it: a class of 50
 MOST_BYTES = 4_000_000_000  # of all notebooks and archives in an archive, unpacked: they are read one at a time
 NESTING = 1  # archives inside an archive: an export of the class that holds each student's archive
 _BLOCK = 1_000_000  # bytes read at a time
+_TOLD = 6  # names of a path down to which files that are no notebooks are told apart: a student's, and two below it
 _IGNORED = {"__macosx", "__pycache__", "timestamp.txt", "feedback.html", "thumbs.db", "desktop.ini"}
+_COPIES = (".ipynb_checkpoints", ".git", ".trash", ".~", ".#", "._")  # what programs keep, and nobody hands in
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class Item:
 
     Args:
         parts: The path from the root; an archive counts as a folder.
-        kind: ``notebook``, ``folder`` or ``other``.
+        kind: ``notebook``, ``folder`` or ``other``; or ``hidden``, a notebook, or a folder with one, behind a dot.
         place: Where its bytes are.
         size: How many they are, or are said to be.
         problem: Why it cannot be read, or nothing.
@@ -68,13 +70,16 @@ def below(path: str, parts: tuple[str, ...] = ()) -> Iterator[Item]:
     """
     try:
         with os.scandir(path) as entries:
-            inside = sorted((entry for entry in entries if not _ignored(entry.name)), key=lambda entry: entry.name)
+            inside = sorted((entry for entry in entries if not _is_copy(entry.name)), key=lambda entry: entry.name)
     except OSError as error:
         yield Item(parts, "folder", Place(path), 0, f"the folder cannot be opened ({error.strerror})", grave=True)
         return
     for entry in inside:
         item = _entry(entry, (*parts, entry.name))
-        if item.kind != "folder":
+        if _ignored(entry.name):
+            if _hides(item):
+                yield replace(item, kind="hidden")
+        elif item.kind != "folder":
             yield from opened(item)
         elif len(item.parts) > DEEPEST:
             yield replace(item, problem=f"its folders are nested more than {DEEPEST} deep")
@@ -128,9 +133,14 @@ def _contents(archive: zipfile.ZipFile, item: Item, budget: Counter[str]) -> Ite
     for number, (info, name) in enumerate(zip(infos, names, strict=True)):
         wrong = members.wrong_name(written[number])
         if not name or (not wrong and any(map(_ignored, name))):
+            for parts, hidden in _seen_of_hidden(name):
+                if parts not in seen:
+                    seen.add(parts)
+                    kind = "hidden" if hidden else "folder"
+                    yield Item((*item.parts, *parts), kind, Place(item.place.path, (*item.place.members, number)))
             continue
         kind = "folder" if written[number].endswith("/") else _kind(name[-1])
-        if kind != "notebook" and not wrong and name[:3] in seen and not is_archive(name[-1]):
+        if kind != "notebook" and not wrong and name[:_TOLD] in seen and not is_archive(name[-1]):
             continue  # of a thousand files that nobody asked for, one is enough to know
         place = Place(item.place.path, (*item.place.members, number))
         found = Item((*item.parts, *name), kind, place, info.file_size, time=members.time(info))
@@ -142,10 +152,10 @@ def _contents(archive: zipfile.ZipFile, item: Item, budget: Counter[str]) -> Ite
                 budget["bytes"] -= info.file_size
                 problem = f"the archive unpacks to more than {MOST_BYTES / 1e9:.0f} GB" if budget["bytes"] < 0 else ""
             yield from opened(replace(found, problem=problem, grave=bool(problem)), budget)
-        elif name[:3] not in seen:
-            seen.add(name[:3])
-            kind = kind if len(name) <= 3 else "folder"
-            yield replace(found, parts=(*item.parts, *name[:3]), kind=kind, problem=members.damage(info))
+        elif name[:_TOLD] not in seen:
+            seen.add(name[:_TOLD])
+            kind = kind if len(name) <= _TOLD else "folder"
+            yield replace(found, parts=(*item.parts, *name[:_TOLD]), kind=kind, problem=members.damage(info))
 
 
 def read(place: Place, most: int = LARGEST) -> bytes:
@@ -257,8 +267,29 @@ def _bounded(file: IO[bytes], most: int) -> bytes:
     return bytes(data)
 
 
+def _seen_of_hidden(name: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Yield what is seen of a member that is ignored: the folder that it lies in, and what hides a notebook there."""
+    at = next(depth for depth, part in enumerate(name) if _ignored(part))
+    if at:
+        yield name[:at], False
+    if name[at].startswith(".") and not any(map(_is_copy, name)) and _kind(name[-1]) == "notebook":
+        yield name[: at + 1], True
+
+
+def _hides(item: Item) -> bool:
+    """Return whether something behind a dot is a notebook, or holds one."""
+    if item.kind != "folder":
+        return item.kind == "notebook"
+    return any(inner.kind in ("notebook", "hidden") for inner in below(item.place.path, item.parts))
+
+
 def _ignored(name: str) -> bool:
     return name.startswith(".") or name.casefold() in _IGNORED
+
+
+def _is_copy(name: str) -> bool:
+    """Return whether a name is one that programs give to copies and to their own files."""
+    return name.casefold().startswith(_COPIES) or name.casefold() in _IGNORED
 
 
 def _kind(name: str) -> str:

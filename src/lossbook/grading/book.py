@@ -20,12 +20,12 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import groupby
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
-from lossbook.grading.counting import CANDIDATES, Candidate, ordered, standings
+from lossbook.grading.counting import CANDIDATES, GONE, Candidate, ordered, settled, standings
 from lossbook.grading.database import PATIENCE, lock, opened, raw, told
-from lossbook.grading.naming import printable
+from lossbook.grading.naming import numbered, printable, recorded
 from lossbook.grading.records import Kept, Listed, Mark, Record, RecordsError, Run, Standing, Waiting
 
 KEPT_FAILURES, KEPT_OTHERS = 3, 50  # failures of a mark; cell errors, and remarks, of a record
@@ -49,6 +49,17 @@ FIELDS = f"{HEADING}, state, reason, points, out_of, seconds, isolation, marks, 
 # Names and keys may hold what is no Unicode, as file names do. They go in as bytes, so that each comes out as it was.
 NAME = "CAST(? AS TEXT)"
 SAVE = f"INSERT OR REPLACE INTO submissions ({FIELDS}) VALUES (?, {NAME}, {NAME}, {NAME}{', ?' * 4}, {NAME}{', ?' * 8})"
+
+# A record's place is its file's, and -1 where that is gone already. A census lowers all places of its root, and then
+# says those of what is there.
+KEY = "CAST(?2 AS TEXT)"
+PLACE = f"""INSERT OR REPLACE INTO places VALUES (?1, {KEY},
+    coalesce((SELECT rank FROM files WHERE key = {KEY} AND root = CAST(?3 AS TEXT)), -1),
+    coalesce((SELECT why FROM files WHERE key = {KEY} AND root = CAST(?3 AS TEXT)), ''))"""
+LOWER = f"UPDATE places SET rank = rank - ? WHERE run IN (SELECT id FROM runs WHERE root = {NAME})"
+FOUND = f"""INSERT OR REPLACE INTO places SELECT s.run, s.key, ?, {NAME}
+    FROM submissions AS s CROSS JOIN runs ON runs.id = s.run
+    WHERE runs.root = {NAME} AND s.key = {NAME} AND s.saved IS NOT NULL AND (? IS NULL OR s.sha256 = ?)"""
 
 
 class Book:
@@ -138,22 +149,39 @@ class Book:
         """
         with self._guarded():
             self._file.execute(f"PRAGMA busy_timeout = {int(1000 * wait)}")
-            self._file.execute(SAVE, (*_heading(run.id, record), *_body(record), _now()))
+            with self._file:
+                self._file.execute("BEGIN IMMEDIATE")
+                self._file.execute(SAVE, (*_heading(run.id, record), *_body(record), _now()))
+                self._file.execute(PLACE, (run.id, raw(record.key), raw(run.root)))
 
-    def census(self, root: Path | str, files: Iterable[Listed]) -> None:
+    def census(
+        self, root: Path | str, files: Iterable[Listed], digests: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Note what a census says of every file of a root, in place of what the last one said.
+
+        What it does not find keeps the order that it had, behind all that is there.
 
         Args:
             root: The folder or archive of submissions.
             files: What it says. Their keys must differ.
+            digests: The sha256 of each file, by key, which tells whether it is the one that was graded. A file without
+                one is taken for it.
 
         """
         place, entry = _place(root), f"INSERT INTO files VALUES ({NAME}, {NAME}, {NAME}, ?, {NAME})"
+        listed = list(files)
         with self._guarded(), self._file:
             self._file.execute("BEGIN IMMEDIATE")
             self._file.execute(f"DELETE FROM files WHERE root = {NAME}", (place,))
-            rows = ((place, raw(file.key), raw(file.student), file.rank, raw(_cut(file.why))) for file in files)
+            rows = ((place, raw(file.key), raw(file.student), file.rank, raw(_cut(file.why))) for file in listed)
             self._file.executemany(entry, rows)
+            self._file.execute(LOWER, (GONE, place))
+            found = (
+                (file.rank, raw(_cut(file.why)), place, raw(file.key), digests.get(file.key), digests.get(file.key))
+                for file in listed
+                if file.rank
+            )
+            self._file.executemany(FOUND, found)
 
     def finish(self, run: Run) -> Run:
         """Note that a run has ended, and return it as it is then."""
@@ -235,18 +263,56 @@ class Book:
                 return str(place)
         return ""
 
-    def changed(self, files: Mapping[str, str], root: Path | str | None = None) -> list[str]:
-        """Return which files are new, or have changed since the last record of their key.
+    def numbers(self) -> dict[str, set[str]]:
+        """Return the platform's lasting numbers of the students of each name, as far as the files' names say them."""
+        known: dict[str, set[str]] = {}
+        for student, key in self._read("SELECT student, key FROM submissions"):
+            if named := recorded(student, key):
+                known.setdefault(named.student, set()).add(named.number)
+        return known
+
+    def tell_apart(self, names: Iterable[str]) -> list[str]:
+        """Give the platform's number to each student of a name that others have, too; return whose records changed.
 
         Args:
-            files: The sha256 of each file, by key.
+            names: The names that several students have.
+
+        """
+        changed = {}
+        for name in names:
+            for table in ("submissions", "files"):
+                for key in {
+                    key for (key,) in self._read(f"SELECT key FROM {table} WHERE student = {NAME}", (raw(name),))
+                }:
+                    if (named := recorded(name, key)) and named.student == name:
+                        changed[table, name, key] = numbered(name, named.number)
+        with self._guarded(), self._file:
+            self._file.execute("BEGIN IMMEDIATE")
+            for (table, name, key), student in changed.items():
+                change = f"UPDATE {table} SET student = {NAME} WHERE student = {NAME} AND key = {NAME}"
+                self._file.execute(change, (raw(student), raw(name), raw(key)))
+        return sorted({student for (table, _, _), student in changed.items() if table == "submissions"})
+
+    def changed(self, files: Iterable[Waiting], root: Path | str | None = None) -> list[str]:
+        """Return the keys of files that are new, or are not what the last record of their key says.
+
+        Such is a file whose content has changed, which is another student's than was thought, or answers another
+        lesson.
+
+        Args:
+            files: The files, with their sha256; their lesson only where it is given and not told from the content.
             root: The folder or archive that they lie in; any unless given.
 
         """
         where, values = ("", ()) if root is None else (f"AND runs.root = {NAME}", (_place(root),))
-        wanted = f"""SELECT sha256 FROM submissions AS s CROSS JOIN runs ON runs.id = s.run
+        wanted = f"""SELECT sha256, student, lesson FROM submissions AS s CROSS JOIN runs ON runs.id = s.run
             WHERE s.key = {NAME} AND s.saved IS NOT NULL {where} ORDER BY s.run DESC LIMIT 1"""
-        return [key for key, sha256 in files.items() if list(self._read(wanted, (raw(key), *values))) != [(sha256,)]]
+        changed = []
+        for file in files:
+            last = next(self._read(wanted, (raw(file.key), *values)), (None, "", ""))
+            if last != (file.sha256, file.student, file.lesson or last[2]):
+                changed.append(file.key)
+        return changed
 
     def newest(self) -> Iterator[Kept]:
         """Yield the records that count, one at a time, by student and then lesson: for each, one."""
@@ -274,8 +340,8 @@ class Book:
     def _groups(self, where: str = "ORDER BY", values: tuple[bytes, ...] = ()) -> Iterator[list[Candidate]]:
         """Yield the records of each student and lesson, the one that counts first."""
         rows = (Candidate(*row) for row in self._read(CANDIDATES.replace("ORDER BY", where), values))
-        for _, group in groupby(rows, key=lambda each: (each.student, each.lesson)):
-            yield ordered(group)
+        for _, own in groupby(rows, key=lambda each: each.student):
+            yield from settled(ordered(group) for _, group in groupby(own, key=lambda each: each.lesson))
 
     def _record(self, number: int) -> Kept:
         (row,) = self._read(f"SELECT {FIELDS} FROM submissions WHERE id = ?", (number,))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lossbook.grading.records import BusyError, RecordsError
 
-MINE, SCHEMA = 0x6C6F7373, 2  # SQLite's application_id, "loss" in ASCII, and the version of the tables below
+MINE, SCHEMA = 0x6C6F7373, 3  # SQLite's application_id, "loss" in ASCII, and the version of the tables below
 PATIENCE = 5.0  # seconds that another program's lock on the file is waited for
 
 # What the newest census of each root says of each file there. Its rank is its place among its student's files there,
@@ -18,6 +18,22 @@ CREATE TABLE files (
     PRIMARY KEY (root, key)
 ) WITHOUT ROWID;
 """
+# The place of each record's file among its student's files in its root, as the last census that found the file with
+# this content said: above 0 while it is there, and below once it is gone, the lower the longer ago.
+PLACES = """
+CREATE TABLE places (
+    run INTEGER NOT NULL, key TEXT NOT NULL, rank INTEGER NOT NULL, why TEXT NOT NULL, PRIMARY KEY (run, key)
+) WITHOUT ROWID;
+"""
+# What brings a book from each schema to the next one.
+CHANGES = {
+    1: FILES,
+    2: f"""{PLACES}
+INSERT INTO places SELECT s.run, s.key, files.rank, files.why
+    FROM submissions AS s CROSS JOIN runs ON runs.id = s.run CROSS JOIN files ON files.root = runs.root
+    WHERE files.key = s.key AND files.rank > 0 AND s.saved IS NOT NULL;
+""",
+}
 TABLES = f"""
 CREATE TABLE runs (
     id INTEGER PRIMARY KEY AUTOINCREMENT, started TEXT NOT NULL, finished TEXT, seed INTEGER NOT NULL,
@@ -35,7 +51,7 @@ CREATE TABLE submissions (
 CREATE INDEX counting ON submissions (student, lesson, attempt, run, key) WHERE saved IS NOT NULL;
 CREATE INDEX by_key ON submissions (key, run, sha256) WHERE saved IS NOT NULL;
 CREATE INDEX left_over ON submissions (run, id) WHERE saved IS NULL;
-{FILES}"""
+{FILES}{PLACES}"""
 
 
 def raw(name: str) -> bytes:
@@ -64,9 +80,7 @@ def lock(path: Path) -> sqlite3.Connection:
             held.close()
         if is_busy(error):
             raise RecordsError(f"{path.parent} is in use by another grader; wait until it has ended") from None
-        if _is_closed_to_us(error):
-            raise told(path, error) from None
-        raise RecordsError(f"{path}: {error}") from None
+        raise told(path, error) from None
     return held
 
 
@@ -79,6 +93,10 @@ def _is_closed_to_us(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorname", "").startswith(("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_PERM"))
 
 
+def _is_full(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorname", "").startswith("SQLITE_FULL")
+
+
 def told(path: Path, error: sqlite3.Error) -> RecordsError:
     """Return what is said of an error of SQLite's: which file it is, and what can be done."""
     if is_busy(error):
@@ -88,6 +106,11 @@ def told(path: Path, error: sqlite3.Error) -> RecordsError:
         )
     if _is_closed_to_us(error):
         return RecordsError(f"out is {path.parent}, which cannot be written to; it must be a folder of your own")
+    if _is_full(error):
+        return RecordsError(
+            f"out is {path.parent}, where the disk is full; make room. What was graded is kept, "
+            "and the same command goes on from there"
+        )
     return RecordsError(f"{path}: {error}")
 
 
@@ -107,8 +130,8 @@ def opened(path: Path) -> sqlite3.Connection:
             made.executescript(
                 f"BEGIN; {TABLES} PRAGMA application_id = {MINE}; PRAGMA user_version = {SCHEMA}; COMMIT;"
             )
-        elif made.execute("PRAGMA user_version").fetchone()[0] < SCHEMA:
-            made.executescript(f"BEGIN IMMEDIATE; {FILES} PRAGMA user_version = {SCHEMA}; COMMIT;")
+        elif changes := "".join(CHANGES[old] for old in range(_schema(made), SCHEMA)):
+            made.executescript(f"BEGIN IMMEDIATE; {changes} PRAGMA user_version = {SCHEMA}; COMMIT;")
     except (sqlite3.Error, RecordsError, OSError) as error:
         if made is not None:
             made.close()
@@ -116,14 +139,18 @@ def opened(path: Path) -> sqlite3.Connection:
             raise
         if isinstance(error, OSError):
             raise RecordsError(f"{path} cannot be opened ({error.strerror})") from None
-        if is_busy(error) or _is_closed_to_us(error):
+        if is_busy(error) or _is_closed_to_us(error) or _is_full(error):
             raise told(path, error) from None
         raise RecordsError(f"{path} is damaged or no book of grades ({error}); move it away to begin anew") from None
     return made
 
 
+def _schema(made: sqlite3.Connection) -> int:
+    return int(made.execute("PRAGMA user_version").fetchone()[0])
+
+
 def _inspect(made: sqlite3.Connection, path: Path) -> None:
-    owner, schema = (made.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version"))
+    owner, schema = made.execute("PRAGMA application_id").fetchone()[0], _schema(made)
     (tables,) = made.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if owner != MINE and (owner or schema or tables):
         raise RecordsError(f"{path} is a database, but not a book of grades; move it away to begin anew")

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from lossbook.grading import archives, layouts
 from lossbook.grading.archives import Item, Place
 from lossbook.grading.layouts import Aside, Holding, LayoutError, instead, stem
 from lossbook.grading.members import is_archive
-from lossbook.grading.naming import bare, printable
+from lossbook.grading.naming import bare, numbered, printable, sections
 from lossbook.grading.reading import LARGEST, UnreadableError
 
 __all__ = ["LARGEST", "Findings", "Found", "LayoutError", "NotFoundError", "UnreadableError", "find", "look"]
@@ -37,6 +38,9 @@ class Found:
         time: When it was last changed, in seconds; 0 where that is not known.
         sure: Whether a platform or the teacher says whose it is.
         lesson: The lesson that it answers, where the teacher's pattern says so.
+        told: Whether the teacher says whose it is.
+        person: The student's name, without the number that tells two of one name apart.
+        number: The platform's number of the student, where it is the same in every assignment.
 
     """
 
@@ -52,6 +56,9 @@ class Found:
     time: float = 0.0
     sure: bool = False
     lesson: str = ""
+    told: bool = False
+    person: str = ""
+    number: str = ""
 
     def read(self) -> bytes:
         """Return the bytes of the file. Raises UnreadableError with the reason where it cannot be read."""
@@ -62,11 +69,12 @@ class Found:
 
 @dataclass(frozen=True)
 class Findings:
-    """What is below a folder or in an archive: submissions, sorted by key, and what is none."""
+    """What is below a folder or in an archive: submissions, sorted by key; what is none; what to say, and to doubt."""
 
     found: list[Found]
     aside: list[Aside]
     notes: list[str] = field(default_factory=list)
+    doubts: list[str] = field(default_factory=list)
 
 
 def find(root: Path) -> list[Found]:
@@ -74,7 +82,17 @@ def find(root: Path) -> list[Found]:
     return look(root).found
 
 
-def look(root: Path, layout: str = "auto", pattern: str = "", lessons: frozenset[str] = frozenset()) -> Findings:
+Known = Mapping[str, Set[str]]  # the platform's lasting numbers of the students of each name
+NOBODY: Known = MappingProxyType({})
+
+
+def look(
+    root: Path,
+    layout: str = "auto",
+    pattern: str = "",
+    lessons: frozenset[str] = frozenset(),
+    known: Known = NOBODY,
+) -> Findings:
     """Return what is below a folder or in a zip archive.
 
     A folder per student, the flat files and archives of Canvas and Moodle, nbgrader's folders, and archives of any of
@@ -86,6 +104,7 @@ def look(root: Path, layout: str = "auto", pattern: str = "", lessons: frozenset
         pattern: A regular expression with the group ``student``, perhaps ``lesson`` and ``attempt``, which is searched
             for in each path; it goes before the layout.
         lessons: Words of the lessons' names, which are nobody's.
+        known: The numbers of students who were met elsewhere: two of one name are told apart by them.
 
     Raises:
         NotFoundError: There is no such folder or archive, it cannot be opened, or it holds no submission.
@@ -106,10 +125,37 @@ def look(root: Path, layout: str = "auto", pattern: str = "", lessons: frozenset
         else:
             wanted.append(holding)
     if not wanted:
-        raise NotFoundError(f"root is {str(root)!r}; it must hold submissions, and no file in it is one")
-    names = _apart(wanted)
-    found = [each for holding in wanted for each in _found(holding, names)]
-    return Findings(_unique(sorted(found, key=lambda each: (each.key, each.place.members))), aside, notes)
+        told = [f"{each.key} ({each.why})" for each in aside[:3]] + ["…"] * (len(aside) > 3)
+        there = ": " + ", ".join(told) if told else ""
+        raise NotFoundError(f"root is {str(root)!r}; it must hold submissions, and no file in it is one{there}")
+    names = _apart(wanted, known)
+    found = sorted(
+        (each for holding in wanted for each in _found(holding, names)), key=lambda each: (each.key, each.place.members)
+    )
+    keys: set[str] = set()
+    unique = [replace(each, key=_new(each.key, keys)) for each in found]
+    return Findings(
+        sorted(unique, key=lambda each: each.key),
+        [replace(each, key=_new(each.key, keys)) for each in aside],
+        notes,
+        list(_in_two_sections(wanted)),
+    )
+
+
+def _in_two_sections(holdings: list[Holding]) -> Iterator[str]:
+    """Yield who would be one student although two parts of the class, such as its groups, each have one so called."""
+    parts: dict[str, dict[tuple[str, ...], str]] = {}
+    for holding in holdings:
+        above = holding.items[0].parts[: holding.depth]
+        if not holding.sure and (own := sections(above)):
+            parts.setdefault(holding.named.student, {}).setdefault(own, printable("/".join(above)))
+    for student, places in parts.items():
+        if len(places) > 1:
+            first, second, *_ = places.values()
+            yield (
+                f"{student} is in {first}/ and in {second}/. For two persons, give a --pattern whose student takes "
+                "both names, as in '^(?P<student>[^/]+/[^/.]+)'; --force takes them for one."
+            )
 
 
 def _is_beside(holding: Holding) -> bool:
@@ -139,13 +185,15 @@ def _items(root: Path) -> list[Item]:
         raise NotFoundError(f"root is {shown}; it must be a folder of submissions or a zip archive: {error}") from None
 
 
-def _apart(holdings: list[Holding]) -> dict[tuple[str, str], str]:
+def _apart(holdings: list[Holding], known: Known) -> dict[tuple[str, str], str]:
     """Return what each student is called, with the platform's number where two have the same name."""
     numbers: dict[str, set[str]] = {}
     for holding in holdings:
-        numbers.setdefault(holding.named.student, set()).update(filter(None, [holding.named.number]))
+        named = holding.named
+        met = known.get(named.student, set()) if named.lasting else set()
+        numbers.setdefault(named.student, set()).update(filter(None, [named.number]), met)
     return {
-        (student, number): f"{student} ({number})" if number and len(numbers[student]) > 1 else student
+        (student, number): numbered(student, number) if number and len(numbers[student]) > 1 else student
         for student, number in ((holding.named.student, holding.named.number) for holding in holdings)
     }
 
@@ -157,7 +205,9 @@ def _found(holding: Holding, names: dict[tuple[str, str], str]) -> Iterator[Foun
         first = holding.items[0]
         kind = "archive" if is_archive(first.parts[holding.depth]) else "folder"
         none = f"no notebook in this student's {kind}" if holding.folder else "not a notebook"
-        handed = next((told for item in holding.items if (told := instead(item.parts[-1]))), "")
+        others = [printable(item.parts[-1]) for item in holding.items if item.kind == "other"]
+        held = f"it holds {others[0]}" + (f" and {len(others) - 1} more" if others[1:] else "") if others else ""
+        handed = next((told for item in holding.items if (told := instead(item.parts[-1]))), held * holding.folder)
         none = f"{none}: {handed}" if handed else none
         problem = next((item.problem for item in holding.items if item.problem), none)
         size = 0 if holding.folder else first.size
@@ -177,18 +227,17 @@ def _found(holding: Holding, names: dict[tuple[str, str], str]) -> Iterator[Foun
             time=item.time,
             sure=holding.sure,
             lesson=holding.lesson,
+            told=holding.told,
+            person=named.student,
+            number=named.number if named.lasting else "",
         )
 
 
-def _unique(found: list[Found]) -> list[Found]:
-    """Return the submissions with a number behind every key that an earlier one has."""
-    keys: set[str] = set()
-    unique = []
-    for each in found:
-        key, times = each.key, 1
-        while key in keys:
-            times += 1
-            key = f"{each.key} ({times})"
-        keys.add(key)
-        unique.append(each if key == each.key else replace(each, key=key))
-    return sorted(unique, key=lambda each: each.key)
+def _new(key: str, keys: set[str]) -> str:
+    """Return a key, with a number behind it where it is among the keys already; and enter it there."""
+    new, times = key, 1
+    while new in keys:
+        times += 1
+        new = f"{key} ({times})"
+    keys.add(new)
+    return new

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 from lossbook.exercises import exercises
 from lossbook.grading import finding, reading, report
 from lossbook.grading.book import Book
-from lossbook.grading.census import Census, take
+from lossbook.grading.census import Census, Looked, take
 from lossbook.grading.copies import copied, published
 from lossbook.grading.database import PATIENCE
 from lossbook.grading.exam import Exam, Sitting, remarks
@@ -30,6 +31,7 @@ from lossbook.grading.records import BusyError, Record, Run, Waiting
 from lossbook.grading.release import Release, ReleaseError, releases
 from lossbook.grading.running import Limits, Worker, WorkerError
 from lossbook.grading.running import Run as Ran
+from lossbook.grading.wording import plain
 
 Progress = Callable[[int, int, Record], None]
 
@@ -302,15 +304,17 @@ async def grade(options: Options, progress: Progress, announce: Callable[[Census
     if options.lesson is not None and options.lesson not in given:
         raise ReleaseError(f"lesson is {options.lesson!r}; it must be one of {', '.join(given)}")
     census = counted(options, given)
-    found = {item.key: item for item in census.found}
     with Book(options.out) as book:
-        if place := book.follow(options.submissions, lambda: {key: digest(item) for key, item in found.items()}):
+        census = told_apart(book, options, given, census)
+        found = {item.key: item for item in census.found}
+        digests = cache(lambda: {key: digest(item) for key, item in found.items()})
+        if place := book.follow(options.submissions, digests):
             census.notes.append(f"these files were graded in {printable(place)}, and are taken for those")
-        book.census(options.submissions, census.listed)
+        book.census(options.submissions, census.listed, digests() if book.runs() else {})
         report.write_files(book, options.out)
         announce(census)
         cut_short = book.unfinished(options.submissions)
-        fresh = [] if cut_short else to_grade(book, options.submissions, found, again=options.regrade)
+        fresh = [] if cut_short else to_grade(book, options, found, digests)
         if cut_short is None and not fresh:
             return Done(0, len(found), continued=False)
         secret = [*course(options.lessons), options.submissions, options.out]
@@ -318,26 +322,50 @@ async def grade(options: Options, progress: Progress, announce: Callable[[Census
             done = 0
             if cut_short is not None:
                 done += await continue_run(Grader(options, given, cut_short, worker), book, found, progress)
-                fresh = to_grade(book, options.submissions, found, again=False)
+                fresh = to_grade(book, replace(options, regrade=False), found, digests)
             if fresh:
                 run = begin(book, options, given, fresh)
                 done += await Grader(options, given, run, worker).grade_all(book, fresh, progress)
         return Done(done, len(found), continued=cut_short is not None)
 
 
-def counted(options: Options, given: Mapping[str, Release]) -> Census:
-    """Return the census of the submissions. Raises LayoutError where it makes no sense, unless that is forced."""
+def told_apart(book: Book, options: Options, given: Mapping[str, Release], census: Census) -> Census:
+    """Return the census with students told apart from those of the same name whom the book knows, there as well."""
+    numbers = book.numbers()
+    for each in census.found:
+        if each.number:
+            numbers.setdefault(each.person, set()).add(each.number)
+    several = {name: known for name, known in numbers.items() if len(known) > 1}
+    renamed = book.tell_apart(several)
+    if any(each.number and each.person in several and each.student == each.person for each in census.found):
+        census = counted(options, given, several)
+    if renamed:
+        names = ", ".join(plain(name, 60) for name in renamed)
+        census.notes.append(f"the platform has several students of one name; what was graded before is of {names}")
+    return census
+
+
+def counted(options: Options, given: Mapping[str, Release], known: finding.Known = finding.NOBODY) -> Census:
+    """Return the census of the submissions. Raises LayoutError where it makes no sense, unless that is forced.
+
+    Args:
+        options: Where they are, and how it is told whose each is.
+        given: The lessons as handed out.
+        known: The platform's numbers of students met elsewhere.
+
+    """
     words = frozenset(word for lesson in given for word in lesson.casefold().split("-") if word.isalpha())
-    findings = finding.look(options.submissions, options.layout, options.pattern, words)
+    findings = finding.look(options.submissions, options.layout, options.pattern, words, known)
     told = [replace(item, lesson=lesson_of_pattern(item, given)) if item.lesson else item for item in findings.found]
 
-    def lesson_of(found: Found) -> str:
+    def looked(found: Found) -> Looked:
         try:
-            return reading.read(found.read(), given, found.name, options.lesson or found.lesson or None).lesson
+            read = reading.read(found.read(), given, found.name, options.lesson or found.lesson or None)
         except UnreadableError:
-            return lesson_by_name(found, options, given)
+            return Looked(lesson_by_name(found, options, given), readable=False, written=False)
+        return Looked(read.lesson, written=bool(read.written))
 
-    census = take(replace(findings, found=told), lesson_of, words)
+    census = take(replace(findings, found=told), looked, words)
     if not options.force:
         census.insist(str(options.submissions))
     return census
@@ -364,11 +392,16 @@ def lesson_of_pattern(found: Found, given: Mapping[str, Release]) -> str:
     )
 
 
-def to_grade(book: Book, root: Path, found: Mapping[str, Found], *, again: bool) -> list[Found]:
-    """Return the submissions of a root that are new or have changed since they were graded, or all of them."""
-    if again or not book.runs():
+def to_grade(
+    book: Book, options: Options, found: Mapping[str, Found], digests: Callable[[], Mapping[str, str]]
+) -> list[Found]:
+    """Return the submissions that are new, or are not as they were graded, or all of them where that is asked for."""
+    if options.regrade or not book.runs():
         return list(found.values())
-    return [found[key] for key in book.changed({key: digest(item) for key, item in found.items()}, root)]
+    now = (
+        Waiting(key, item.student, options.lesson or item.lesson, sha256=digests()[key]) for key, item in found.items()
+    )
+    return [found[key] for key in book.changed(now, options.submissions)]
 
 
 def digest(found: Found) -> str:

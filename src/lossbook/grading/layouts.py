@@ -7,14 +7,18 @@ files and nothing beside it is a person's. So no name alone, and nobody's own fo
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import PurePosixPath
 
 from lossbook.grading.archives import Item
 from lossbook.grading.members import is_archive
 from lossbook.grading.naming import NOTEBOOKS, Named, is_export, is_place, is_together, parse, printable
 
+HIDDEN = "its name begins with a dot, which hides it; take the dot away if it was handed in"
 NAMES = ("auto", "folders", "files", "canvas", "moodle", "nbgrader")
 _WRAPPERS = 4  # folders and archives around a class: an export in a zip in a folder, and one to spare
 _SECOND_CLASS = 3  # students of an archive beside others' files, from which on it is a class's and not a student's
@@ -47,6 +51,7 @@ class Holding:
         depth: The place of its name in the items' parts.
         folder: Whether it is a folder or an archive.
         sure: Whether a platform or the teacher says whose it is.
+        told: Whether the teacher does.
         lesson: The lesson that it answers, where the teacher's pattern says so.
 
     """
@@ -57,6 +62,7 @@ class Holding:
     folder: bool
     sure: bool = False
     lesson: str = ""
+    told: bool = False
 
     @property
     def notebooks(self) -> bool:
@@ -73,6 +79,7 @@ class Aside:
 
 
 Read = Iterator[Holding | Aside | str]  # a text is for the teacher: how something was read
+Parse = Callable[[str, bool], Named]
 
 
 def read(items: list[Item], root: str, layout: str, pattern: str, lessons: frozenset[str]) -> Read:
@@ -89,21 +96,49 @@ def read(items: list[Item], root: str, layout: str, pattern: str, lessons: froze
         LayoutError: The layout or the pattern is none.
 
     """
+    hidden = (Aside(printable("/".join(item.parts)), HIDDEN) for item in items if item.kind == "hidden")
+    return chain(hidden, _read([item for item in items if item.kind != "hidden"], root, layout, pattern, lessons))
+
+
+def _read(items: list[Item], root: str, layout: str, pattern: str, lessons: frozenset[str]) -> Read:
     if pattern:
         return _by_pattern(items, pattern)
+    names = parse if is_canvas(items, lessons) else partial(parse, canvas=False)
     name, _, level = layout.partition(":")
     if name == "folders" and (level.isdecimal() or not level) and level != "0":
-        return _folders(items, int(level or 1) - 1)
+        return _folders(items, int(level or 1) - 1, names)
     if name not in NAMES or level:
         raise LayoutError(f"--layout is {layout!r}; it must be one of {', '.join(NAMES)}, or folders:2, folders:3")
     if name == "files":
-        return _files(items)
+        return _files(items, names)
     if name in ("canvas", "moodle"):
         return _platform(items, name)
     if name == "nbgrader":
         inside = [item for item in items if item.parts[0] == "submitted"]
-        return _folders(inside, 1) if inside else _folders(items, 0)
-    return _Tree(lessons).read(items, 0, root)
+        return _folders(inside, 1, names) if inside else _folders(items, 0, names)
+    return _Tree(lessons, names).read(items, 0, root)
+
+
+def is_canvas(items: Sequence[Item], lessons: frozenset[str]) -> bool:
+    """Return whether names that may be Canvas's are, as a whole: it gives a number to one file, and names persons.
+
+    Files named by hand, such as ``lab_3_1_ann.ipynb``, would make one student of a class.
+    """
+    named = {found for item in items if (found := _canvas_name(item))}
+    times = Counter((where, each.student, each.number, each.serial) for where, each in named)
+    odd = sum(
+        times[where, each.student, each.number, each.serial] > 1 or is_place(each.student, lessons)
+        for where, each in named
+    )
+    return 2 * odd <= len(named)
+
+
+def _canvas_name(item: Item) -> tuple[tuple[str, ...], Named] | None:
+    """Return what Canvas's name in a path says, the outermost, and where it lies. Late or not, it is the same file."""
+    for depth, part in enumerate(item.parts):
+        if (named := parse(part, False)).lasting and not named.text_only:
+            return item.parts[:depth], replace(named, late=False, attempt=0)
+    return None
 
 
 def holds(group: Sequence[Item]) -> bool:
@@ -154,8 +189,8 @@ def instead(name: str) -> str:
 class _Tree:
     """Reads a tree in which nobody said where the students are."""
 
-    def __init__(self, lessons: frozenset[str]) -> None:
-        self.lessons = lessons
+    def __init__(self, lessons: frozenset[str], parse: Parse) -> None:
+        self.lessons, self.parse = lessons, parse
 
     def is_place(self, name: str) -> bool:
         return is_place(stem(name) if is_archive(name) else name, self.lessons)
@@ -189,7 +224,7 @@ class _Tree:
                 yield Aside(_key(group, depth), why)
             else:
                 folder = _is_folder(group, depth)
-                named = parse(self._without_slug(name, above) if folder else name, folder and not is_archive(name))
+                named = self.parse(self._without_slug(name, above) if folder else name, folder and not is_archive(name))
                 yield Holding(named, group, depth, folder, sure=named.platform)
 
     def _under(self, name: str, inner: list[Item], depth: int) -> Read:
@@ -230,7 +265,7 @@ class _Tree:
         files = [name for name in tops if name not in folders and holds(tops[name])]
         named = {name for name in folders if self._names_student(name)}
         persons = named | {name for name in folders if not self.is_nobodys(name)}
-        persons |= {name for name in files if parse(name, False).platform or not self.is_nobodys(self._who(name))}
+        persons |= {name for name in files if self.parse(name, False).platform or not self.is_nobodys(self._who(name))}
         open_to = {name: group for name, group in folders.items() if name not in named}
         if not persons:
             return {name for name, group in open_to.items() if self._is_class(name, group, depth, 1 + is_archive(name))}
@@ -242,14 +277,14 @@ class _Tree:
 
     def _names_student(self, name: str) -> bool:
         """Return whether a folder's or archive's name is a platform's, or an archive's has a lesson and a person."""
-        if parse(name, True).platform or not is_archive(name):
-            return parse(name, True).platform
-        named = parse(name, False)
+        if self.parse(name, True).platform or not is_archive(name):
+            return self.parse(name, True).platform
+        named = self.parse(name, False)
         return named.file != name and not self.is_nobodys(named.student)
 
     def _who(self, file: str) -> str:
         """Return whose a file is by its name, without its ending where it names nobody."""
-        named = parse(file, False)
+        named = self.parse(file, False)
         return stem(file) if named.file == file and not named.platform else named.student
 
     def _is_class(self, name: str, group: Sequence[Item], depth: int, least: int) -> bool:
@@ -267,7 +302,9 @@ class _Tree:
         inner = {top: held for top, held in _tops(_below(group, depth), depth + 1).items() if holds(held)}
         folders = {top for top, held in inner.items() if _is_folder(held, depth + 1)}
         files = inner.keys() - folders
-        platform = {parse(top, top in folders).student for top in inner if parse(top, top in folders).platform}
+        platform = {
+            self.parse(top, top in folders).student for top in inner if self.parse(top, top in folders).platform
+        }
         if platform and len(platform) >= least:
             return True
         own = {top for top in folders if not self.is_nobodys(top)}
@@ -281,8 +318,8 @@ class _Tree:
         elif not files and len(own) == len(folders) > 1:
             return True
         elif files and not folders:
-            named = {parse(file, False).student for file in files if parse(file, False).file != file}
-            return len(named) > 1 and all(parse(file, False).file != file for file in files)
+            named = {self.parse(file, False).student for file in files if self.parse(file, False).file != file}
+            return len(named) > 1 and all(self.parse(file, False).file != file for file in files)
         deeper = [top for top in folders if len(inner) == 1 or self.is_nobodys(top)]
         return not files and any(self._is_class(top, inner[top], depth + 1, max(least, 2)) for top in deeper)
 
@@ -294,7 +331,7 @@ class _Tree:
         if len(folders) < 2 or not all(self._is_class(name, group, depth, 2) for name, group in folders.items()):
             return False
         inside = [_tops(_below(group, depth), depth + 1) for group in folders.values()]
-        if all(any(parse(name, True).platform for name in names) for names in inside):
+        if all(any(self.parse(name, True).platform for name in names) for names in inside):
             return True
         names = [name for inner in inside for name in inner]
         return len(names) == len(set(names)) and all(self._repeats(inner) for inner in inside)
@@ -313,7 +350,7 @@ class _Tree:
         held = [found for found in self.read(_below(group, depth), depth + 1, name) if isinstance(found, Holding)]
         inside = {found.named.student.casefold() for found in held if found.notebooks}
         folders = {top: _is_folder(items, depth) and not is_archive(top) for top, items in tops.items() if top != name}
-        beside = {parse(top, folder).student.casefold() for top, folder in folders.items()}
+        beside = {self.parse(top, folder).student.casefold() for top, folder in folders.items()}
         return len(inside) >= _SECOND_CLASS and inside.isdisjoint(beside)
 
     def _without_slug(self, name: str, above: str) -> str:
@@ -327,7 +364,7 @@ class _Tree:
             return ""
         if _is_folder(group, depth):
             return "no notebook is in it" if through or self.is_nobodys(name) else ""
-        named = parse(name, False)
+        named = self.parse(name, False)
         if named.platform or (named.file != name and PurePosixPath(name).suffix.lower() in INSTEAD):
             return ""
         companion = stem(name).casefold() in _COMPANIONS or self.is_nobodys(stem(name))
@@ -336,7 +373,7 @@ class _Tree:
         return ""
 
 
-def _folders(items: list[Item], depth: int) -> Read:
+def _folders(items: list[Item], depth: int, parse: Parse) -> Read:
     """Yield a holding for each folder, archive or file that lies this deep."""
     for item in items:
         if len(item.parts) <= depth and item.kind == "notebook":
@@ -350,14 +387,16 @@ def _folders(items: list[Item], depth: int) -> Read:
         if not folder and not holds(group):
             yield Aside(_key(group, depth), "it is no notebook")
             continue
-        yield Holding(parse(parts[-1], folder and not is_archive(parts[-1])), group, depth, folder, sure=True)
+        yield Holding(
+            parse(parts[-1], folder and not is_archive(parts[-1])), group, depth, folder, sure=True, told=True
+        )
 
 
-def _files(items: list[Item]) -> Read:
+def _files(items: list[Item], parse: Parse) -> Read:
     """Yield a holding for each notebook, by its own name."""
     for item in items:
         if item.kind == "notebook" or item.grave:
-            yield Holding(parse(item.parts[-1], False), [item], len(item.parts) - 1, False, sure=True)
+            yield Holding(parse(item.parts[-1], False), [item], len(item.parts) - 1, False, sure=True, told=True)
         elif item.kind == "other":
             yield Aside(printable("/".join(item.parts)), "it is no notebook")
 
@@ -374,7 +413,9 @@ def _platform(items: list[Item], name: str) -> Read:
     for parts, group in groups.items():
         depth = len(parts) - 1
         folder = _is_folder(group, depth)
-        yield Holding(parse(parts[-1], folder and not is_archive(parts[-1])), group, depth, folder, sure=True)
+        yield Holding(
+            parse(parts[-1], folder and not is_archive(parts[-1])), group, depth, folder, sure=True, told=True
+        )
 
 
 def _is_of(part: str, folder: bool, platform: str) -> bool:
@@ -407,4 +448,4 @@ def _matching(items: list[Item], search: Callable[[str], re.Match[str] | None], 
         named = replace(parse(item.parts[-1], False), student=found["student"].strip() or found["student"], number="")
         named = replace(named, attempt=attempt or named.attempt)
         lesson = (found["lesson"] or "") if "lesson" in groups else ""
-        yield Holding(named, [item], len(item.parts) - 1, False, sure=True, lesson=lesson)
+        yield Holding(named, [item], len(item.parts) - 1, False, sure=True, told=True, lesson=lesson)

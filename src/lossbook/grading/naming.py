@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -22,6 +23,17 @@ _MOODLE = re.compile(
 )
 # Open edX: [1] - alice - 03-bce.ipynb, with the number of the file among the student's.
 _EDX = re.compile(r"\[(?P<serial>\d+)\] - (?P<who>.+?) - (?P<file>.+)", re.DOTALL)
+# Blackboard: Lesson 3_alee_attempt_2025-11-03-22-10-11_03-bce.ipynb, and a text without a name of its own beside it.
+_BLACKBOARD = re.compile(r".+_(?P<who>[^_]+)_attempt_(?P<stamp>\d{4}(?:-\d\d){5})(?:_(?P<file>.+)|\.txt)", re.DOTALL)
+# Folders of Brightspace: 1234-567 - Ann Lee - Nov 3, 2025 1022 PM, and of nbgrader's inbound/:
+# ann+ps1+2025-11-03 22:10:11 UTC+hash.
+_BRIGHTSPACE = re.compile(
+    r"\d+-\d+ - (?P<who>.+) - (?P<month>[A-Z][a-z]{2}) (?P<day>\d{1,2}), (?P<year>\d{4}) "
+    r"(?P<hour>\d{1,2})(?P<minute>\d\d) (?P<half>[AP])M",
+    re.DOTALL,
+)
+_INBOUND = re.compile(r"(?P<who>[^+]+)\+[^+]+\+(?P<stamp>\d{4}-\d\d-\d\d \d\d.\d\d.\d\d)[^+]*\+\w+", re.DOTALL)
+_MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
 # By hand: alice_03-bce.ipynb or 03-bce_alice.ipynb.
 _LESSON_FIRST = re.compile(r"\d{1,2}-[^\W\d_]+(?=[-_ ])")
 _LESSON_LAST = re.compile(r"(?<=[-_ ])\d{1,2}-[^\W\d_]+$")
@@ -43,6 +55,7 @@ _OF_PLACES = """
 _OF_GROUPS = "cohort group groups grp gruppe gruppen kohorte kurs pair team teams"
 _PLACES, _GROUPS = frozenset(_OF_PLACES.split()), frozenset(_OF_GROUPS.split())
 _BESIDE = _GROUPS | {"student"}  # a place with another word alone: Student Work, but student 12 where names are hidden
+_SECTION = re.compile(rf"\b(?:section|sec|{_OF_GROUPS.replace(' ', '|')}) \w+")
 _WORDS = re.compile(r"[^\W\d_]+|\d+")
 # The numbers of students may look like a date without its signs, such as 20210415.
 _DATE = re.compile(r"\W*(?<!\d)(?:19|20)\d\d([-_. ])[01]?\d\1[0-3]?\d(?!\d)(?:[-_ tT][\d:_.hmzZ -]*)?\W*")
@@ -55,11 +68,12 @@ class Named:
     Args:
         student: Who handed it in.
         number: The platform's number of the student, or nothing.
+        lasting: Whether this number is the student's own in every assignment, as Canvas's is, and Moodle's is not.
         file: The file's own name.
         attempt: The platform's number of the attempt, or 0.
         late: Whether the platform says that it came late.
         platform: Whether a learning platform gave the name.
-        serial: The platform's number of the file, the higher the later, or 0.
+        serial: The platform's number of the file, or its time as one number; the higher the later, or 0.
         text_only: Whether it is a text typed into the platform, which comes beside the files.
 
     """
@@ -72,10 +86,18 @@ class Named:
     platform: bool = False
     serial: int = 0
     text_only: bool = False
+    lasting: bool = False
 
 
-def parse(name: str, folder: bool) -> Named:
-    """Return what the name of a student's file or archive, or of a student's folder, says."""
+def parse(name: str, folder: bool, canvas: bool = True) -> Named:
+    """Return what the name of a student's file or archive, or of a student's folder, says.
+
+    Args:
+        name: The name.
+        folder: Whether it is a folder's.
+        canvas: Whether Canvas may have given it. By hand, ``lab_3_1_ann.ipynb`` looks the same.
+
+    """
     name = name if folder else bare(name)
     if found := _MOODLE.fullmatch(name):
         return Named(
@@ -85,7 +107,8 @@ def parse(name: str, folder: bool) -> Named:
             platform=True,
             text_only=found["kind"] == "onlinetext",
         )
-    if (found := _CANVAS.fullmatch(name)) and not _DAY.match(name, found.start("number")):
+    found = _CANVAS.fullmatch(name) if canvas else None
+    if found and not _DAY.match(name, found.start("number")):
         again = _ATTEMPT.fullmatch(found["file"])
         return Named(
             _person(found["who"]),
@@ -95,20 +118,63 @@ def parse(name: str, folder: bool) -> Named:
             late=found["late"] is not None,
             platform=True,
             serial=int(found["serial"]),
+            lasting=True,
         )
     if found := _TYPED.fullmatch(name):
         late = found["late"] is not None
-        return Named(_person(found["who"]), name, found["number"], late=late, platform=True, text_only=True)
+        return Named(
+            _person(found["who"]), name, found["number"], late=late, platform=True, text_only=True, lasting=True
+        )
     if found := _EDX.fullmatch(name):
         return Named(_person(found["who"]), found["file"], platform=True, serial=int(found["serial"]))
+    if found := _BLACKBOARD.fullmatch(name):
+        typed = found["file"] is None
+        file, serial = found["file"] or name, _digits(found["stamp"])
+        return Named(_person(found["who"]), file, platform=True, serial=serial, text_only=typed)
     if folder:
-        return Named(_person(name), name)
+        return _attempt(name) or Named(_person(name), name)
     path = PurePosixPath(name)
     if found := _LESSON_FIRST.match(path.stem) or _LESSON_LAST.search(path.stem):
         who = (path.stem[: found.start()] + path.stem[found.end() :]).strip("-_ ")
         if any(map(str.isalpha, who)):
             return Named(_person(who), found[0] + path.suffix)
     return Named(_person(path.stem), name)
+
+
+def _attempt(folder: str) -> Named | None:
+    """Return what the name of a folder says in which a platform keeps one attempt."""
+    if found := _INBOUND.fullmatch(folder):
+        return Named(_person(found["who"]), folder, platform=True, serial=_digits(found["stamp"]))
+    found = _BRIGHTSPACE.fullmatch(folder)
+    if found is None or found["month"] not in _MONTHS:
+        return None
+    hour = int(found["hour"]) % 12 + 12 * (found["half"] == "P")
+    parts = int(found["year"]), _MONTHS.index(found["month"]) + 1, int(found["day"]), hour, int(found["minute"])
+    return Named(_person(found["who"]), folder, platform=True, serial=int("{:04}{:02}{:02}{:02}{:02}".format(*parts)))
+
+
+def _digits(stamp: str) -> int:
+    return int("".join(filter(str.isdecimal, stamp)))
+
+
+def numbered(student: str, number: str) -> str:
+    """Return what a student is called where another has the same name."""
+    return f"{student} ({number})"
+
+
+def recorded(student: str, key: str) -> Named | None:
+    """Return what a file's path says of its student's lasting number; None where it says nothing of this student.
+
+    Args:
+        student: Whose the file was said to be, with or without the number.
+        key: The path.
+
+    """
+    for part in key.split("/"):
+        named = parse(part, False)
+        if named.lasting and student in (named.student, numbered(named.student, named.number)):
+            return named
+    return None
 
 
 def is_export(name: str) -> bool:
@@ -131,6 +197,12 @@ def is_place(name: str, lessons: frozenset[str] = frozenset()) -> bool:
     if known:
         return all(len(word) == 1 or word in known or word in _BESIDE for word in letters)
     return _DATE.fullmatch(name) is not None
+
+
+def sections(parts: Sequence[str]) -> tuple[str, ...]:
+    """Return which parts of a class the names of folders say, such as ``("group a",)`` of ``week 3/Group_A``."""
+    found = (_SECTION.search(" ".join(_words(part))) for part in parts)
+    return tuple(match[0] for match in found if match)
 
 
 def is_together(name: str) -> bool:

@@ -16,7 +16,7 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cache
 from html import escape
@@ -40,6 +40,7 @@ HEADINGS = (
     "student", "lesson", "points", "out_of", "percent", "state", "reason", "late", "attempt", "graded_at", "seed",
     "isolation",
 )  # fmt: skip
+PAGE = re.compile(r"[a-z0-9-]+-[0-9a-f]{16}\.html")
 LABELS = {"xlabel": 44, "ylabel": 28}  # characters of a drawing's labels that fit below it on one line
 FILE_HEADINGS = ("root", "file", "student", "lesson", "standing", "why")
 EXERCISE_HEADINGS = ("student", "lesson", "exercise", "state", "points", "out_of", "misconception")
@@ -136,6 +137,7 @@ def write(book: Book, out: Path | None = None, titles: Mapping[str, str] | None 
         shown = [(one, _title(seen.titles, one.record.lesson)) for one in kept]
         replace_file(out / page, template.render(student=student, shown=shown))
         seen.add(student, kept, page)
+    _clear_pages(out / "students", {Path(row["page"]).name for row in seen.rows})
     _write_tables(seen, out)
     unfinished = book.unfinished()
     waiting = len(book.waiting(unfinished)) if unfinished else 0
@@ -174,6 +176,14 @@ def page_name(student: str) -> str:
     readable = re.sub(r"[^a-z0-9]+", "-", letters.lower())[:60].strip("-")
     digest = hashlib.sha256(student.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{readable or 'student'}-{digest}.html"
+
+
+def _clear_pages(folder: Path, written: Set[str]) -> None:
+    """Take away pages of earlier reports that are nobody's now: of a student who was read wrong, or half written."""
+    for path in folder.iterdir():
+        name = path.name.removeprefix(".").removesuffix(".part")
+        if PAGE.fullmatch(name) and path.name not in written:
+            path.unlink()
 
 
 def replace_file(path: Path, text: str, encoding: str = "utf-8") -> None:
