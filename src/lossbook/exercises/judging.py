@@ -5,6 +5,7 @@ It sees data alone: the outcomes of calls, wherever they were made. No student's
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -97,15 +98,12 @@ def calls(exercise: Exercise, seed: int) -> tuple[Call, ...]:
     return tuple(found)
 
 
-def try_out(function: Any, exercise: Exercise, wanted: Sequence[Call], forbidden: frozenset[str]) -> list[Outcome]:
-    """Make the calls in this process, for functions that may be trusted with it; none after one that was stopped."""
-    found: list[Outcome] = []
+def attempts(function: Any, exercise: Exercise, wanted: Sequence[Call], forbidden: frozenset[str]) -> Iterator[Outcome]:
+    """Make the calls in this process, each when it is asked for; none after one that was stopped."""
+    last = None
     for call in wanted:
-        if found and found[-1].state == STOPPED:
-            found.append(found[-1])
-            continue
-        found.append(
-            trial.attempt(
+        if last is None or last.state != STOPPED:
+            last = trial.attempt(
                 function,
                 call.case.args,
                 call.case.kwargs,
@@ -115,8 +113,33 @@ def try_out(function: Any, exercise: Exercise, wanted: Sequence[Call], forbidden
                 cache=call.cache,
                 limit=patience.limit,
             )
-        )
-    return found
+        yield last
+
+
+def try_out(function: Any, exercise: Exercise, wanted: Sequence[Call], forbidden: frozenset[str]) -> list[Outcome]:
+    """Make the calls in this process, for functions that may be trusted with it; none after one that was stopped."""
+    return list(attempts(function, exercise, wanted, forbidden))
+
+
+class Mistaken:
+    """The outcomes of a wrong function, each computed when it is first looked at: the first often tells enough."""
+
+    def __init__(self, made: Iterator[Outcome]) -> None:
+        """Take the outcomes from ``made`` as they are needed."""
+        self._made, self._found = made, list[Outcome]()
+
+    def __iter__(self) -> Iterator[Outcome]:
+        """Yield the outcomes in order."""
+        for index in itertools.count():
+            if index == len(self._found):
+                self._found.extend(itertools.islice(self._made, 1))
+            if index == len(self._found):
+                return
+            yield self._found[index]
+
+    def all(self) -> list[Outcome]:
+        """Return all outcomes."""
+        return list(self)
 
 
 @lru_cache(maxsize=256)
@@ -130,9 +153,9 @@ def expected(exercise: Exercise, seed: int) -> tuple[Outcome, ...]:
 
 
 @lru_cache(maxsize=1024)
-def mistaken(exercise: Exercise, misconception: Misconception, seed: int) -> tuple[Outcome, ...]:
+def mistaken(exercise: Exercise, misconception: Misconception, seed: int) -> Mistaken:
     """Return the outcomes of one wrong function."""
-    return tuple(try_out(misconception.wrong, exercise, calls(exercise, seed), frozenset()))
+    return Mistaken(attempts(misconception.wrong, exercise, calls(exercise, seed), frozenset()))
 
 
 def as_tensor(value: Any) -> Tensor | None:
@@ -445,14 +468,14 @@ def _named(exercise: Exercise, seed: int, outcomes: Sequence[Outcome], *, finite
         seen = frozenset(outcomes[-1].seen)
         if (misconception.calls and not misconception.calls & seen) or misconception.never & seen:
             continue
-        wrong = faults(exercise, seed, theirs)
+        wrong = faults(exercise, seed, theirs.all())
         mine = faults(exercise, seed, outcomes) if mine is None else mine
         if wrong <= UNSEEN:
             if finite:
                 continue
             if mine == wrong or (wrong & READ and wrong <= mine):
                 return misconception
-        elif exercise.work is None or _vectorised(exercise, outcomes) == _vectorised(exercise, theirs):
+        elif exercise.work is None or _vectorised(exercise, outcomes) == _vectorised(exercise, theirs.all()):
             return misconception
     return None
 
