@@ -112,6 +112,7 @@ ATTACKS = {
     "call-shared-memory": cell(call(29, 1, 4096, 0o1600), DENIED),
     "call-message-queue": cell(call(68, 1, 0o1600), DENIED),
     "call-io-uring": cell(call(425, 8, 0), DENIED),
+    "call-sync": cell(call(162), DENIED),  # it would keep whoever writes a file waiting
     "call-of-another-machine": cell(call(0x40000000 | 57), "it crashed (signal 31)", "killed"),
     "call-of-32-bits": cell(MACHINE, "it crashed (signal 31)", "killed"),
     "limits-raised": cell(

@@ -158,6 +158,7 @@ class Worker:
             os.dup2(job, CHANNEL, inheritable=False)
         channel = socket.socket(fileno=CHANNEL)
         os.closerange(CHANNEL + 1, 1024)
+        walls.first_to_go()
         try:
             if self.walls_up:
                 walls.own_namespaces()
