@@ -77,6 +77,11 @@ ATTACKS = {
     "end-exit-in-function": within("import os\nos._exit(7)", "exit code 7", "partial"),
     "end-interrupt-in-function": within("raise KeyboardInterrupt", "raised KeyboardInterrupt", "graded"),
     "end-recursion-in-function": within("return sigmoid(z)", "raised RecursionError", "graded"),
+    "end-between-cells": cell(
+        "class W:\n    @property\n    def __class__(self):\n        raise SystemExit\nw = W()",
+        "the start: it ended",
+        "partial",
+    ),
     "kill-everybody": cell(KILLS),
     "kill-stop": cell("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"),
     "memory-bytes": cell("x = bytearray(8 * 2**30)", "raised MemoryError"),
