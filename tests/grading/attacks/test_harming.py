@@ -78,10 +78,9 @@ ATTACKS = {
     "end-interrupt-in-function": within("raise KeyboardInterrupt", "raised KeyboardInterrupt", "graded"),
     "end-recursion-in-function": within("return sigmoid(z)", "raised RecursionError", "graded"),
     "end-between-cells": cell(
-        "class W:\n    @property\n    def __class__(self):\n        raise SystemExit\nw = W()",
-        "the start: it ended",
-        "partial",
+        "import os\nclass D:\n    def __del__(self):\n        os._exit(0)\nmax = D()", "the start: it ended", "partial"
     ),
+    "end-when-looked-at": cell("class W:\n    @property\n    def __class__(self):\n        raise SystemExit\nw = W()"),
     "kill-everybody": cell(KILLS),
     "kill-stop": cell("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"),
     "memory-bytes": cell("x = bytearray(8 * 2**30)", "raised MemoryError"),

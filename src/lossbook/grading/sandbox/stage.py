@@ -168,7 +168,7 @@ def notebook_scope() -> dict[str, Any]:
 
 
 def _works(value: Any) -> bool:
-    return callable(value) or isinstance(value, types.ModuleType)
+    return callable(value) or issubclass(type(value), types.ModuleType)  # asking it for its class may run its code
 
 
 def note_functions(scope: dict[str, Any], kept: dict[str, Any]) -> None:

@@ -193,11 +193,12 @@ def perform() -> None:
     lines = stage.Lines()
     for number, source, reduced in cells:
         send(packed(["begin", number]))
-        send(packed(["cell", number, stage.run_cell(source, number, scope, reduced=reduced, lines=lines)]))
+        error = stage.run_cell(source, number, scope, reduced=reduced, lines=lines)
         names.update(built_in)  # a cell that replaces compile or isinstance harms itself alone
         for timer in timers:  # an alarm that was left on rings in what the cell did, and in nothing else
             stop(timer, 0)
         stage.note_functions(scope, kept)
+        send(packed(["cell", number, error]))  # only now: what it has left behind may end the process up to here
     stage.give_back_functions(scope, kept)
     remarks.compare()
     send(packed(["ran"]))
