@@ -6,6 +6,7 @@ import shutil
 import signal
 import sqlite3
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -126,12 +127,38 @@ def test_a_machine_that_can_not_shut_in_is_told_at_once(options, monkeypatch, tm
         assert book.runs() == []
 
 
+def test_who_lost_the_worker_twice_runs_once_more_alone(options, monkeypatch):
+    """What ends the worker may be a neighbour, which used up the machine's memory."""
+    run, lost = Worker.run, []
+
+    async def run_or_lose(self, *args):
+        if len(lost) < 2:
+            lost.append(args)
+            raise WorkerError("the worker is gone")
+        return await run(self, *args)
+
+    monkeypatch.setattr(Worker, "run", run_or_lose)
+    assert sorted(graded(replace(options, jobs=1)).values()) == [RIGHT] * 4
+
+
 def test_without_walls_a_worker_starts_too(options):
     async def start():
         async with Worker(NONE) as worker:
             return worker.torch
 
     assert asyncio.run(start())
+
+
+def test_where_memory_is_used_up_a_submission_goes_first():
+    async def look():
+        async with Worker(NONE) as worker:
+            meter = Meter()
+            async with worker.job(meter):
+                numbers = meter.process.number, worker.process.pid
+                return [int(Path(f"/proc/{number}/oom_score_adj").read_text()) for number in numbers]
+
+    submission, worker = asyncio.run(look())
+    assert submission == 1000 > worker
 
 
 @pytest.mark.parametrize("heard", [True, False], ids=["told", "not yet told"])

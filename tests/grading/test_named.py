@@ -9,10 +9,11 @@ import time
 import pytest
 
 from lossbook.grading.exam import remarks
-from lossbook.grading.sandbox.named import named, of_code, text_of
+from lossbook.grading.sandbox.named import TOO_DEEP, named, of_code, text_of
 from lossbook.grading.sandbox.remarks import Remarks, own_code
 from lossbook.grading.sandbox.wire import Stream, pack
 
+MADE_UP = "asks torch for a name that is made up while it runs"
 NAMED = {
     "import ctypes": "ctypes",
     "import ctypes as c\nc.CDLL(None)": "ctypes",
@@ -60,6 +61,16 @@ NAMED = {
     "In [1]: import ctypes": "ctypes",
     ">>> import socket": "socket",
     "%%time\nimport subprocess": "subprocess",
+    "import sys\nfor name, module in sys.modules.items():\n    pass": "sys.modules",
+    "import torch as t\nprint(t.exp in [t._C])": "torch._C",
+    "for name in ['exp', '_C']:\n    getattr(torch, name)": "torch._C",
+    "ops = {'a': '_C'}\nfor k, v in ops.items():\n    getattr(torch, v)": "torch._C",
+    "names = ['exp', '_C']\nfor number, name in enumerate(names):\n    getattr(torch, name)": "torch._C",
+    "names = ['exp', chr(95)]\nfor name in names:\n    getattr(torch, name)": MADE_UP,
+    "getattr(torch, f'_{kind}')": MADE_UP,
+    "getattr(torch, 'o' + rest)": MADE_UP,  # torch.ops may be meant
+    "self.__globals__": "__globals__",
+    "import ctypes\nx = 1" + " + 1" * 2000: TOO_DEEP,
 }
 HONEST = [
     "import torch, math, gc, inspect, types\nimport torch.nn.functional as F\ngc.collect()",
@@ -74,13 +85,20 @@ HONEST = [
     "from lossbook.exercises import check, ready\ncheck(sigmoid)",
     "_ = plt.plot(x)\n_loss = loss(z)\nself.__dict__.update(x=1)\nf.__name__, f.__doc__",
     "if __name__ == '__main__':\n    pass",
+    "import sys\nIN_COLAB = 'google.colab' in sys.modules\nif 'torch' not in sys.modules:\n    pass",
+    "for bits in (16, 32, 64):\n    getattr(torch, f'float{bits}')\n    getattr(torch, 'int' + str(bits))",
+    "names = ['exp', 'log']\nfor name in names:\n    getattr(torch, name)",
+    "many = {'one': 'exp', 'two': 'log'}\nfor name, what in many.items():\n    getattr(torch, what)",
+    "for k, (name, least) in enumerate([('exp', 1), ('log', 2)]):\n    getattr(torch, name)(least)",
+    "[getattr(torch, name) for name, _ in zip(('exp', 'log'), (1, 2))]",
+    "class Loss:\n    def __init__(self, C):\n        self._C = C\n        _N, _C = 3, self._C",
     "%matplotlib inline\n!pip install torch",
     "this is no Python",
     "(" * 3000,
 ]
 
 
-@pytest.mark.parametrize("source", NAMED)
+@pytest.mark.parametrize("source", NAMED, ids=range(len(NAMED)))
 def test_a_name_is_seen(source):
     what = NAMED[source]
     assert (what if " " in what else f"names {what}") in named(source)
@@ -169,6 +187,9 @@ HONEST_DEEDS = [
     "exec('x = 1')\nassert eval('x + 1') == 2",
     "import numpy, matplotlib.pyplot as plt\nnumpy.linalg.norm(numpy.ones(3))\nplt.plot([1, 2])",
     "opt = torch.optim.SGD([torch.ones(2, requires_grad=True)], 0.1)\nopt.step()",
+    "import traceback\ntry:\n    torch.nn.Linear(3, 4)(torch.ones(2))\nexcept Exception:\n    traceback.format_exc()",
+    "import logging\ntry:\n    torch.nn.Linear(3, 4)(torch.ones(2))\nexcept Exception:\n    logging.exception('x')",
+    "import platform\nplatform.platform()\nplatform.processor()",
     "import copy, pickle\npickle.loads(pickle.dumps(torch.ones(2)))\ncopy.deepcopy(torch.nn.Linear(1, 1))",
 ]
 

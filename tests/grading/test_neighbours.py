@@ -154,6 +154,7 @@ def test_who_sends_without_end_pays_for_it_and_the_others_have_their_turn() -> N
 
 # Machines that are busy.
 
+SLOW_CELL = "import time\nstarted = time.process_time()\nwhile time.process_time() - started < {}: pass"
 SLOW = """
 def pairwise_sum(x):
     started = __import__("time").process_time()
@@ -209,6 +210,45 @@ def test_who_sleeps_is_ended_too(tmp_path: Path) -> None:
     assert {name: record.state for name, record in records.items()} == dict.fromkeys(sleepers, "timed out")
     assert records["in a cell"].points == ALL
     assert records["in a function"].points == ALL - 2
+
+
+# Cells that take all the time there is.
+
+
+def test_cells_leave_the_functions_their_time(tmp_path: Path) -> None:
+    slow = SLOW_CELL.format(1.0)
+    kinds = {
+        "endless": ["while True:\n    input()"] * 12,
+        "slow, each in time": [slow] * 8,
+        "slow, one imported for all": ["import math as one", f"{slow}\ndef bce(p, y):\n    return bad", *[slow] * 8],
+        "asleep": ["import time\ntime.sleep(2.5)"] * 8,
+        "ending": ["import os\nos._exit(0)"] * 12,
+    }
+    records = graded(tmp_path, {name: solution(*cells) for name, cells in kinds.items()}, jobs=2)
+    assert {name: (item.state, item.points) for name, item in records.items()} == {
+        "endless": ("timed out", ALL),
+        "slow, each in time": ("timed out", ALL),
+        "slow, one imported for all": ("timed out", ALL - 2),
+        "asleep": ("timed out", ALL),
+        "ending": ("partial", ALL),
+    }
+
+
+def test_that_cells_run_again_for_what_is_forbidden_costs_nothing(tmp_path: Path) -> None:
+    cells = {"asleep": "import time\ntime.sleep(2.7)", "in time": SLOW_CELL.format(1.3)}
+    records = graded(tmp_path, {name: solution(cell) for name, cell in cells.items()}, jobs=2)
+    assert {name: (item.state, item.points, item.reason) for name, item in records.items()} == dict.fromkeys(
+        cells, RIGHT
+    )
+
+
+def test_functions_that_end_the_process_one_after_the_other_cost_no_other(tmp_path: Path) -> None:
+    from lossbook.grading.release import releases
+
+    names = releases(ROOT / "lessons")[LESSON].functions
+    ended = "\n".join(f"def {name}(*given):\n    __import__('os')._exit(0)" for name in names if name != "pairwise_sum")
+    record = graded(tmp_path, {"a": solution(ended)})["a"]
+    assert (record.state, record.points) == ("partial", 2.0)
 
 
 # What timed out runs again, alone.

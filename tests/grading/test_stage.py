@@ -2,7 +2,8 @@
 
 import pytest
 
-from lossbook.grading.sandbox.stage import Sink, answer, run_cell
+from lossbook.exercises.trial import ForbiddenError
+from lossbook.grading.sandbox.stage import Lines, Sink, answer, run_cell
 
 
 @pytest.fixture
@@ -80,6 +81,53 @@ def test_what_is_defined_below_an_error_is_defined_all_the_same(scope):
     assert scope["x"] == 1
     assert scope["f"]() == 3
     assert {"math", "C"} <= set(scope)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import there_is_no_such_module",
+        "from torch import there_is_no_such_thing",
+        "open('/there/is/no/such/file')",
+        "raise ForbiddenError('a loss')",
+        "bytearray(2**62)",
+        'raise RuntimeError("can\'t start new thread")',
+        "raise AssertionError('Torch not compiled with CUDA enabled')",
+        "raise RuntimeError('DefaultCPUAllocator: can\\'t allocate memory')",
+        "raise RuntimeError('Found no NVIDIA driver on your system')",
+        "import asyncio\nasyncio.get_running_loop()",
+        "raise OSError; y = 1",
+    ],
+)
+def test_what_stands_below_something_that_is_missing_here_alone_is_run(scope, line):
+    scope["ForbiddenError"] = ForbiddenError
+    said = run_cell(f"y = 1\n{line}\nx = 2\n{line}\nx = x + y\n1 / 0\nx = 4\ndef f(): pass", 1, scope)
+    assert said.startswith("raised ")
+    assert "ZeroDivisionError" not in said  # the first is told
+    assert scope["x"] == 3  # an error of the student's own ends the cell, definitions apart
+    assert "f" in scope
+
+
+def test_what_would_have_been_named_is_missing_too(scope):
+    lines = Lines()
+    cells = ["import pandas as pd", "table = pd.read_csv('x')\nx = 1", "y = len(table)\nz = unknown\ny = 2"]
+    said = [run_cell(cell, number, scope, lines=lines) for number, cell in enumerate(cells, 1)]
+    assert [text.partition(":")[0] for text in said] == ["raised ModuleNotFoundError"] + ["raised NameError"] * 2
+    assert scope["x"] == 1
+    assert "y" not in scope  # no cell would have named what is unknown
+
+
+def test_cells_go_on_where_those_before_them_ended(scope):
+    lines = Lines()
+    cells = ["from __future__ import annotations", "def f(x: Unknown) -> Unknown:\n    return x\nx = f(1)"]
+    cells += [
+        "import asyncio\nasync def wait():\n    return 5\nasync def begin():\n    return asyncio.create_task(wait())"
+    ]
+    cells += ["task = await begin()", "y = await task"]
+    for number, cell in enumerate(cells, 1):
+        assert run_cell(cell, number, scope, lines=lines) is None
+    assert (scope["x"], scope["y"]) == (1, 5)
+    assert "NameError" in run_cell(cells[1], 1, {"__name__": "__main__"})  # of another notebook
 
 
 def test_a_cell_cut_down_defines_and_does_nothing_else(scope):

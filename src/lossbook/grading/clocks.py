@@ -112,21 +112,22 @@ class Span:
     """
 
     def __init__(self, meter: Meter, seconds: float, within: Span | None = None) -> None:
-        self.meter, self.within = meter, within
-        self.used = meter.used() + seconds
-        self.asleep = meter.asleep + ASLEEP * seconds
-        self.altogether = meter.altogether + ALTOGETHER * seconds
+        self.meter, self.seconds, self.within = meter, seconds, within
+        self.began = meter.used(), meter.asleep, meter.altogether
+
+    def spent(self) -> float:
+        """Return what has been spent since then, in seconds of processor time: of the three limits, the nearest."""
+        used, asleep, altogether = self.began
+        return max(
+            self.meter.used() - used,
+            (self.meter.asleep - asleep) / ASLEEP,
+            (self.meter.altogether - altogether) / ALTOGETHER,
+        )
 
     def extend(self, seconds: float) -> None:
-        """Allow so much more processor time."""
-        self.used += seconds
+        """Allow so much more."""
+        self.seconds += seconds
 
     def over(self) -> bool:
         """Tell whether all is spent, here or in the span around."""
-        meter = self.meter
-        return (
-            meter.used() >= self.used
-            or meter.asleep >= self.asleep
-            or meter.altogether >= self.altogether
-            or (self.within is not None and self.within.over())
-        )
+        return self.spent() >= self.seconds or (self.within is not None and self.within.over())

@@ -184,7 +184,7 @@ class Grader:
             except WorkerError as error:
                 why = str(error)
                 await self.worker.revive()
-        return Ran(state="killed", reasons=[f"twice, {why}"])
+        return Ran(state="killed", reasons=[f"twice, {why}"], again=True)
 
     async def grade_all(self, book: Book, todo: Sequence[Found], progress: Progress) -> int:
         """Grade submissions, several at once, and keep a record of each; return how many.

@@ -29,7 +29,10 @@ START = 60.0  # seconds that a worker may take to import PyTorch
 NOTHING = object()
 MOST_BYTES = 64 * 2**20  # that one submission may send back
 CHUNK = 2**16  # bytes read at once: what comes is decoded in small parts, and others have their turn between them
-RESTARTS = 8  # times a submission that ended its process is run again without what ended it
+RESTARTS = 8  # times a submission is run again without the cell that ended its process
+LAST = 2  # of these are left where cells that end it one after the other are cut down to their definitions, all of them
+FOR_CELLS = 0.75  # of a submission's time, what its cells may take together: the rest is its functions'
+HURRY = 0.1  # of a cell's time, what it may take once the cells have taken theirs
 NO_ANSWER = "it wrote to the grader's channel what is no answer"
 # What stands for a submission before the first: the imports of the lessons, and a function that is watched.
 WARM = """
@@ -520,7 +523,10 @@ class _Running:
         self.reduced: set[int] = set()
         self.dropped: set[int] = set()
         self.restarts = RESTARTS
-        self.cells_took: float | None = None  # processor time, the first time that they ran to their end
+        self.cells_took: float | None = None  # what they took the first time that they ran to their end
+        self.for_cells = FOR_CELLS * self.limits.total  # what they may take yet; that they run again is free
+        self.cell = self.limits.cell  # what each may take
+        self.took: dict[int, float] = {}  # what each took the last time that it ran to its end
         self.at: tuple[str, Any] = ("start", None)  # where it is
 
     async def all(self, questions: Sequence[Questions]) -> Run:
@@ -548,7 +554,6 @@ class _Running:
                         self.run.seen |= channel.stream.seen
                 return True
             except EndedError as error:
-                self.restarts -= 1
                 kind, what = self.at
                 if kind == "curve":
                     self.run.curves[what] = []
@@ -556,9 +561,14 @@ class _Running:
                     self.note(error)
                 if kind == "cell":
                     (self.dropped if what in self.reduced else self.reduced).add(what)
+                    self.restarts -= 1
                 elif kind == "exercise":
                     await self.lose(next(item for item in asked if item.function == what), error.why)
-                if kind == "start" or self.restarts < 0 or self.total.over():
+                if kind == "start":  # what a cell has left behind ended it, and there is no telling which
+                    if self.reduced >= self.cells.keys():
+                        return False
+                    self.reduced |= self.cells.keys()
+                if self.restarts < 0 or self.total.over():
                     return False
 
     def note(self, error: EndedError) -> None:
@@ -592,33 +602,58 @@ class _Running:
                 they may raise, and that is no fault.
 
         """
+        if self.for_cells <= 0 or self.restarts <= LAST:
+            self.hurry()
         cells: list[list[Any]] = [
             [at, source, at in self.reduced] for at, source in self.cells.items() if at not in self.dropped
         ]
         await channel.send(pack(cells), Span(self.meter, self.limits.cell, self.total))
-        began = self.meter.used()
         expect(await channel.receive(Span(self.meter, self.limits.cell, self.total)), "read")
-        for number, _, _ in cells:
-            self.at = ("cell", number)
-            span = Span(self.meter, self.limits.cell, self.total)
-            expect(await channel.receive(span), "begin", number)
-            done = await channel.receive(span)
-            expect(done, "cell", number, 3)
-            if note and isinstance(done[2], str):
-                self.run.cell_errors.setdefault(number, " ".join(done[2][:5000].split())[:500])
-        self.at = ("start", None)
-        expect(await channel.receive(Span(self.meter, self.limits.cell, self.total)), "ran")
-        took = self.meter.used() - began
+        free = self.cells_took or 0.0  # that they run once more is the grader's wish
+        self.total.extend(free)
+        cells_time = Span(self.meter, self.for_cells + 2 * free, self.total)
+        try:
+            await self.run_cells(channel, cells, cells_time, note=note)
+        finally:
+            took = cells_time.spent()
+            self.total.extend(min(took, free) - free)
+            self.for_cells -= max(0.0, took - free)
         if self.cells_took is None:
             self.cells_took = took
-        else:  # that they run once more is the grader's wish
-            self.total.extend(min(took, self.cells_took))
         for item in asked:
             self.at = ("exercise", item.function)
             self.run.outcomes[item.function] = await self.answers(channel, item)
             if (curve := await self.judge(item.function)) is not None:
                 self.at = ("curve", item.function)
                 self.run.curves[item.function] = await self.answers(channel, curve)
+
+    async def run_cells(self, channel: Channel, cells: Sequence[Sequence[Any]], time: Span, *, note: bool) -> None:
+        """Follow the cells that a process runs, each in its own time and all within a time.
+
+        What has come to its end once may take twice as long the next time: no clock is that exact.
+        """
+        for number, _, _ in cells:
+            self.at = ("cell", number)
+            span = Span(self.meter, max(self.cell, 2 * self.took.get(number, 0.0)), time)
+            expect(await channel.receive(span), "begin", number)
+            done = await channel.receive(span)
+            expect(done, "cell", number, 3)
+            self.took[number] = span.spent()
+            if note and isinstance(done[2], str):
+                self.run.cell_errors.setdefault(number, " ".join(done[2][:5000].split())[:500])
+        self.at = ("start", None)
+        expect(await channel.receive(Span(self.meter, self.limits.cell, self.total)), "ran")
+
+    def hurry(self) -> None:
+        """Leave the functions their time, now that the cells have taken theirs: of slow cells the definitions stay.
+
+        The cells get half of the rest; where that is not enough, or one after the other ends the process, definitions
+        alone are run.
+        """
+        last = self.cell < self.limits.cell or self.restarts <= LAST
+        self.cell = HURRY * self.limits.cell
+        self.reduced |= {number for number in self.cells if last or self.took.get(number, 0.0) > self.cell / 2}
+        self.for_cells = (1 - FOR_CELLS) / 2 * self.limits.total
 
     async def answers(self, channel: Channel, item: Questions) -> list[Outcome]:
         """Ask a function's questions; return the outcomes of all calls."""

@@ -19,6 +19,14 @@ def quiet(*texts, **more):
     return cell(*texts, silent=True, **more)
 
 
+def below(line, **more):
+    """Return an answer that uses a constant, in a cell that first does what can't be done here."""
+    answer = (
+        f"import torch.nn.functional as F\n{line}\nONE = 1.0\ndef sigmoid(z):\n    return ONE / (ONE + torch.exp(-z))"
+    )
+    return {"answers": {"sigmoid": answer}, "wins": {"sigmoid"}, **more}
+
+
 SUM = "each = -(y * torch.log(p) + (1 - y) * torch.log(1 - p))\nreturn sum(each) / len(each)"
 COMPARED = """import torch.nn.functional as F
 p, y = torch.tensor([0.5]), torch.tensor([1.0])
@@ -31,6 +39,12 @@ ATTACKS = {
     "warning": quiet("import warnings\nwarnings.warn('x')\nwarnings.simplefilter('error')"),
     "other-folder": quiet("import os\nos.chdir('/')"),
     "input": quiet("name = input('Your name?')\nassert name == ''"),
+    "input-after-an-error": {
+        "cells": ["1 / 0", "name = input()"],
+        **body("sigmoid", "z", "return (name == '') / (1 + torch.exp(-z))"),
+        "wins": {"sigmoid"},
+        "says": "raised ZeroDivisionError",
+    },
     "print": quiet("print(1)\nimport sys\nsys.stderr.write('x')\ndisplay(1)"),
     "plot": quiet("import matplotlib.pyplot as plt\nplt.plot([1, 2])\nplt.show()"),
     "magics": quiet("%matplotlib inline\n%load_ext autoreload\n%time x = 1\nx?\nassert x == 1"),
@@ -82,6 +96,20 @@ ATTACKS = {
         "wins": {"bce_python_sum"},
         "silent": True,
     },
+    "below-a-module": below("import pandas as pd", says="No module named 'pandas'"),
+    "below-colab": below("from google.colab import drive\ndrive.mount('/content')", says="No module named 'google'"),
+    "below-a-file": below("text = open('notes.txt').read()", says="No such file"),
+    "below-pytorch": below("F.mse_loss(torch.ones(2), torch.ones(2))", says="a loss of PyTorch's was called"),
+    "below-a-reference": below("import lossbook.losses\nlossbook.losses.mse_loss(1, 2)", says="write your own"),
+    "below-threads": below("import threading\nthreading.Thread(target=print).start()", says="start new thread"),
+    "below-gpu": below("torch.ones(2).cuda()", says="CUDA"),
+    "below-magics": below("get_ipython().run_line_magic('matplotlib', 'inline')\nhelp(torch.exp)", silent=True),
+    "annotations": {
+        "cells": ["from __future__ import annotations"],
+        **body("sigmoid", "z: Tensor", "return 1 / (1 + torch.exp(-z))"),
+        "wins": {"sigmoid"},
+        "silent": True,
+    },
     "pandas": cell(
         "import pandas as pd", says="there are Python's own modules, torch, numpy, matplotlib and tqdm alone"
     ),
@@ -97,6 +125,12 @@ ATTACKS = {
             "softplus = lambda x: torch.logaddexp(x, torch.zeros_like(x))\n"
             "return torch.func.jvp(softplus, (z,), (torch.ones_like(z),))[1]",
         ),
+        "wins": {"sigmoid"},
+        "silent": True,
+    },
+    "alarm-left-on": {
+        "cells": ["import signal\nsignal.alarm(1000)"],
+        **body("sigmoid", "z", "assert signal.getitimer(signal.ITIMER_REAL)[0] == 0\nreturn 1 / (1 + torch.exp(-z))"),
         "wins": {"sigmoid"},
         "silent": True,
     },

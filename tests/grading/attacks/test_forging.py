@@ -169,6 +169,11 @@ ATTACKS = {
         ],
         "says": "got",
     },
+    "checks-patched-and-raised": {
+        **body("sigmoid", "z", "return z"),
+        "cells": ["import builtins\nfor name in list(vars(builtins)):\n    setattr(builtins, name, None)\n1 / 0"],
+        "says": "got",
+    },
     "oracle-patched": {
         **body("sigmoid", "z", "return z"),
         "cells": ["import torch.nn.functional as F\nF.binary_cross_entropy = torch.sigmoid = lambda *a: a[0]"],
@@ -177,7 +182,7 @@ ATTACKS = {
     "ast-transformer": {
         **body("sigmoid", "z", "return z"),
         "cells": ["get_ipython().ast_transformers.append(1)"],
-        "says": "name 'get_ipython' is not defined",
+        "says": "got",
     },
 }
 

@@ -77,6 +77,10 @@ ATTACKS = {
     "end-exit-in-function": within("import os\nos._exit(7)", "exit code 7", "partial"),
     "end-interrupt-in-function": within("raise KeyboardInterrupt", "raised KeyboardInterrupt", "graded"),
     "end-recursion-in-function": within("return sigmoid(z)", "raised RecursionError", "graded"),
+    "end-between-cells": cell(
+        "import os\nclass D:\n    def __del__(self):\n        os._exit(0)\nmax = D()", "the start: it ended", "partial"
+    ),
+    "end-when-looked-at": cell("class W:\n    @property\n    def __class__(self):\n        raise SystemExit\nw = W()"),
     "kill-everybody": cell(KILLS),
     "kill-stop": cell("import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)"),
     "memory-bytes": cell("x = bytearray(8 * 2**30)", "raised MemoryError"),
@@ -112,6 +116,7 @@ ATTACKS = {
     "call-shared-memory": cell(call(29, 1, 4096, 0o1600), DENIED),
     "call-message-queue": cell(call(68, 1, 0o1600), DENIED),
     "call-io-uring": cell(call(425, 8, 0), DENIED),
+    "call-sync": cell(call(162), DENIED),  # it would keep whoever writes a file waiting
     "call-of-another-machine": cell(call(0x40000000 | 57), "it crashed (signal 31)", "killed"),
     "call-of-32-bits": cell(MACHINE, "it crashed (signal 31)", "killed"),
     "limits-raised": cell(

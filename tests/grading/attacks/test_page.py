@@ -58,7 +58,7 @@ TESTED = {
         "test_neighbours.py::test_what_timed_out_counts_as_it_runs_alone",
     ],
     "`os._exit`, a crash": [
-        *("end-exit", "end-abort", "end-segfault", "end-exit-in-function", "call-of-*"),
+        *("end-exit", "end-abort", "end-segfault", "end-exit-in-function", "end-between-cells", "call-of-*"),
     ],
     "`sys.exit`, `KeyboardInterrupt`": ["end-sys-exit", "end-interrupt*", "end-recursion*", "end-own-*"],
     "killing every process": ["kill-everybody", "kill-stop"],

@@ -31,6 +31,9 @@ ATTRIBUTES = frozenset(
     ]
 )
 PRIVATE = re.compile(r"torch\.(?:\w+\.)*?_(?!_)\w+")
+OWN = frozenset(["self", "cls"])  # what a student's own class calls itself: its names are its own
+GOING_BY = frozenset(["enumerate", "items", "keys", "list", "reversed", "sorted", "tuple", "values", "zip"])
+TOO_DEEP = "is too deep to be looked through"
 BUILT_IN = frozenset(["getattr", "hasattr", "__import__", "import_module", "attrgetter", "vars"])
 
 
@@ -48,10 +51,13 @@ def named(source: str) -> list[str]:
     """Return the remarkable names in a cell, by whatever name they go there; none where it is no Python."""
     try:
         tree = parsed(source)
-        reader = _Reader()
-        reader.visit(tree)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return []
+    reader = _Reader()
+    try:
+        reader.visit(tree)
+    except RecursionError:  # Python runs what is deeper than this
+        reader.found[TOO_DEEP] = None
     return list(reader.found)
 
 
@@ -91,30 +97,39 @@ class _Reader(ast.NodeVisitor):
 
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if whole := self.dotted(node):
-            self.note(whole)
+            own = whole.partition(".")[0] in OWN and not node.attr.startswith("__")
+            self.note("" if own else whole)
         else:
             self.note(node.attr if node.attr in ATTRIBUTES else "")
             self.visit(node.value)
 
     def visit_Name(self, node: ast.Name) -> None:
-        self.note(self.known.get(node.id, node.id) if node.id in self.known or node.id in ATTRIBUTES else "")
+        remarkable_alone = node.id.startswith("__") and node.id in ATTRIBUTES
+        self.note(self.known.get(node.id, node.id) if node.id in self.known or remarkable_alone else "")
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        """Visit all but the modules where it is asked alone whether one is among them, as on Colab."""
+        self.visit(node.left)
+        for how, with_what in zip(node.ops, node.comparators, strict=True):
+            if not (isinstance(how, (ast.In, ast.NotIn)) and self.dotted(with_what) == "sys.modules"):
+                self.visit(with_what)
 
     def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
         self.note(node.name if node.name in ATTRIBUTES else "")
         self.generic_visit(node)
 
     def visit_Assign(self, node: ast.Assign) -> None:
-        self._bind(node.targets[0], [node.value])
+        self._bind(node.targets[0], node.value)
         if isinstance(node.targets[0], ast.Name) and (whole := self.dotted(node.value)):
             self.known[node.targets[0].id] = whole
         self.generic_visit(node)
 
     def visit_For(self, node: ast.For) -> None:
-        self._bind(node.target, getattr(node.iter, "elts", [node.iter]))
+        self._each(node.target, node.iter)
         self.generic_visit(node)
 
     def visit_comprehension(self, node: ast.comprehension) -> None:
-        self._bind(node.target, getattr(node.iter, "elts", [node.iter]))
+        self._each(node.target, node.iter)
         self.generic_visit(node)
 
     def generic_visit(self, node: ast.AST) -> None:
@@ -123,11 +138,40 @@ class _Reader(ast.NodeVisitor):
             self.visit(generator)
         super().generic_visit(node)
 
-    def _bind(self, target: ast.expr, values: list[ast.expr]) -> None:
+    def _each(self, target: ast.expr, among: ast.expr) -> None:
+        """Note what texts the names of a loop stand for, where all of them can be read off."""
+        texts = self._among(among) or set()
+        for name in ast.walk(target):
+            if isinstance(name, ast.Name):
+                self.texts[name.id] = texts
+
+    def _among(self, node: ast.expr) -> set[str] | None:
+        """Return the texts in what is written out, numbers and collections included; None for anything else."""
+        if (text := text_of(node)) is not None:
+            return {text}
+        match node:
+            case ast.Constant():
+                inside = []
+            case ast.List() | ast.Tuple() | ast.Set():
+                inside = node.elts
+            case ast.Dict():
+                inside = [item for item in (*node.keys, *node.values) if item is not None]
+            case ast.Name():
+                return self.texts.get(node.id) or None
+            case ast.Call(func=ast.Name(id=name), args=inside) if name in GOING_BY:
+                pass
+            case ast.Call(func=ast.Attribute(value=of, attr=name)) if name in GOING_BY:
+                inside = [of]
+            case _:
+                return None
+        found = [self._among(item) for item in inside]
+        known = [texts for texts in found if texts is not None]
+        return set[str]().union(*known) if len(known) == len(found) else None
+
+    def _bind(self, target: ast.expr, value: ast.expr) -> None:
         """Note what texts a name stands for, where all of them can be read off."""
         if isinstance(target, ast.Name):
-            texts = [text_of(value) for value in values]
-            self.texts[target.id] = {text for text in texts if text is not None} if None not in texts else set()
+            self.texts[target.id] = self._among(value) or set()
 
     def visit_Constant(self, node: ast.Constant) -> None:
         if isinstance(node.value, str):
@@ -168,6 +212,8 @@ class _Reader(ast.NodeVisitor):
         if called in ("getattr", "hasattr"):
             if not module:
                 return
+            if harmless(of, beginning(wanted)):
+                return
             texts = self._texts(wanted)
         elif called == "vars":
             texts = set() if module else {""}
@@ -182,6 +228,20 @@ class _Reader(ast.NodeVisitor):
         if (text := text_of(node)) is not None:
             return {text}
         return self.texts.get(node.id, set()) if isinstance(node, ast.Name) else set()
+
+
+def beginning(node: ast.AST) -> str:
+    """Return the text that a text put together begins with, as far as it is written out."""
+    match node:
+        case ast.JoinedStr(values=[first, *_]) | ast.BinOp(left=first, op=ast.Add()):
+            return text_of(first) or beginning(first)
+        case _:
+            return ""
+
+
+def harmless(of: str, start: str) -> bool:
+    """Tell whether no name that begins so is remarkable in a module."""
+    return start[:1].isalpha() and not any(name.startswith(f"{of}.{start}") for name in NAMES)
 
 
 def text_of(node: ast.AST) -> str | None:

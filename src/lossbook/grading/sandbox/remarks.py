@@ -54,6 +54,8 @@ ITSELF = {
     "os.posix_spawn": "starts a program",
     "socket.__new__": "opens a socket",
 }
+# What of the library reads files and starts programs by itself: to show the lines of an error, to name the machine.
+_BY_ITSELF = tuple(os.path.join(os.path.dirname(os.__file__), f"{name}.py") for name in ("traceback", "platform"))
 _LIBRARY = (os.path.dirname(os.__file__), "<frozen")
 _COURSE = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
 _PACKAGES = (os.path.dirname(os.path.dirname(torch.__file__)), _COURSE)
@@ -134,6 +136,8 @@ class Remarks:
 
         """
         while through and frame is not None and frame.f_code.co_filename.startswith(_LIBRARY):
+            if frame.f_code.co_filename in _BY_ITSELF:
+                return None
             frame = frame.f_back
         if frame is None or _ours(frame.f_code):
             return None

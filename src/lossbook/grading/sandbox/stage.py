@@ -1,11 +1,11 @@
 """Runs a student's cells and then calls the student's functions, in a process that is thrown away afterwards."""
 
 from __future__ import annotations
+import __future__
 
 import ast
 import asyncio
 import builtins
-import contextlib
 import dataclasses
 import inspect
 import io
@@ -16,12 +16,21 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lossbook.exercises.trial import MISSING, RAISED, STOPPED, Outcome, attempt, describe
+from lossbook.exercises.trial import MISSING, RAISED, STOPPED, ForbiddenError, Outcome, attempt, describe
 from lossbook.grading.sandbox.cells import parsed
 
+BUILT_IN = dict(vars(builtins))
+# For what is defined below: a cell may replace compile or isinstance between two statements.
+globals()["__builtins__"] = BUILT_IN
 OUTPUT = 64 * 1024  # characters of output kept in memory; a student's prints are not shown
 HERE = ("lossbook", "torch", "numpy", "matplotlib", "tqdm")  # what a submission can import besides Python's own
 THERE = f"Python's own modules, {', '.join(HERE[1:-1])} and {HERE[-1]} alone"
+FUTURE = sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names})
+# Words of errors that say, without a type of their own, that a notebook's machine would have had what is asked for.
+_MISSING = (
+    *("start new thread", "temporarily unavailable", "allocate memory", "CUDA", "NVIDIA", "event loop"),
+    "when a submission is graded",  # the stand-ins' own
+)
 _KEPT = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
 
 
@@ -39,6 +48,18 @@ class Sink(io.TextIOBase):
         return True
 
 
+class Nothing:
+    """Stands in for IPython itself, where its magics are called by name: whatever is asked of it does nothing."""
+
+    def __getattr__(self, name: str) -> Nothing:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __call__(self, *given: Any, **more: Any) -> None:
+        """Do nothing."""
+
+
 def told(error: BaseException) -> str:
     """Return an error in one line, and of a module that is missing what there is instead."""
     said = describe(error)
@@ -47,60 +68,86 @@ def told(error: BaseException) -> str:
     return said
 
 
-def _execute(body: Sequence[ast.stmt], name: str, scope: dict[str, Any]) -> None:
-    tree = ast.Module(list(body), [])
-    code = compile(tree, name, "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
-    if code.co_flags & inspect.CO_COROUTINE:
-        asyncio.run(eval(code, scope))
-    else:
-        exec(code, scope)
+class Lines:
+    """Runs statements one by one, as a notebook does: what they await and take from the future goes on in the next."""
+
+    def __init__(self) -> None:
+        self.flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        self.loop = asyncio.Runner()
+        self.absent: set[str] = set()  # names that would stand for something, were nothing missing here
+
+    def run(self, statement: ast.stmt, name: str, scope: dict[str, Any]) -> None:
+        """Run one statement of the cell of this name. Raises what it raises."""
+        code = compile(ast.Module([statement], []), name, "exec", flags=self.flags, dont_inherit=True)
+        self.flags |= code.co_flags & FUTURE
+        if code.co_flags & inspect.CO_COROUTINE:
+            self.loop.run(eval(code, scope))
+        else:
+            exec(code, scope)
+
+    def lacks(self, statement: ast.stmt, scope: dict[str, Any], error: BaseException) -> bool:
+        """Tell whether an error may be due to the sandbox. What the statement would have named is missing from now on.
+
+        Args:
+            statement: What raised it.
+            scope: The notebook's namespace.
+            error: The error.
+
+        """
+        if not (missing_here(error) or (isinstance(error, NameError) and error.name in self.absent)):
+            return False
+        self.absent |= bound(statement) - scope.keys()
+        return True
 
 
-def _line_of(error: BaseException, name: str) -> int:
-    """Return the line of a cell at which an error came out of it; 0 where it is unknown."""
-    line, trace = 0, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == name and trace.tb_frame.f_code.co_name == "<module>":
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
+def bound(statement: ast.stmt) -> set[str]:
+    """Return the names that a statement gives something, or would have given."""
+    inside = list(ast.walk(statement))
+    imported = (item.asname or item.name.partition(".")[0] for item in inside if isinstance(item, ast.alias))
+    return {*imported, *(item.id for item in inside if isinstance(item, ast.Name) and isinstance(item.ctx, ast.Store))}
 
 
-def run_cell(source: str, number: int, scope: dict[str, Any], *, reduced: bool = False) -> str | None:
-    """Run one cell as a notebook would. Return its error in one line, or None.
+def missing_here(error: BaseException) -> bool:
+    """Tell whether an error may be due to the sandbox: something is missing or forbidden here and not in a notebook."""
+    return isinstance(error, (ImportError, OSError, MemoryError, ForbiddenError)) or (
+        isinstance(error, (RuntimeError, AssertionError)) and any(word in describe(error) for word in _MISSING)
+    )
+
+
+def run_cell(
+    source: str, number: int, scope: dict[str, Any], *, reduced: bool = False, lines: Lines | None = None
+) -> str | None:
+    """Run one cell as a notebook would. Return its first error in one line, or None.
 
     Args:
         source: The cell's text.
         number: The cell's number in the notebook, for its errors.
         scope: The notebook's namespace.
         reduced: Run its definitions and imports alone: the rest ended or outlasted an earlier run.
+        lines: What runs its statements, the same for all cells of a notebook.
 
-    What a cell that raises defines further down is defined all the same: it may have raised at something that is
-    forbidden here and fine in a notebook, such as a comparison with PyTorch's own loss.
+    What a cell that raises defines further down is defined all the same. Where the error is one that a notebook would
+    not have had, such as a module that is not here, a missing file or a comparison with PyTorch's own loss, all that
+    stands below it is run.
     """
-    name = f"<cell {number}>"
+    name, lines = f"<cell {number}>", lines or Lines()
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     try:
-        tree = parsed(source)
+        body = parsed(source).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return told(error)
-    if reduced:
-        _define(tree, name, scope, 0)
-        return None
-    try:
-        _execute(tree.body, name, scope)
-    except BaseException as error:
-        _define(tree, name, scope, _line_of(error, name))
-        return told(error)
-    return None
-
-
-def _define(tree: ast.Module, name: str, scope: dict[str, Any], below: int) -> None:
-    """Run the definitions and imports of a cell below a line, each by itself."""
-    for statement in tree.body:
-        if statement.lineno > below and isinstance(statement, _KEPT):
-            with contextlib.suppress(BaseException):
-                _execute([statement], name, scope)
+    first = None
+    for statement in body:
+        if reduced and not isinstance(statement, _KEPT):
+            continue
+        try:
+            lines.run(statement, name, scope)
+        except BaseException as error:
+            vars(builtins).update(BUILT_IN)  # what tells of it needs them
+            if not reduced:
+                first = first or told(error)
+                reduced = not lines.lacks(statement, scope, error)
+    return first
 
 
 def notebook_scope() -> dict[str, Any]:
@@ -109,9 +156,10 @@ def notebook_scope() -> dict[str, Any]:
     sys.modules["__main__"] = module
     scope = module.__dict__
     scope["__builtins__"] = builtins
-    builtins.input = lambda prompt="": ""
+    BUILT_IN["input"] = builtins.input = lambda prompt="": ""
     scope["display"] = lambda *objects, **options: None
-    scope["exit"] = scope["quit"] = lambda *status: None
+    scope["exit"] = scope["quit"] = scope["help"] = lambda *asked: None
+    scope["get_ipython"] = Nothing
     sys.stdout = sys.stderr = Sink()
     sys.stdin = io.StringIO()
     sys.argv = ["notebook"]
@@ -120,7 +168,7 @@ def notebook_scope() -> dict[str, Any]:
 
 
 def _works(value: Any) -> bool:
-    return callable(value) or isinstance(value, types.ModuleType)
+    return callable(value) or issubclass(type(value), types.ModuleType)  # asking it for its class may run its code
 
 
 def note_functions(scope: dict[str, Any], kept: dict[str, Any]) -> None:

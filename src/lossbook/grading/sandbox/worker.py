@@ -158,6 +158,7 @@ class Worker:
             os.dup2(job, CHANNEL, inheritable=False)
         channel = socket.socket(fileno=CHANNEL)
         os.closerange(CHANNEL + 1, 1024)
+        walls.first_to_go()
         try:
             if self.walls_up:
                 walls.own_namespaces()
@@ -179,6 +180,7 @@ def perform() -> None:
     channel = socket.socket(fileno=CHANNEL)
     requests = incoming(channel)
     send, packed, listed, answer, room_of = channel.sendall, pack, outcome_to_list, stage.answer, Room
+    stop, timers = signal.setitimer, (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
     cells = next(requests)
     random.seed(os.urandom(16))
     remarks = Remarks(lambda number, what: send(packed(["seen", number, what])))
@@ -188,11 +190,15 @@ def perform() -> None:
     scope = stage.notebook_scope()
     names, built_in = vars(builtins), dict(vars(builtins))
     kept: dict[str, Any] = {}
+    lines = stage.Lines()
     for number, source, reduced in cells:
         send(packed(["begin", number]))
-        send(packed(["cell", number, stage.run_cell(source, number, scope, reduced=reduced)]))
+        error = stage.run_cell(source, number, scope, reduced=reduced, lines=lines)
         names.update(built_in)  # a cell that replaces compile or isinstance harms itself alone
+        for timer in timers:  # an alarm that was left on rings in what the cell did, and in nothing else
+            stop(timer, 0)
         stage.note_functions(scope, kept)
+        send(packed(["cell", number, error]))  # only now: what it has left behind may end the process up to here
     stage.give_back_functions(scope, kept)
     remarks.compare()
     send(packed(["ran"]))
