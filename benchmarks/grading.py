@@ -69,11 +69,11 @@ def hand_in(folder: Path, count: int, *, assignment: str = "") -> None:
 
 def grade_ours(folder: Path, count: int) -> dict[str, float]:
     """Grade with lossbook, report included; return the seconds of its parts and the points given."""
-    from lossbook.grading import report
-    from lossbook.grading.book import Book
     from lossbook.grading.grade import Options, grade
-    from lossbook.grading.records import Record
-    from lossbook.grading.release import releases
+    from lossbook.grading.keep.book import Book
+    from lossbook.grading.keep.records import Record
+    from lossbook.grading.read.release import releases
+    from lossbook.grading.tell import report
 
     lessons, out = ROOT / "lessons", folder / "out"
     options = Options(folder / "submitted", out, lessons, lesson=LESSON, jobs=JOBS, seed=1)

@@ -134,7 +134,7 @@ def test_every_lesson_states_its_minutes_as_the_teachers_page_reads_them():
 
 @pytest.mark.parametrize("name", ["docs/teacher.md", "book/teachers.md"])
 def test_the_teachers_pages_name_every_table_that_a_report_is_made_of(name):
-    written = set(re.findall(r'out / "(\w+\.\w+)"', read("src/lossbook/grading/report.py")))
+    written = set(re.findall(r'out / "(\w+\.\w+)"', read("src/lossbook/grading/tell/report.py")))
     assert {"grades.csv", "exercises.csv", "files.csv"} <= written
     assert {table for table in written if not re.search(rf"^\| `(grades/)?{table}` \|", read(name), re.M)} == set()
 

@@ -22,7 +22,7 @@ import lossbook
 from lossbook import installing, losses
 from lossbook.authoring.typed import WORDS
 from lossbook.course import chapters
-from lossbook.grading import isolation
+from lossbook.grading.run import isolation
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]

@@ -11,8 +11,8 @@ import zipfile
 
 import pytest
 
-from lossbook.grading import archives, finding, members
-from lossbook.grading.finding import NotFoundError, UnreadableError, find
+from lossbook.grading.read import archives, finding, members
+from lossbook.grading.read.finding import NotFoundError, UnreadableError, find
 
 NOTEBOOK = b'{"cells": []}'
 

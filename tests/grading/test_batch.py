@@ -16,10 +16,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from lossbook.grading.book import Book
 from lossbook.grading.grade import Done, Options, grade
-from lossbook.grading.records import Record
-from lossbook.grading.running import Limits
+from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.records import Record
+from lossbook.grading.run.running import Limits
 
 ROOT = Path(__file__).parents[2]
 SIZE = int(os.environ.get("BATCH", "150"))

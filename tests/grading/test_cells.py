@@ -11,7 +11,7 @@ import time
 import pytest
 from IPython.core.inputtransformer2 import TransformerManager
 
-from lossbook.grading.sandbox.cells import BODY_MAGICS, LINE_MAGICS, parsed, python_of
+from lossbook.grading.run.sandbox.cells import BODY_MAGICS, LINE_MAGICS, parsed, python_of
 
 STATEMENTS = [
     "x = 1",
@@ -239,5 +239,5 @@ def test_a_long_cell_costs_no_more_than_its_length(piece):
 
 
 def test_the_sandbox_has_no_ipython():
-    code = "import sys, lossbook.grading.sandbox.cells; assert 'IPython' not in sys.modules"
+    code = "import sys, lossbook.grading.run.sandbox.cells; assert 'IPython' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

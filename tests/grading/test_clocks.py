@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from lossbook.grading.clocks import ALTOGETHER, ASLEEP, TICK, Meter, Process, Span
+from lossbook.grading.run.clocks import ALTOGETHER, ASLEEP, TICK, Meter, Process, Span
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ import pytest
 
 import lossbook.grading
 from lossbook import cli, installing
-from lossbook.grading.book import Book
 from lossbook.grading.grade import unreadable
-from lossbook.grading.records import Waiting
+from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.records import Waiting
 
 ROOT = Path(__file__).parents[2]
 CLASS = ROOT / "examples" / "class"
@@ -131,7 +131,7 @@ def test_a_book_that_was_edited_by_hand_is_told_in_one_line(tmp_path, capsys, tw
 
 def test_a_book_that_another_program_holds_is_told_in_one_line(tmp_path, capsys, two, monkeypatch):
     Book(tmp_path / "out").close()
-    monkeypatch.setattr("lossbook.grading.database.PATIENCE", 0.1)
+    monkeypatch.setattr("lossbook.grading.keep.database.PATIENCE", 0.1)
     with closing(sqlite3.connect(tmp_path / "out" / "grades.sqlite", isolation_level=None)) as file:
         file.execute("BEGIN IMMEDIATE")
         assert graded(two, "--out", tmp_path / "out") == 1
@@ -213,7 +213,8 @@ def test_a_missing_extra_is_named(tmp_path, capsys, two, monkeypatch, package):
 
 
 def test_a_report_that_cannot_be_written(tmp_path, capsys, two, monkeypatch):
-    from lossbook.grading import command, report
+    from lossbook.grading import command
+    from lossbook.grading.tell import report
 
     def full(*rest):
         raise OSError(28, "No space left on device", "grades.csv")
@@ -226,7 +227,7 @@ def test_a_report_that_cannot_be_written(tmp_path, capsys, two, monkeypatch):
 
 
 def test_the_open_that_does_not_work(tmp_path, capsys, two, monkeypatch):
-    from lossbook.grading import isolation
+    from lossbook.grading.run import isolation
 
     monkeypatch.setattr(isolation, "in_the_open", lambda *rest: ["/bin/sh", "-c", "echo 'no PyTorch' >&2; exit 1"])
     assert graded(two, "--out", tmp_path / "out", "--isolation", "none") == 1

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.grading.charts import Group
 from lossbook.grading.copies import answers, copied, published
-from lossbook.grading.records import Record
-from lossbook.grading.release import releases
+from lossbook.grading.keep.records import Record
+from lossbook.grading.read.release import releases
+from lossbook.grading.tell.charts import Group
 
 LESSONS = Path(__file__).parents[2] / "lessons"
 RELEASES = releases(LESSONS)

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from lossbook.grading.finding import NotFoundError, find, look
+from lossbook.grading.read.finding import NotFoundError, find, look
 
 NOTEBOOK = b'{"cells": []}'
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.grading import reading
-from lossbook.grading.book import Book
-from lossbook.grading.clocks import Meter
 from lossbook.grading.grade import Grader, Options, grade
-from lossbook.grading.isolation import NONE, IsolationError
-from lossbook.grading.running import Worker, WorkerError
+from lossbook.grading.keep.book import Book
+from lossbook.grading.read import reading
+from lossbook.grading.run.clocks import Meter
+from lossbook.grading.run.isolation import NONE, IsolationError
+from lossbook.grading.run.running import Worker, WorkerError
 
 ROOT = Path(__file__).parents[2]
 LESSON = "03-bce"

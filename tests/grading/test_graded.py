@@ -24,7 +24,7 @@ import pytest
 from lossbook.exercises import exercises
 from lossbook.exercises.core import NO_PREDICTIONS, Exercise
 from lossbook.grading.grade import Options, grade
-from lossbook.grading.records import Mark, Record
+from lossbook.grading.keep.records import Mark, Record
 
 ROOT = Path(__file__).parents[2]
 ROWS = sorted(path.stem for path in (ROOT / "solutions").glob("*.md"))

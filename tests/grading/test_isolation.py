@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.grading import isolation
-from lossbook.grading.book import Book
 from lossbook.grading.grade import Options, grade
-from lossbook.grading.isolation import Folder, IsolationError, course, covers, shut_in
+from lossbook.grading.keep.book import Book
+from lossbook.grading.run import isolation
+from lossbook.grading.run.isolation import Folder, IsolationError, course, covers, shut_in
 
 ROOT = Path(__file__).parents[2]
 LESSON = "03-bce"
@@ -122,7 +122,9 @@ def test_nothing_of_a_course_below_a_folder_that_is_shown_can_be_read(elsewhere,
 # Temporary folders.
 
 
-OWNER = "import time\nfrom lossbook.grading.isolation import Folder\nprint(Folder().whole, flush=True)\ntime.sleep(100)"
+OWNER = (
+    "import time\nfrom lossbook.grading.run.isolation import Folder\nprint(Folder().whole, flush=True)\ntime.sleep(100)"
+)
 
 
 def test_a_folder_of_a_killed_owner_is_removed_by_the_next_one_and_no_other_folder(tmp_path, monkeypatch):

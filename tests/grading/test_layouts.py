@@ -8,10 +8,10 @@ import zipfile
 
 import pytest
 
-from lossbook.grading import census
-from lossbook.grading.finding import LayoutError, NotFoundError, find, look
-from lossbook.grading.layouts import stem
-from lossbook.grading.naming import is_place, is_together, numbers, parse
+from lossbook.grading.read import census
+from lossbook.grading.read.finding import LayoutError, NotFoundError, find, look
+from lossbook.grading.read.layouts import stem
+from lossbook.grading.read.naming import is_place, is_together, numbers, parse
 
 NOTEBOOK = b'{"cells": []}'
 LESSONS = frozenset({"recipe", "mse", "bce", "multiclass", "nll", "kl", "summation", "fused"})

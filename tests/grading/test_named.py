@@ -9,9 +9,9 @@ import time
 import pytest
 
 from lossbook.grading.exam import remarks
-from lossbook.grading.sandbox.named import TOO_DEEP, named, of_code, text_of
-from lossbook.grading.sandbox.remarks import Remarks, own_code
-from lossbook.grading.sandbox.wire import Stream, pack
+from lossbook.grading.run.sandbox.named import TOO_DEEP, named, of_code, text_of
+from lossbook.grading.run.sandbox.remarks import Remarks, own_code
+from lossbook.grading.run.sandbox.wire import Stream, pack
 
 MADE_UP = "asks torch for a name that is made up while it runs"
 NAMED = {
@@ -53,7 +53,7 @@ NAMED = {
     "f = frame().f_back": "f_back",
     "trial.Watch.see.__code__ = g.__code__": "__code__",
     "class T(torch.Tensor):\n    def __torch_function__(self): pass": "__torch_function__",
-    "L = import_module('loss' + 'book.grading.sandbox.losses')": "lossbook.grading",
+    "L = import_module('loss' + 'book.grading.run.sandbox.losses')": "lossbook.grading",
     "import lossbook.exercises.trial as t": "lossbook.exercises.trial",
     "import sys\nsys.modules['lossbook.grading']": "sys.modules",
     "import os\nos.kill(1, 9)": "os.kill",
@@ -135,7 +135,7 @@ def test_code_made_at_run_time_is_read_too():
 
 LISTEN = """
 import json, sys, types, warnings, torch
-from lossbook.grading.sandbox.remarks import Remarks
+from lossbook.grading.run.sandbox.remarks import Remarks
 warnings.simplefilter("ignore")
 codes, name = json.load(sys.stdin)
 torch.compile(lambda x: x)
@@ -209,7 +209,7 @@ def test_nothing_is_told_of_honest_deeds():
 
 def test_a_change_of_the_sandboxs_own_functions_is_told(monkeypatch):
     from lossbook.exercises import trial
-    from lossbook.grading.sandbox import losses
+    from lossbook.grading.run.sandbox import losses
 
     found = []
     told = Remarks(lambda number, what: found.append(what))

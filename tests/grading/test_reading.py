@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.grading import reading
-from lossbook.grading.reading import UnreadableError, read
-from lossbook.grading.release import Release, releases
-from lossbook.grading.slimming import slim
+from lossbook.grading.read import reading
+from lossbook.grading.read.reading import UnreadableError, read
+from lossbook.grading.read.release import Release, releases
+from lossbook.grading.read.slimming import slim
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "lessons").glob("*.ipynb"))

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.grading.finding import NotFoundError, find
-from lossbook.grading.reading import Submission, UnreadableError, read
-from lossbook.grading.release import releases
+from lossbook.grading.read.finding import NotFoundError, find
+from lossbook.grading.read.reading import Submission, UnreadableError, read
+from lossbook.grading.read.release import releases
 
 ROOT = Path(__file__).parents[2]
 RELEASES = releases(ROOT / "lessons")

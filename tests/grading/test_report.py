@@ -10,11 +10,11 @@ from html.parser import HTMLParser
 import pytest
 
 from lossbook.exercises import exercises
-from lossbook.grading import report
-from lossbook.grading.book import Book
-from lossbook.grading.mathematics import formula
-from lossbook.grading.records import Listed, Mark, Record, Waiting
-from lossbook.grading.wording import plain, told
+from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.records import Listed, Mark, Record, Waiting
+from lossbook.grading.tell import report
+from lossbook.grading.tell.mathematics import formula
+from lossbook.grading.tell.wording import plain, told
 
 X = tuple(float(x) for x in range(-3, 4))
 DRAWING = {"xlabel": "z", "ylabel": "loss", "x": X, "mine": [None, *X[1:]], "right": [x * x for x in X]}

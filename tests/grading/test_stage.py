@@ -3,7 +3,7 @@
 import pytest
 
 from lossbook.exercises.trial import ForbiddenError
-from lossbook.grading.sandbox.stage import Lines, Sink, answer, run_cell
+from lossbook.grading.run.sandbox.stage import Lines, Sink, answer, run_cell
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from lossbook.exercises.trial import LOSSES
 # Prints, for each taken operation, the kernels that are reached by some key and are not the one that refuses.
 LEFT = """
 import json, sys, torch
-from lossbook.grading.sandbox import losses
+from lossbook.grading.run.sandbox import losses
 
 forbidden = json.load(sys.stdin)
 found = losses.find()
@@ -57,7 +57,7 @@ def test_no_kernel_is_left_at_any_key(function):
 
 def test_every_loss_has_its_operation_or_its_function():
     code = (
-        "import json, torch\nfrom lossbook.grading.sandbox import losses\nfound = losses.find()\n"
+        "import json, torch\nfrom lossbook.grading.run.sandbox import losses\nfound = losses.find()\n"
         "print(json.dumps(sorted({*found[0], *(losses._plain(f.__name__) for f in found[1])})))"
     )
     names = set(after_taking(code))
@@ -67,7 +67,7 @@ def test_every_loss_has_its_operation_or_its_function():
 CALLS = """
 import json, sys, torch
 from lossbook.exercises.trial import ForbiddenError
-from lossbook.grading.sandbox import losses
+from lossbook.grading.run.sandbox import losses
 
 aten, z = torch.ops.aten, torch.tensor([0.5, -1.0, 2.0])
 losses.take_away(losses.find(), ())
@@ -123,7 +123,7 @@ def test_no_transform_leads_past_what_is_taken():
 
 def test_forward_mode_works_where_the_sources_are_gone(tmp_path):
     code = (
-        "import json, torch\nfrom lossbook.grading.sandbox import losses\nfound = losses.find()\n"
+        "import json, torch\nfrom lossbook.grading.run.sandbox import losses\nfound = losses.find()\n"
         "import torch._sources\ntorch._sources.get_source_lines_and_file = None\n"
         "losses.take_away(found, ())\nz = torch.tensor([0.5])\n"
         "print(json.dumps(torch.func.jvp(torch.exp, (z,), (z,))[1].tolist()))"

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from lossbook.grading import grade as grading
-from lossbook.grading import reading
-from lossbook.grading.book import Book
 from lossbook.grading.grade import Grader, Options, grade, unreadable
-from lossbook.grading.records import Waiting
+from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.records import Waiting
+from lossbook.grading.read import reading
 
 ROOT = Path(__file__).parents[2]
 BCE, MULTICLASS = "03-bce", "04-multiclass"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lossbook.exercises.trial import DTYPES, LARGEST, Other, Outcome
-from lossbook.grading.sandbox.wire import (
+from lossbook.grading.run.sandbox.wire import (
     OTHER,
     TENSOR,
     Room,

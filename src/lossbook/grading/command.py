@@ -13,16 +13,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lossbook.grading import report
-from lossbook.grading.book import Book
-from lossbook.grading.census import SHOWN, Census
-from lossbook.grading.finding import LayoutError, NotFoundError
 from lossbook.grading.grade import Done, Options, grade
-from lossbook.grading.isolation import NONE, IsolationError
-from lossbook.grading.records import Record, RecordsError
-from lossbook.grading.release import ReleaseError, releases
-from lossbook.grading.running import Limits
-from lossbook.grading.wording import counted
+from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.records import Record, RecordsError
+from lossbook.grading.read.census import SHOWN, Census
+from lossbook.grading.read.finding import LayoutError, NotFoundError
+from lossbook.grading.read.release import ReleaseError, releases
+from lossbook.grading.run.isolation import NONE, IsolationError
+from lossbook.grading.run.running import Limits
+from lossbook.grading.tell import report
+from lossbook.grading.tell.wording import counted
 
 OPEN = """\
 Submissions run with your own rights: they can read, change and send what you can, reach the course's answers and

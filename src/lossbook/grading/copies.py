@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from lossbook.grading.sandbox.cells import unprompted
+from lossbook.grading.run.sandbox.cells import unprompted
 
 LONG = 80  # characters of an answer without blanks: what is shorter may be found twice
 FEWEST = 2  # long answers that are the same before it is worth a remark

@@ -14,10 +14,10 @@ from lossbook.exercises.checking import same_again
 from lossbook.exercises.core import Exercise
 from lossbook.exercises.judging import FAILED, Call, Verdict
 from lossbook.exercises.trial import LOST, Outcome
-from lossbook.grading.records import Mark
-from lossbook.grading.release import Release, ReleaseError
-from lossbook.grading.running import Questions
-from lossbook.grading.sandbox.wire import Room, pack
+from lossbook.grading.keep.records import Mark
+from lossbook.grading.read.release import Release, ReleaseError
+from lossbook.grading.run.running import Questions
+from lossbook.grading.run.sandbox.wire import Room, pack
 
 
 class Exam:

@@ -17,21 +17,22 @@ from typing import Any
 import torch
 
 from lossbook.exercises import exercises
-from lossbook.grading import finding, reading, report
-from lossbook.grading.book import Book
-from lossbook.grading.census import Census, Looked, take
 from lossbook.grading.copies import copied, published
-from lossbook.grading.database import PATIENCE
 from lossbook.grading.exam import Exam, Sitting, remarks
-from lossbook.grading.finding import Found, LayoutError
-from lossbook.grading.isolation import NAMESPACES, IsolationError, course
-from lossbook.grading.naming import printable
-from lossbook.grading.reading import UnreadableError
-from lossbook.grading.records import BusyError, Record, Run, Waiting
-from lossbook.grading.release import Release, ReleaseError, releases
-from lossbook.grading.running import Limits, Worker, WorkerError
-from lossbook.grading.running import Run as Ran
-from lossbook.grading.wording import plain
+from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.database import PATIENCE
+from lossbook.grading.keep.records import BusyError, Record, Run, Waiting
+from lossbook.grading.read import finding, reading
+from lossbook.grading.read.census import Census, Looked, take
+from lossbook.grading.read.finding import Found, LayoutError
+from lossbook.grading.read.naming import printable
+from lossbook.grading.read.reading import UnreadableError
+from lossbook.grading.read.release import Release, ReleaseError, releases
+from lossbook.grading.run.isolation import NAMESPACES, IsolationError, course
+from lossbook.grading.run.running import Limits, Worker, WorkerError
+from lossbook.grading.run.running import Run as Ran
+from lossbook.grading.tell import report
+from lossbook.grading.tell.wording import plain
 
 Progress = Callable[[int, int, Record], None]
 

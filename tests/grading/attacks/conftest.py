@@ -83,9 +83,9 @@ def descendants():
 @pytest.fixture(scope="session")
 def graded(request, tmp_path_factory):
     """Grade every attack of this folder at once; return the records by the attack's name, and what was left behind."""
-    from lossbook.grading.book import Book
     from lossbook.grading.grade import Options, grade
-    from lossbook.grading.running import Limits
+    from lossbook.grading.keep.book import Book
+    from lossbook.grading.run.running import Limits
 
     folder = tmp_path_factory.mktemp("attacks")
     submissions, out, temporary = folder / "submissions", folder / "out", folder / "tmp"

@@ -61,7 +61,7 @@ for place, _, names in os.walk(folder):
 raise ValueError(f'{len(found)} files with a loss')
 """
 HIDDEN_NAMES = """from importlib import import_module
-losses = import_module('loss' + 'book.grading.sandbox.losses')
+losses = import_module('loss' + 'book.grading.run.sandbox.losses')
 trial = import_module('loss' + 'book.exercises.trial')
 """
 ATTACKS = {

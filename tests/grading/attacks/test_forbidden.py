@@ -58,11 +58,11 @@ while frame:
     frame = frame.f_back
 return torch.sigmoid(z)
 """
-TRIAL = "import lossbook.exercises.trial as trial, lossbook.grading.sandbox.stage as stage\n"
+TRIAL = "import lossbook.exercises.trial as trial, lossbook.grading.run.sandbox.stage as stage\n"
 PYTHON_KEY = "torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.Python))"
 CPU = "torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)"
 PAIR = (
-    "from importlib import import_module\nlosses = import_module('loss' + 'book.grading.sandbox.losses')\n"
+    "from importlib import import_module\nlosses = import_module('loss' + 'book.grading.run.sandbox.losses')\n"
     "trial = import_module('loss' + 'book.exercises.trial')\n"
 )
 SCRIPT = """def f(z, y):
@@ -266,9 +266,9 @@ ATTACKS = {
 HIDDEN = (
     "from importlib import import_module\n"
     "trial = import_module('lossbook.exercises.' + 'trial')\n"
-    "stage = import_module('lossbook.grading.' + 'sandbox.stage')\n"
-    "losses = import_module('lossbook.grading.' + 'sandbox.losses')\n"
-    "worker = import_module('lossbook.grading.' + 'sandbox.worker')\n"
+    "stage = import_module('lossbook.grading.' + 'run.sandbox.stage')\n"
+    "losses = import_module('lossbook.grading.' + 'run.sandbox.losses')\n"
+    "worker = import_module('lossbook.grading.' + 'run.sandbox.worker')\n"
 )
 UNWATCHED = {
     "see": "trial.Watch.see = lambda self, name: None\n",

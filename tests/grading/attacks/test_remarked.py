@@ -38,7 +38,7 @@ ATTACKS = {
         "changed the sandbox's own trial.Watch.see",
     ),
     "told-code-changed": told(
-        IMPORT + "l = import_module('loss' + 'book.grading.sandbox.losses')\n"
+        IMPORT + "l = import_module('loss' + 'book.grading.run.sandbox.losses')\n"
         "l._override.__code__ = (lambda *a: None).__code__",
         "changes the code of a function, _override",
         "changed the sandbox's own losses._override",

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
-from lossbook.grading import archives, layouts
-from lossbook.grading.archives import Item, Place
-from lossbook.grading.layouts import Aside, Holding, LayoutError, instead, stem
-from lossbook.grading.members import is_archive
-from lossbook.grading.naming import bare, numbered, printable, sections
-from lossbook.grading.reading import LARGEST, UnreadableError
+from lossbook.grading.read import archives, layouts
+from lossbook.grading.read.archives import Item, Place
+from lossbook.grading.read.layouts import Aside, Holding, LayoutError, instead, stem
+from lossbook.grading.read.members import is_archive
+from lossbook.grading.read.naming import bare, numbered, printable, sections
+from lossbook.grading.read.reading import LARGEST, UnreadableError
 
 __all__ = ["LARGEST", "Findings", "Found", "LayoutError", "NotFoundError", "UnreadableError", "find", "look"]
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import IO, BinaryIO
 
-from lossbook.grading import members
-from lossbook.grading.members import DEEPEST, LARGEST_INNER, is_archive
-from lossbook.grading.naming import NOTEBOOKS, printable
-from lossbook.grading.reading import LARGEST, UnreadableError, too_large
+from lossbook.grading.read import members
+from lossbook.grading.read.members import DEEPEST, LARGEST_INNER, is_archive
+from lossbook.grading.read.naming import NOTEBOOKS, printable
+from lossbook.grading.read.reading import LARGEST, UnreadableError, too_large
 
 LARGEST_TABLE = 5_000_000  # bytes of an archive's table of contents: 20 000 members with names of 200 letters
 MOST_MEMBERS = 20_000  # members of one archive: a class of 500 that hand in 40 files each

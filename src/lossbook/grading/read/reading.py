@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from lossbook.grading.release import Release, heading, normal
-from lossbook.grading.sandbox.cells import unprompted
-from lossbook.grading.slimming import TooMuchError, slim
+from lossbook.grading.read.release import Release, heading, normal
+from lossbook.grading.read.slimming import TooMuchError, slim
+from lossbook.grading.run.sandbox.cells import unprompted
 
 LARGEST = 100_000_000  # bytes of one notebook: plots that can be turned have some million numbers
 HEAVIEST = 20_000_000  # bytes of it without outputs: a lesson has 50 thousand

@@ -8,7 +8,7 @@ import stat
 import zipfile
 from datetime import UTC, datetime
 
-from lossbook.grading.reading import LARGEST, too_large
+from lossbook.grading.read.reading import LARGEST, too_large
 
 LARGEST_INNER = 100_000_000  # bytes of an archive inside an archive: it is held in memory
 MOST_RATIO = 200  # unpacked to packed: pictures and text stay below 20, zeros reach 1 000

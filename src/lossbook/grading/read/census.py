@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from lossbook.grading.finding import Findings, Found, LayoutError
-from lossbook.grading.layouts import Aside
-from lossbook.grading.naming import NOTEBOOKS, is_place, numbers
-from lossbook.grading.records import Listed
-from lossbook.grading.wording import counted, plain
+from lossbook.grading.keep.records import Listed
+from lossbook.grading.read.finding import Findings, Found, LayoutError
+from lossbook.grading.read.layouts import Aside
+from lossbook.grading.read.naming import NOTEBOOKS, is_place, numbers
+from lossbook.grading.tell.wording import counted, plain
 
 MOST_READ = 200  # files of one student that are read to know their lessons: more are too many anyway
 FEW = 3  # notebooks of one lesson that one student may have handed in; more look like a class's

@@ -14,9 +14,9 @@ from functools import partial
 from itertools import chain
 from pathlib import PurePosixPath
 
-from lossbook.grading.archives import Item
-from lossbook.grading.members import is_archive
-from lossbook.grading.naming import NOTEBOOKS, Named, is_export, is_place, is_together, parse, printable
+from lossbook.grading.read.archives import Item
+from lossbook.grading.read.members import is_archive
+from lossbook.grading.read.naming import NOTEBOOKS, Named, is_export, is_place, is_together, parse, printable
 
 HIDDEN = "its name begins with a dot, which hides it; take the dot away if it was handed in"
 NAMES = ("auto", "folders", "files", "canvas", "moodle", "nbgrader")

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from lossbook.grading.sandbox.named import named, of_code
+from lossbook.grading.run.sandbox.named import named, of_code
 
 MOST = 50  # remarks that are sent
 LONGEST = 100_000  # characters of all cells that are read: a second or so, which the submission pays for
@@ -57,7 +57,7 @@ ITSELF = {
 # What of the library reads files and starts programs by itself: to show the lines of an error, to name the machine.
 _BY_ITSELF = tuple(os.path.join(os.path.dirname(os.__file__), f"{name}.py") for name in ("traceback", "platform"))
 _LIBRARY = (os.path.dirname(os.__file__), "<frozen")
-_COURSE = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+_COURSE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(__file__))))
 _PACKAGES = (os.path.dirname(os.path.dirname(torch.__file__)), _COURSE)
 
 
@@ -160,7 +160,7 @@ def own_code() -> dict[str, Any]:
     """Return the code of the sandbox's own functions, by name."""
     found: dict[str, Any] = {}
     for name in OWN:
-        room = "exercises" if name in ("trial", "reads") else "grading.sandbox"
+        room = "exercises" if name in ("trial", "reads") else "grading.run.sandbox"
         module = sys.modules.get(f"lossbook.{room}.{name}")
         if module is None:
             continue

@@ -9,7 +9,7 @@ from statistics import median
 
 from markupsafe import Markup
 
-from lossbook.grading.records import Mark, Record
+from lossbook.grading.keep.records import Mark, Record
 
 UNGRADED = ("partial", "timed out", "killed", "unreadable")
 BINS = 10

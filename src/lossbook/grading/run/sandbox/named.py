@@ -7,7 +7,7 @@ import re
 import types
 from collections.abc import Iterator
 
-from lossbook.grading.sandbox.cells import parsed
+from lossbook.grading.run.sandbox.cells import parsed
 
 # Modules and names of modules that no answer needs. Whatever of PyTorch's begins with _ counts without being listed.
 NAMES = (

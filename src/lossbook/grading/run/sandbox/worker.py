@@ -30,9 +30,9 @@ from typing import Any, NoReturn
 import torch
 
 from lossbook.exercises.trial import attempt
-from lossbook.grading.sandbox import losses, stage, walls
-from lossbook.grading.sandbox.remarks import Remarks
-from lossbook.grading.sandbox.wire import Room, Stream, outcome_to_list, pack
+from lossbook.grading.run.sandbox import losses, stage, walls
+from lossbook.grading.run.sandbox.remarks import Remarks
+from lossbook.grading.run.sandbox.wire import Room, Stream, outcome_to_list, pack
 
 ROOM = 2**30  # bytes of address space beyond what the worker itself has
 FILES = 16 * 2**20  # bytes that a submission may write

@@ -28,10 +28,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lossbook.exercises import showing
-from lossbook.grading import wording
-from lossbook.grading.book import Book
-from lossbook.grading.charts import Group, bar
-from lossbook.grading.records import STATES, Kept, Mark, Record, Run, Standing
+from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.records import STATES, Kept, Mark, Record, Run, Standing
+from lossbook.grading.tell import wording
+from lossbook.grading.tell.charts import Group, bar
 
 FORMULA = "=+@\uff1d\uff0b\uff0d\uff20-"  # four of them are wide, and count as well
 # Where a spreadsheet takes another sign than the comma for the separator, a formula may begin in the middle of a field.
@@ -317,7 +317,7 @@ def _numbers(values: Any) -> list[float | None]:
 def environment() -> Environment:
     """Return the templates' environment, in which everything is escaped and a missing name is an error."""
     made = Environment(
-        loader=PackageLoader("lossbook.grading"),
+        loader=PackageLoader("lossbook.grading.tell"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

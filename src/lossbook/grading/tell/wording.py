@@ -7,8 +7,8 @@ import unicodedata
 
 from markupsafe import Markup, escape
 
-from lossbook.grading.mathematics import formula
-from lossbook.grading.records import Record
+from lossbook.grading.keep.records import Record
+from lossbook.grading.tell.mathematics import formula
 
 CODE, FORMULA, STRESS = r"`([^`\n]+)`", r"\$([^$\n]+)\$", r"\*(\w[^*\n]*)\*"
 SET = re.compile(f"{CODE}|{FORMULA}|{STRESS}")

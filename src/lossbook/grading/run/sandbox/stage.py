@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from lossbook.exercises.trial import MISSING, RAISED, STOPPED, ForbiddenError, Outcome, attempt, describe
-from lossbook.grading.sandbox.cells import parsed
+from lossbook.grading.run.sandbox.cells import parsed
 
 BUILT_IN = dict(vars(builtins))
 # For what is defined below: a cell may replace compile or isinstance between two statements.

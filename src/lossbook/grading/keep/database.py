@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from lossbook.grading.records import BusyError, RecordsError
+from lossbook.grading.keep.records import BusyError, RecordsError
 
 MINE, SCHEMA = 0x6C6F7373, 3  # SQLite's application_id, "loss" in ASCII, and the version of the tables below
 PATIENCE = 5.0  # seconds that another program's lock on the file is waited for

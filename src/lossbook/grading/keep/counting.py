@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from lossbook.grading.records import Standing
+from lossbook.grading.keep.records import Standing
 
 GONE = 2**32  # by how much a census lowers the rank of what it does not find: more than there can be files
 LESS = {"unreadable": "it could not be read", "not attempted": "nothing was written in it"}  # than in other files

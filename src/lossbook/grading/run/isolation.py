@@ -16,6 +16,7 @@ from pathlib import Path
 
 NAMESPACES, NONE = "namespaces", "none"
 HERE = Path(__file__).parent
+PACKAGE = HERE.parents[1]
 PREFIX = "lossbook-"  # of temporary folders
 # What a submission sees of the machine, where it is there.
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
@@ -81,20 +82,21 @@ def remove_left() -> None:
 
 def course(lessons: Path) -> list[Path]:
     """Return the folders of this course, in which answers lie or may lie."""
-    package = HERE.parent
-    roots = [root for root in (package.parents[1], lessons.resolve().parent) if (root / "pyproject.toml").is_file()]
-    return [package, lessons, lessons.resolve().parent / "solutions", *roots]
+    roots = [root for root in (PACKAGE.parents[1], lessons.resolve().parent) if (root / "pyproject.toml").is_file()]
+    return [PACKAGE, lessons, lessons.resolve().parent / "solutions", *roots]
 
 
 def stage(folder: Path) -> None:
     """Put into a folder what the worker imports: the stand-ins for the course, the sandbox, and what tries a call."""
     course = folder / "lossbook"
-    shutil.copytree(HERE / "standin" / "lossbook", course, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(HERE / "standin" / "tqdm", folder / "tqdm", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(HERE / "sandbox", course / "grading" / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
-    (course / "grading" / "__init__.py").write_text('"""Stands in for the grader."""\n', encoding="utf-8")
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(HERE / "standin" / "lossbook", course, ignore=ignored)
+    shutil.copytree(HERE / "standin" / "tqdm", folder / "tqdm", ignore=ignored)
+    shutil.copytree(HERE / "sandbox", course / "grading" / "run" / "sandbox", ignore=ignored)
+    for package in (course / "grading", course / "grading" / "run"):
+        (package / "__init__.py").write_text('"""Stands in for the grader."""\n', encoding="utf-8")
     for name in ("trial.py", "reads.py"):
-        shutil.copy(HERE.parent / "exercises" / name, course / "exercises" / name)
+        shutil.copy(PACKAGE / "exercises" / name, course / "exercises" / name)
 
 
 def distributions(names: tuple[str, ...]) -> Iterator[importlib.metadata.Distribution]:
@@ -152,7 +154,7 @@ def start_code(control: int, walls_up: bool, allowed: Collection[str], *paths: s
     """Return the interpreter's arguments that start a worker."""
     code = (
         f"import sys; sys.path[:0] = {list(paths)!r}; "
-        f"from lossbook.grading.sandbox.worker import main; main({control}, {walls_up}, {sorted(allowed)!r})"
+        f"from lossbook.grading.run.sandbox.worker import main; main({control}, {walls_up}, {sorted(allowed)!r})"
     )
     return ["-I", "-S", "-B", "-c", code]
 

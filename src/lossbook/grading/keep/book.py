@@ -23,10 +23,10 @@ from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
 
-from lossbook.grading.counting import CANDIDATES, GONE, Candidate, ordered, settled, standings
-from lossbook.grading.database import PATIENCE, lock, opened, raw, told
-from lossbook.grading.naming import numbered, printable, recorded
-from lossbook.grading.records import Kept, Listed, Mark, Record, RecordsError, Run, Standing, Waiting
+from lossbook.grading.keep.counting import CANDIDATES, GONE, Candidate, ordered, settled, standings
+from lossbook.grading.keep.database import PATIENCE, lock, opened, raw, told
+from lossbook.grading.keep.records import Kept, Listed, Mark, Record, RecordsError, Run, Standing, Waiting
+from lossbook.grading.read.naming import numbered, printable, recorded
 
 KEPT_FAILURES, KEPT_OTHERS = 3, 50  # failures of a mark; cell errors, and remarks, of a record
 LONGEST = 4000  # characters of any one text: a student's error may be megabytes long, the file need not be

@@ -20,10 +20,10 @@ from typing import Any
 import torch
 
 from lossbook.exercises.trial import LOST, Outcome
-from lossbook.grading import isolation
-from lossbook.grading.clocks import TICK, Meter, Process, Span
-from lossbook.grading.isolation import NAMESPACES, IsolationError
-from lossbook.grading.sandbox.wire import NAMES, Room, Stream, WireError, outcome_from_list, pack
+from lossbook.grading.run import isolation
+from lossbook.grading.run.clocks import TICK, Meter, Process, Span
+from lossbook.grading.run.isolation import NAMESPACES, IsolationError
+from lossbook.grading.run.sandbox.wire import NAMES, Room, Stream, WireError, outcome_from_list, pack
 
 START = 60.0  # seconds that a worker may take to import PyTorch
 NOTHING = object()

@@ -1,0 +1,1 @@
+"""Grades are kept here, and never lost or overwritten."""

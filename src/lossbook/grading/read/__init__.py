@@ -1,0 +1,1 @@
+"""What is handed in: found, counted and read as data."""

@@ -1,0 +1,1 @@
+"""Submissions run here, shut in; no answer is near."""

@@ -1,0 +1,1 @@
+"""What teachers and students get to see."""
