@@ -70,9 +70,9 @@ def hand_in(folder: Path, count: int, *, assignment: str = "") -> None:
 def grade_ours(folder: Path, count: int) -> dict[str, float]:
     """Grade with lossbook, report included; return the seconds of its parts and the points given."""
     from lossbook.grading.grade import Options, grade
-    from lossbook.grading.keep.book import Book
+    from lossbook.grading.keep.gradebook import Book
     from lossbook.grading.keep.records import Record
-    from lossbook.grading.read.release import releases
+    from lossbook.grading.read.handed_out import releases
     from lossbook.grading.tell import report
 
     lessons, out = ROOT / "lessons", folder / "out"

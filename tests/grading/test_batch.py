@@ -17,9 +17,9 @@ from collections import Counter
 from pathlib import Path
 
 from lossbook.grading.grade import Done, Options, grade
-from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import Record
-from lossbook.grading.run.running import Limits
+from lossbook.grading.run.supervisor import Limits
 
 ROOT = Path(__file__).parents[2]
 SIZE = int(os.environ.get("BATCH", "150"))

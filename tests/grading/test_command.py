@@ -24,7 +24,7 @@ import pytest
 import lossbook.grading
 from lossbook import cli, installing
 from lossbook.grading.grade import unreadable
-from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import Waiting
 
 ROOT = Path(__file__).parents[2]

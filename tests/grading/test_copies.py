@@ -8,7 +8,7 @@ import pytest
 
 from lossbook.grading.copies import answers, copied, published
 from lossbook.grading.keep.records import Record
-from lossbook.grading.read.release import releases
+from lossbook.grading.read.handed_out import releases
 from lossbook.grading.tell.charts import Group
 
 LESSONS = Path(__file__).parents[2] / "lessons"

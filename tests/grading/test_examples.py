@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lossbook import cli
-from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.gradebook import Book
 
 ROOT = Path(__file__).parents[2]
 CLASS = ROOT / "examples" / "class"

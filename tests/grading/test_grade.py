@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from lossbook.grading.grade import Grader, Options, grade
-from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.read import reading
 from lossbook.grading.run.clocks import Meter
 from lossbook.grading.run.isolation import NONE, IsolationError
-from lossbook.grading.run.running import Worker, WorkerError
+from lossbook.grading.run.supervisor import Worker, WorkerError
 
 ROOT = Path(__file__).parents[2]
 LESSON = "03-bce"

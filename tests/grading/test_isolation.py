@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from lossbook.grading.grade import Options, grade
-from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.run import isolation
 from lossbook.grading.run.isolation import Folder, IsolationError, course, covers, shut_in
 

@@ -19,11 +19,11 @@ import pytest
 import torch
 
 from lossbook.grading.grade import Grader, Options, grade
-from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import Record
 from lossbook.grading.run.clocks import Meter, Span
-from lossbook.grading.run.running import Channel, EndedError, Limits
 from lossbook.grading.run.sandbox.wire import Room, outcome_from_list, pack
+from lossbook.grading.run.supervisor import Channel, EndedError, Limits
 
 ROOT = Path(__file__).parents[2]
 LESSON = "03-bce"
@@ -243,7 +243,7 @@ def test_that_cells_run_again_for_what_is_forbidden_costs_nothing(tmp_path: Path
 
 
 def test_functions_that_end_the_process_one_after_the_other_cost_no_other(tmp_path: Path) -> None:
-    from lossbook.grading.read.release import releases
+    from lossbook.grading.read.handed_out import releases
 
     names = releases(ROOT / "lessons")[LESSON].functions
     ended = "\n".join(f"def {name}(*given):\n    __import__('os')._exit(0)" for name in names if name != "pairwise_sum")
@@ -287,7 +287,7 @@ def test_what_timed_out_counts_as_it_runs_alone(tmp_path: Path, monkeypatch: pyt
 def test_the_second_run_has_the_same_cases(tmp_path: Path) -> None:
     """A function that gives up in time the first time gains nothing: what it sees is what it saw."""
     from lossbook.grading.exam import Exam
-    from lossbook.grading.read.release import releases
+    from lossbook.grading.read.handed_out import releases
 
     release = releases(ROOT / "lessons")[LESSON]
     assert [item.packed for item in Exam(release, 7).questions] == [item.packed for item in Exam(release, 7).questions]

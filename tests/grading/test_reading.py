@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from lossbook.grading.read import reading
+from lossbook.grading.read.handed_out import Release, releases
 from lossbook.grading.read.reading import UnreadableError, read
-from lossbook.grading.read.release import Release, releases
 from lossbook.grading.read.slimming import slim
 
 ROOT = Path(__file__).parents[2]

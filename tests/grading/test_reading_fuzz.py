@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from lossbook.grading.read.finding import NotFoundError, find
+from lossbook.grading.read.handed_out import releases
 from lossbook.grading.read.reading import Submission, UnreadableError, read
-from lossbook.grading.read.release import releases
 
 ROOT = Path(__file__).parents[2]
 RELEASES = releases(ROOT / "lessons")

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from lossbook.grading.keep import database
-from lossbook.grading.keep.book import Book
 from lossbook.grading.keep.counting import CANDIDATES
+from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import BusyError, Listed, Mark, Record, RecordsError, Waiting
 from lossbook.grading.tell import report
 
@@ -481,7 +481,7 @@ def test_a_folder_that_may_not_be_written_to_is_told(tmp_path, made):
         path.chmod(0o444 if path.is_file() else 0o555)
     code = f"""
 import os, sys
-from lossbook.grading.keep.book import Book, RecordsError
+from lossbook.grading.keep.gradebook import Book, RecordsError
 if os.geteuid() == 0:
     os.setuid(65534)
 try:
@@ -533,7 +533,7 @@ import sys
 from dataclasses import replace
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.gradebook import Book
 from test_records import RECORD, begin
 with Book(Path({out!r})) as book:
     run = book.unfinished("/submissions")
@@ -570,9 +570,8 @@ def test_a_kill_at_any_moment_loses_nothing_saved(tmp_path):
 def test_a_second_grader_is_refused_and_a_killed_one_blocks_nobody(tmp_path):
     with Book(tmp_path), pytest.raises(RecordsError, match="is in use by another grader"):
         Book(tmp_path)
-    hold = (
-        f"from lossbook.grading.keep.book import Book; b = Book({str(tmp_path)!r}); print('held', flush=True); input()"
-    )
+    code = "from lossbook.grading.keep.gradebook import Book\nb = Book({!r})\nprint('held', flush=True)\ninput()"
+    hold = code.format(str(tmp_path))
     holder = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"
     with pytest.raises(RecordsError, match="is in use by another grader"):

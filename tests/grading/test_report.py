@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 import pytest
 
 from lossbook.exercises import exercises
-from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import Listed, Mark, Record, Waiting
 from lossbook.grading.tell import report
 from lossbook.grading.tell.mathematics import formula

@@ -12,7 +12,7 @@ import pytest
 
 from lossbook.grading import grade as grading
 from lossbook.grading.grade import Grader, Options, grade, unreadable
-from lossbook.grading.keep.book import Book
+from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import Waiting
 from lossbook.grading.read import reading
 

@@ -15,9 +15,9 @@ from lossbook.exercises.core import Exercise
 from lossbook.exercises.judging import FAILED, Call, Verdict
 from lossbook.exercises.trial import LOST, Outcome
 from lossbook.grading.keep.records import Mark
-from lossbook.grading.read.release import Release, ReleaseError
-from lossbook.grading.run.running import Questions
+from lossbook.grading.read.handed_out import Release, ReleaseError
 from lossbook.grading.run.sandbox.wire import Room, pack
+from lossbook.grading.run.supervisor import Questions
 
 
 class Exam:

@@ -19,18 +19,18 @@ import torch
 from lossbook.exercises import exercises
 from lossbook.grading.copies import copied, published
 from lossbook.grading.exam import Exam, Sitting, remarks
-from lossbook.grading.keep.book import Book
 from lossbook.grading.keep.database import PATIENCE
+from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import BusyError, Record, Run, Waiting
 from lossbook.grading.read import finding, reading
 from lossbook.grading.read.census import Census, Looked, take
 from lossbook.grading.read.finding import Found, LayoutError
+from lossbook.grading.read.handed_out import Release, ReleaseError, releases
 from lossbook.grading.read.naming import printable
 from lossbook.grading.read.reading import UnreadableError
-from lossbook.grading.read.release import Release, ReleaseError, releases
 from lossbook.grading.run.isolation import NAMESPACES, IsolationError, course
-from lossbook.grading.run.running import Limits, Worker, WorkerError
-from lossbook.grading.run.running import Run as Ran
+from lossbook.grading.run.supervisor import Limits, Worker, WorkerError
+from lossbook.grading.run.supervisor import Run as Ran
 from lossbook.grading.tell import report
 from lossbook.grading.tell.wording import plain
 

@@ -84,8 +84,8 @@ def descendants():
 def graded(request, tmp_path_factory):
     """Grade every attack of this folder at once; return the records by the attack's name, and what was left behind."""
     from lossbook.grading.grade import Options, grade
-    from lossbook.grading.keep.book import Book
-    from lossbook.grading.run.running import Limits
+    from lossbook.grading.keep.gradebook import Book
+    from lossbook.grading.run.supervisor import Limits
 
     folder = tmp_path_factory.mktemp("attacks")
     submissions, out, temporary = folder / "submissions", folder / "out", folder / "tmp"

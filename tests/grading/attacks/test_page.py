@@ -145,8 +145,8 @@ raise ValueError(" ".join(found))
 @pytest.mark.xdist_group("attacks")
 def test_what_can_be_imported_is_what_the_page_says(tmp_path):
     from lossbook.grading.run.isolation import GIVEN
-    from lossbook.grading.run.running import Worker
     from lossbook.grading.run.sandbox.stage import HERE
+    from lossbook.grading.run.supervisor import Worker
 
     below = PAGE.split("\n## What a submission can import\n")[1].split("\n## ")[0]
     rows, after = table("What a submission can import"), below.rpartition("|\n")[2]

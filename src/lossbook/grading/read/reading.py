@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
 
-from lossbook.grading.read.release import Release, heading, normal
+from lossbook.grading.read.handed_out import Release, heading, normal
 from lossbook.grading.read.slimming import TooMuchError, slim
 from lossbook.grading.run.sandbox.cells import unprompted
 

@@ -90,8 +90,8 @@ def stage(folder: Path) -> None:
     """Put into a folder what the worker imports: the stand-ins for the course, the sandbox, and what tries a call."""
     course = folder / "lossbook"
     ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(HERE / "standin" / "lossbook", course, ignore=ignored)
-    shutil.copytree(HERE / "standin" / "tqdm", folder / "tqdm", ignore=ignored)
+    shutil.copytree(HERE / "stub_packages" / "lossbook", course, ignore=ignored)
+    shutil.copytree(HERE / "stub_packages" / "tqdm", folder / "tqdm", ignore=ignored)
     shutil.copytree(HERE / "sandbox", course / "grading" / "run" / "sandbox", ignore=ignored)
     for package in (course / "grading", course / "grading" / "run"):
         (package / "__init__.py").write_text('"""Stands in for the grader."""\n', encoding="utf-8")

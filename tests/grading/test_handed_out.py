@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.grading.read.release import ReleaseError, normal, releases
+from lossbook.grading.read.handed_out import ReleaseError, normal, releases
 
 ROOT = Path(__file__).parents[2]
 LESSONS = sorted(path.stem for path in (ROOT / "lessons").glob("*.ipynb"))
