@@ -400,9 +400,28 @@ def test_every_formula_of_the_course_is_drawn():
     assert [tex for tex in formulas if not formula(tex).startswith("<math>")] == []
 
 
-@pytest.mark.parametrize("tex", ["{" * 9999, r"\sqrt" * 9999, "x^", "}", "x_1_2", r"\frac{1}", "\\", r"\evil{x}", "{x"])
+UNKNOWN = ["{" * 9999, r"\sqrt" * 9999, "x^", "}", "x_1_2", r"\frac{1}", "\\", r"\evil{x}", "{x", r"\text{a & b}"]
+UNKNOWN += [r"\text{<script>alert(1)</script>}", r"\text{</mtext><img src=x onerror=y>}", r"\href{u}{x}"]
+
+
+@pytest.mark.parametrize("tex", UNKNOWN)
 def test_a_formula_beyond_what_is_known_is_shown_as_code(tex):
     assert formula(tex).startswith("<code>")
+
+
+@pytest.mark.parametrize(
+    "tex",
+    [r"\mathbb{R}", r"\boldsymbol{x}^\top", r"\rho", r"\lfloor x \rfloor", r"\begin{cases} 1 & x \\ 0 & y \end{cases}"],
+)
+def test_what_later_hints_need_is_drawn(tex):
+    assert formula(tex).startswith("<math>")
+
+
+def test_a_name_of_a_function_stands_apart():
+    gap = '<mspace width=".17em"></mspace>'
+    assert gap in formula(r"\log p")
+    assert gap in formula(r"\log_2 p")
+    assert gap not in formula(r"\log (p) + \mathrm{e}^x")
 
 
 def test_texts_of_the_course_are_set():
