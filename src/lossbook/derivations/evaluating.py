@@ -83,6 +83,7 @@ class World:
     by_base: dict[str, list[Symbol]] = field(default_factory=dict)
     ranges: dict[str, Value] = field(default_factory=dict)
     vectors: dict[Any, frozenset[str]] = field(default_factory=dict)
+    way: str = ""  # where values are drawn, if not anywhere: one of `domains.WAYS`
     spent: list[int] = field(default_factory=lambda: [0])  # how many formulas were evaluated here
 
     def __post_init__(self) -> None:
@@ -791,14 +792,12 @@ def variable(symbol: Symbol, env: Env, node: Node) -> Value:
         rng = Random(f"{env.world.seed}/{env.world.point}/{symbol.key}")
         outside, point = Env(env.world), env.world.point
         first = Random(f"{env.world.seed}/{point // 2}/{symbol.key}").choice((1, -1))  # of two points; then the other
-        values[symbol.key] = domains.draw(
-            symbol.domain,
-            shape,
-            rng,
-            point,
-            lambda part: real(evaluate(part, outside), part),
-            first if point % 2 else -first,
-        )
+
+        def bound(part: Node) -> Value:
+            return real(evaluate(part, outside), part)
+
+        value = domains.draw(symbol.domain, shape, rng, point, bound, first if point % 2 else -first)
+        values[symbol.key] = domains.moved(symbol.domain, value, env.world.way, rng, bound)
     return values[symbol.key]
 
 
