@@ -302,6 +302,8 @@ def _multiply(a: Value, b: Value, node: Node) -> Value:
         raise MathError("a product of two vectors: transpose one", node.start)
     if a.ndim == 1 and b.ndim == 2 and b.shape[0] == 1:
         return np.outer(a, b[0])
+    if a.ndim == 1 and b.ndim == 2:
+        raise MathError("a vector before a matrix: transpose it", node.start)
     try:
         out = a @ b
     except ValueError:
@@ -1041,6 +1043,8 @@ def _call_symbol(
 
     if not primes:
         return call(*given)
+    if len(given) > 1:
+        raise MathError(f"a prime of {_shown(symbol)} could be a derivative by each of its arguments", node.start)
     first = real(given[0], node)
     return mpmath.diff(lambda x: real(call(x, *given[1:]), node), first, primes)
 
