@@ -61,6 +61,7 @@ SOUND = [
     "    return False\nassert refuses(lambda: math.sqrt('x'))",
     "assert (p - 0.5).abs().max() < 0.5",
     "assert 2 * n == 14",
+    "for k in (1, 2):\n    assert k != 1 or double(n) > 7 * k",
     "last = 3 * p\nassert last.max() < 3\nlast",
 ]
 

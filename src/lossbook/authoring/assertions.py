@@ -186,8 +186,10 @@ def _empty(test: ast.expr, known: Known) -> str:
     """Say why an assertion could not fail; the empty string if it could."""
     if isinstance(test, ast.Tuple) and test.elts:
         return "it asserts a tuple, which is always true; drop the parentheses"
+    either = isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or)
     parts = test.values if isinstance(test, ast.BoolOp) else [test]
-    if any(_constant(part, known) for part in parts):
+    # In `k != 1 or f(k) == 0` a constant says of which k the rule is; a literal says nothing.
+    if any(isinstance(part, ast.Constant) if either else _constant(part, known) for part in parts):
         return "it has nothing but constants in it" + (", in a part of it" if len(parts) > 1 else "")
     if any(isinstance(part, ast.IfExp) for part in parts):
         return "it chooses with `if` what it asserts, and the other need not hold"
