@@ -58,7 +58,8 @@ _LOOSE = {"execution_mode", "execution_allow_errors", "execution_excludepatterns
 # ------------------------------------------------------------------------------------------------- what needs a claim
 
 UNIVERSAL = re.compile(
-    r"\b(?:never|always|only|every|everyone|everybody|everything|everywhere|can ?not|can['’]t|must(?:n['’]t)?|invariably"
+    r"\b(?:never|always|only|every|everyone|everybody|everything|everywhere"
+    r"|can ?not|can['’]t|must(?:n['’]t)?|invariably"
     r"|nothing|nobody"
     r"|nowhere|none|forever|for ever|no matter|impossible|guarantee[ds]?|without exception|whatever"
     r"|any(?:one|body|thing|where)?|(?<!at )(?<!of )all)\b|\b(?:no|not|nor)\b[^.;:]*\bever\b|^(?:no|neither) (?=\w)",

@@ -14,7 +14,7 @@ from lossbook.derivations.symbols import Symbol
 
 Symbols = dict[Any, Symbol]
 RESIZED = (4, 5)  # the points with other sizes
-MOST = 12  # points for the values that symbols of finite sets can have together
+MOST = 8  # points for the values that symbols of finite sets can have together
 # The points beside those drawn: how values are drawn there, and the number of the point, which turns the signs.
 BEYOND = (("far", 0), ("far", 1), ("near", 0))
 ALIKE = (("zero", 0), ("one", 0), ("minus", 0), ("alike", 0), ("alike", RESIZED[0]))
