@@ -186,6 +186,18 @@ NEED = [
     "It {claim}`holds for large inputs <first>`, and never fades.",
     "Is it so? It never fades.",
     "See $x$. It never fades.",
+    "It can not overflow.",
+    "It mustn't overflow.",
+    "It {strong}`never` fades.",
+    "{abbr}`It never (x)` fades.",
+    "<b>The slow way is also the inaccurate one.</b>",
+    "<strong class='a'>The slow way is also\nthe inaccurate one.</strong>",
+    "<p>It never fades.</p>",
+    "<div>\n<p><b>The slow way is also inaccurate.</b></p>\n</div>",
+    "<details><summary>It never fades.</summary>\n\nSo.\n\n</details>",
+    "```{note} It never fades.\n```",
+    ":::{admonition} It never fades\nSo.\n:::",
+    "```{list-table} It never fades\n* - a\n```",
 ]
 NEED_NONE = [
     "The gradient fades.",
@@ -207,6 +219,9 @@ NEED_NONE = [
     "```python\n# it never fades\n```",
     "```{math}\n:label: a\n\\text{never}\n```",
     "<!-- it never fades -->",
+    "<div>\n<!-- it never fades --><style>never</style><a title='never'>x</a>\n</div>",
+    "```{figure} never.png\nA loss.\n```",
+    "<b>binary cross-entropy</b> is <i>the negative logarithm of it</i>",
     "The labels are independent, and whoever reads this knows it.",
 ]
 

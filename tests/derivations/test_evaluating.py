@@ -209,6 +209,8 @@ def test_a_later_meaning_hides_an_earlier_one(world: World) -> None:
         (r"w", MathError, "w stands outside an expectation"),
         (r"x_1", MathError, "x_{1} is not declared"),
         (r"q q", MathError, "a product of two vectors"),
+        (r"q A^{\top}", MathError, "a vector before a matrix: transpose it"),
+        (r"f'(x, t)", MathError, "could be a derivative by each of its arguments"),
         (r"q + 1", MathError, "a sum of a number and an array"),
         (r"q + y_n", MathError, ""),
         (r"A A", MathError, "a product of arrays of shapes"),

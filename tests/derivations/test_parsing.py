@@ -196,6 +196,29 @@ def test_what_could_be_one_statement_or_two_is_refused(latex: str, at: str, said
     assert caught.value.position == latex.rindex(at)
 
 
+@pytest.mark.parametrize(
+    "latex",
+    [
+        "2 e^3",
+        "2 e x",
+        "l n",
+        "x_{max}",
+        "x_{ln}",
+        r"\log \sum_n a_n",
+        r"\log \log a",
+        r"\log(a) \log b",
+        "2 a 3^n",
+        r"2 \cdot 3",
+        r"2 (3)",
+        r"\log^2 a",
+        r"\frac12 \frac{a}{2}",
+        r"\begin{aligned}[t] a \end{aligned}",
+    ],
+)
+def test_what_can_be_read_in_one_way_is_read(latex: str) -> None:
+    assert only(latex)
+
+
 def test_a_bar_ends_what_a_bar_in_the_same_brackets_began() -> None:
     inner = only("|a + (|b|)|")
     assert inner.kind == "abs"
@@ -230,6 +253,23 @@ def test_every_node_knows_its_place() -> None:
         ("x^a^b", 0, "two subscripts or two exponents"),
         (r"\sum_n_m x", 6, "two subscripts"),
         (r"\langle a \rangle", 0, "two vectors"),
+        ("a = 2 3", 6, "two numbers beside each other"),
+        (r"a = 10\,000", 8, "two numbers beside each other"),
+        (r"a = 2 \frac{1}{2}", 6, "two numbers beside each other"),
+        ("a = 2 3^2 x", 6, "two numbers beside each other"),
+        ("a = 1e3", 4, "a power of ten"),
+        ("a = 1.5e-3", 4, "a power of ten"),
+        ("a = log(p)", 4, r"write \log, or put spaces"),
+        ("a = -exp(x)", 5, r"write \exp"),
+        ("a = max(0, x)", 4, r"write \max"),
+        ("a = logp", 4, r"write \log"),
+        ("a = 2ln x", 5, r"write \ln"),
+        ("a = x_max", 6, r"write \max"),
+        (r"\tanh^{-1} x", 0, "two ways"),
+        (r"\log^{-1}(x)", 0, "two ways"),
+        (r"\log a \log b", 7, "bracket it"),
+        (r"\sin 2 x \cos x", 9, "bracket it"),
+        (r"\log 2 \sum_n a_n", 7, "bracket it"),
         ("", 0, "ends too early"),
         (r"a \sim b", None, ""),
         ("a := b", 2, "':' cannot stand here"),

@@ -282,7 +282,7 @@ FAMILIES: dict[str, tuple[list[str], list[str]]] = {
         ],
         [
             r"\log \sum_{n=1}^{N} p_n = \sum_{n=1}^{N} \log p_n",
-            r"\log_2 p = \ln p \ln 2",
+            r"\log_2 p = \ln(p) \ln 2",
             r"\log s^b = (\log s)^b",
             r"\log \frac{s}{\lambda} = \frac{\log s}{\log \lambda}",
             r"\log(s + \lambda) = \log s \cdot \log \lambda",

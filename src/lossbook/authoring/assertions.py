@@ -27,6 +27,7 @@ class Known:
     """What the cells before have defined: the names whose values are constants that somebody typed."""
 
     constants: set[str] = field(default_factory=set)
+    verdicts: dict[str, ast.expr] = field(default_factory=dict)  # what a name stands for: `ok`, after ok = x == x
 
 
 def wrong(source: str, known: Known) -> list[tuple[int, str]]:
@@ -66,9 +67,11 @@ def _walk(body: list[ast.stmt], known: Known, why: str) -> Iterator[tuple[ast.As
     for node in body:
         match node:
             case ast.Assert(test=test):
-                yield node, why or _empty(test, known)
+                yield node, why or _empty(test, known) or _empty(spoken(test, known.verdicts), known)
             case ast.Assign(targets=targets, value=value):
                 _assign(targets, value, known)
+                follow(node, known.verdicts)
+                continue
             case ast.AnnAssign(target=target, value=value) if value is not None:
                 _assign([target], value, known)
             case ast.AugAssign(target=target, value=value):
@@ -110,6 +113,43 @@ def _walk(body: list[ast.stmt], known: Known, why: str) -> Iterator[tuple[ast.As
                     yield from _walk(case.body, known, "it stands under `match`, and need not be run")
             case ast.Import(names=names) | ast.ImportFrom(names=names):
                 known.constants -= {(alias.asname or alias.name).partition(".")[0] for alias in names}
+        if not isinstance(node, ast.Assert):
+            known.verdicts.clear()
+
+
+def follow(node: ast.Assign, verdicts: dict[str, ast.expr]) -> None:
+    """Take note of an assignment: which names are verdicts now, as `ok = a < b` makes one; others are forgotten."""
+    changed = {n.id for target in node.targets for n in ast.walk(target) if isinstance(n, ast.Name)}
+    for name in [*verdicts]:
+        if name in changed or changed & {n.id for n in ast.walk(verdicts[name]) if isinstance(n, ast.Name)}:
+            del verdicts[name]
+    verdict = spoken(node.value, verdicts)
+    if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name) and _judges(verdict):
+        verdicts[node.targets[0].id] = verdict
+
+
+def spoken(test: ast.expr, verdicts: dict[str, ast.expr]) -> ast.expr:
+    """Return a condition with what its names stand for in their places, where they are the verdict or a part of it."""
+    match test:
+        case ast.Name(id=name) if name in verdicts:
+            return verdicts[name]
+        case ast.BoolOp(op=op, values=values):
+            return ast.copy_location(ast.BoolOp(op, [spoken(value, verdicts) for value in values]), test)
+        case ast.UnaryOp(op=ast.Not() as op, operand=inner):
+            return ast.copy_location(ast.UnaryOp(op, spoken(inner, verdicts)), test)
+    return test
+
+
+def _judges(node: ast.expr) -> bool:
+    """Say whether an expression is a verdict: a comparison, or what is made of such."""
+    match node:
+        case ast.Compare() | ast.BoolOp() | ast.UnaryOp(op=ast.Not()):
+            return True
+        case ast.Call(func=ast.Attribute(value=inner, attr="all" | "any"), args=[]):
+            return _judges(inner)
+        case ast.Call(func=func):
+            return _called(func) in _COMPARES
+    return False
 
 
 def _assign(targets: list[ast.expr], value: ast.expr, known: Known) -> None:
@@ -146,8 +186,13 @@ def _empty(test: ast.expr, known: Known) -> str:
     """Say why an assertion could not fail; the empty string if it could."""
     if isinstance(test, ast.Tuple) and test.elts:
         return "it asserts a tuple, which is always true; drop the parentheses"
-    if _constant(test, known):
-        return "it has nothing but constants in it"
+    either = isinstance(test, ast.BoolOp) and isinstance(test.op, ast.Or)
+    parts = test.values if isinstance(test, ast.BoolOp) else [test]
+    # In `k != 1 or f(k) == 0` a constant says of which k the rule is; a literal says nothing.
+    if any(isinstance(part, ast.Constant) if either else _constant(part, known) for part in parts):
+        return "it has nothing but constants in it" + (", in a part of it" if len(parts) > 1 else "")
+    if any(isinstance(part, ast.IfExp) for part in parts):
+        return "it chooses with `if` what it asserts, and the other need not hold"
     return "it compares a value with itself" if _itself(test) else ""
 
 

@@ -91,9 +91,14 @@ def _breaks(condition: Callable[[Callable[..., Any]], Any], code: str) -> bool:
     condition(watch)
     alike = " is " not in code  # the same tensor under two names is changed under both
     infinite = re.search("nan|inf|finite", code) is not None
+    tolerant = re.search(r"tol\b|\babs\(|\.abs\(", code) is not None  # what is told near must not be near to all
     for site, original in seen.items():
-        # Of a sum or a difference only what it comes to may vanish: x - x == 0 is no finding.
-        changes = [partial(_mapped, form=_nothing)] if site.startswith(_ARITHMETIC) else _changes(original, infinite)
+        # Of a difference only what it comes to may vanish: x - x == 0 is no finding.
+        changes = (
+            [partial(_mapped, form=_nothing)]
+            if site.startswith(_ARITHMETIC)
+            else _changes(original, infinite, far=not tolerant)
+        )
         for change in changes:
 
             def go(
@@ -118,7 +123,7 @@ def _is_array(value: Any) -> bool:
     return hasattr(value, "shape") and hasattr(value, "dtype") and hasattr(value, "reshape")
 
 
-def _changes(value: Any, infinite: bool) -> Iterator[Callable[[Any], Any]]:
+def _changes(value: Any, infinite: bool, *, far: bool) -> Iterator[Callable[[Any], Any]]:
     """Yield ways to change a value; a module has none."""
     if isinstance(value, ModuleType):
         return
@@ -130,7 +135,13 @@ def _changes(value: Any, infinite: bool) -> Iterator[Callable[[Any], Any]]:
     if callable(value) and not _is_array(value):
         return
     yield lambda v: v[:-1]
-    for form in (_more, _less, _great, _small, _nothing, *((_endless, _undefined) if infinite else ())):
+    for form in (
+        _more,
+        _less,
+        *((_great, _small) if far else ()),
+        _nothing,
+        *((_endless, _undefined) if infinite else ()),
+    ):
         yield partial(_mapped, form=form)
 
 
@@ -202,6 +213,15 @@ def _unseen() -> Iterator[None]:
 class _Sites(ast.NodeTransformer):
     """Sends each value of a condition through the function ``go``, with a name that is the same for the same code."""
 
+    def judged(self, node: ast.expr) -> ast.expr:
+        """Return a condition with its values sent through; the verdict of a function of the page is no value of it."""
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+            node.operand = self.judged(node.operand)
+            return node
+        own = isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        tries = any(isinstance(part, ast.Lambda) for part in ast.walk(node))  # what is called there is no value
+        return self._inside(node) if own and not tries else self.visit(node)
+
     def _site(self, node: ast.expr) -> ast.expr:
         name = ast.Constant(ast.dump(node))
         return ast.Call(ast.Name("__go__", ast.Load()), [name, self._inside(node)], [])
@@ -227,6 +247,8 @@ class _Sites(ast.NodeTransformer):
         return self._site(node) if isinstance(node.ctx, ast.Load) else node
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.expr:
+        if not isinstance(node.op, ast.Sub):
+            return self._inside(node)
         name = ast.Constant(_ARITHMETIC + ast.dump(node))
         return ast.Call(ast.Name("__go__", ast.Load()), [name, self._inside(node)], [])
 
@@ -251,7 +273,7 @@ class _Asserts(ast.NodeTransformer):
             self.breaker.parts.append(Part(node.lineno, ast.unparse(part)))
             copied = ast.parse(ast.unparse(part), mode="eval").body
             arguments = ast.arguments([], [ast.arg("__go__")], None, [], [], None, [])
-            condition = ast.Lambda(arguments, _Sites().visit(copied))
+            condition = ast.Lambda(arguments, _Sites().judged(copied))
             call = ast.parse(f"{NAME}.attempt({len(self.breaker.parts) - 1})", mode="eval").body
             assert isinstance(call, ast.Call)
             call.args.append(condition)

@@ -46,6 +46,11 @@ _NO_PROSE = {
     "math",
     "symbols",
 }
+_TITLED = {"figure", "image", "code-cell", "include", "toctree", "glue:figure"}  # whose argument is no text
+_WORDS_IN = {"strong", "emphasis", "abbr"}  # roles whose content is words
+_STRONG = re.compile(r"<(/)?(?:b|strong)(?:\s[^>]*)?>", re.IGNORECASE)
+_COMMENT = re.compile(r"<!--.*?-->|<(script|style|pre|svg)\b.*?</\1\s*>", re.S | re.IGNORECASE)
+_TAG = re.compile(r"<[^>]*>")
 _NO_RULES = {"Exercises", "Further reading"}  # sections whose sentences ask, or name what others wrote
 NOT_RUN = {"skip-execution", "raises-exception"}
 _LOOSE = {"execution_mode", "execution_allow_errors", "execution_excludepatterns", "execution_raise_on_error"}
@@ -53,7 +58,9 @@ _LOOSE = {"execution_mode", "execution_allow_errors", "execution_excludepatterns
 # ------------------------------------------------------------------------------------------------- what needs a claim
 
 UNIVERSAL = re.compile(
-    r"\b(?:never|always|only|every|everyone|everybody|everything|everywhere|cannot|can['’]t|must|nothing|nobody"
+    r"\b(?:never|always|only|every|everyone|everybody|everything|everywhere"
+    r"|can ?not|can['’]t|must(?:n['’]t)?|invariably"
+    r"|nothing|nobody"
     r"|nowhere|none|forever|for ever|no matter|impossible|guarantee[ds]?|without exception|whatever"
     r"|any(?:one|body|thing|where)?|(?<!at )(?<!of )all)\b|\b(?:no|not|nor)\b[^.;:]*\bever\b|^(?:no|neither) (?=\w)",
     re.IGNORECASE,
@@ -238,11 +245,19 @@ def _prose(page: Page, text: str, offset: int, titles: list[tuple[int, str]]) ->
                 continue
             if directive and directive[1] == "include":
                 page.faults.append(page.fault(line, "what a page includes is not read; write it on the page"))
+            argument = token.info.strip()[directive.end() :].strip() if directive else ""
+            if argument and directive and directive[1] not in _TITLED:
+                _inline(page, _parser().parseInline(argument)[0], line, any(t in _NO_RULES for _, t in titles))
             while option := _OPTION.match(inside):
                 inside, line = inside[option.end() :], line + 1
             _prose(page, inside, line, titles)
-        elif token.type == "html_block" and "{claim}" in token.content:
-            page.faults.append(page.fault(line, "a claim inside HTML is not read"))
+        elif token.type == "html_block":
+            if "{claim}" in token.content:
+                page.faults.append(page.fault(line, "a claim inside HTML is not read"))
+            words = _TAG.sub(" ", _STRONG.sub("**", _COMMENT.sub(" ", token.content)))
+            _inline(
+                page, _parser().parseInline(" ".join(words.split()))[0], line, any(t in _NO_RULES for _, t in titles)
+            )
 
 
 @dataclass
@@ -285,6 +300,9 @@ def _flatten(
             bold = flat.runs
         elif token.type == "strong_close":
             bold = 0
+        elif token.type == "html_inline" and (tag := _STRONG.fullmatch(token.content)):
+            flat.runs += not tag[1]
+            bold = 0 if tag[1] else flat.runs
         elif token.type in ("softbreak", "hardbreak"):
             flat.add(" ", claimed, bold)
         elif token.type == "text":
@@ -308,6 +326,9 @@ def _flatten(
             page.claims.append(Claim(name, words, at))
             inside = _parser().parseInline(words)[0].children or []
             _flatten(page, inside, flat, lines, line, True, bold)
+        elif token.type == "myst_role" and token.meta["name"] in _WORDS_IN:
+            flat.runs += 1
+            flat.add(token.content, claimed, flat.runs if token.meta["name"] == "strong" else bold)
         elif token.type == "myst_role":
             target = re.sub(r".*<(.*)>$", r"\1", token.content)
             if not claimed and token.meta["name"].startswith("py:"):

@@ -40,6 +40,7 @@ from lossbook.derivations.evaluating import (
 )
 from lossbook.derivations.pages import Display, Page
 from lossbook.derivations.parsing import MathError, Node, name
+from lossbook.derivations.points import ALIKE, BEYOND, beyond, finite, numbered, resized, taken, together
 from lossbook.derivations.symbols import Symbol, Table, is_place, pattern
 
 DIGITS = 50  # of the working precision
@@ -47,6 +48,7 @@ POINTS = 6
 MORE = 4  # times as many where a formula has branches: only some of the points are where two of them differ
 BRANCHING = (r"\max", r"\min", r"\operatorname{sign}", r"\operatorname{round}")
 EVALUATED = "both sides were evaluated"
+FINE, FINEST = 200, 700  # digits: far out, and to tell very small numbers apart (those of float64 among them)
 SAME = mpmath.mpf(10) ** -25  # the largest relative difference of two equal numbers: half of the digits
 NOTHING = mpmath.mpf(10) ** -35
 NEAR, FAR = 6, 9  # powers of ten at which a limit is looked at
@@ -170,20 +172,33 @@ class _Checker:
         self.known: dict[Any, Any] | None = None
         self.place = 0  # of the link that is being checked
         self.chosen: list[Node] = []  # the conditions that choose among the values of an index: k ≠ y
+        self.kept: frozenset[str] = frozenset()  # the sizes that are what the page says at every point
+        self.turning: list[Symbol] = []  # the numbers, each of a set, that go through all that they can be together
 
     # points
 
     def worlds(self, conditions: list[Node]) -> Iterator[World]:
         """Yield a point at which the conditions hold, as often as points are asked for."""
-        for point in range(self.points):
+        among = "".join(f"/{symbol.base}" for symbol in self.turning)
+        for point in range(together(World(self.symbols, "", 0), self.turning, self.points)):
+            symbols = resized(self.symbols, point, self.kept)
             for trial in range(TRIES):
-                world = World(self.symbols, f"{self.table.page.name}/{self.display.label}/{trial}", point)
+                world = World(symbols, f"{self.table.page.name}/{self.display.label}{among}/{trial}", point)
+                taken(world, self.turning)
                 met = self._meet(world, conditions)
                 if met is not None:
                     yield met
                     break
             else:
                 raise MathError("no point was found at which the condition holds", conditions[0].start)
+
+    def _beyond(self, ways: tuple[tuple[str, int], ...], conditions: list[Node]) -> Iterator[World]:
+        """Yield those points beside the drawn ones at which the conditions hold."""
+        for world in beyond(self.symbols, f"{self.table.page.name}/{self.display.label}", ways, self.kept):
+            with contextlib.suppress(UndefinedError):
+                met = self._meet(world, conditions)
+                if met is not None:
+                    yield met
 
     def _meet(self, world: World, conditions: list[Node]) -> World | None:
         for condition in conditions:
@@ -224,6 +239,7 @@ class _Checker:
                 raise MathError("this claims nothing: it is no relation", claim.start)
         self._bare(claims)
         self.chosen = [condition for condition in conditions if self._chooses(condition)]
+        self.kept = numbered([*claims, *conditions], self.symbols)
         for number, claim in enumerate(claims):
             if links and number == 0:
                 self._identities(claim, conditions)
@@ -279,6 +295,7 @@ class _Checker:
             if number == 0 and mark == "=" and not skip_first and self._defines(chain):
                 self._evaluable(right, conditions)
                 self.record.defines.append(self._text(left))
+                self._agrees(left, right, conditions)
             elif self.display.role == "assumption":
                 self._evaluable(right, conditions)
             elif not (skip_first and number == 0) and not skip_rest:
@@ -309,6 +326,7 @@ class _Checker:
             self.place = self._link(chain.parts[link], chain.marks[link], chain.parts[link + 1], first=link == 0)
             worst, count = 0.0, 0
             nodes = [node, other]
+            self.turning = []  # code is not run at more points for that
             for env in (env for world in self.worlds(conditions) for env in self._envs(nodes, world)):
                 found = computed(side, env)
                 if found is not None:
@@ -346,6 +364,27 @@ class _Checker:
         own = {s.base for s in self.symbols.values() if s.label == self.display.label}
         return left is not None and left.base in own
 
+    def _agrees(self, left: Node, right: Node, conditions: list[Node]) -> None:
+        """Hold a definition against what the table of symbols says that the same symbol is equal to."""
+        told = pattern(left, self.table.letters)
+        at = self.table.positions[self.display.label]
+        if told is None:
+            return
+        before = [
+            s
+            for s in self.table.symbols
+            if not s.label and (s.base, s.indices) == (told.base, told.indices) and s.first <= at <= s.last
+        ]
+        before = sorted((s for s in before if (s.params is None) == (told.params is None)), key=lambda s: s.first)
+        if not before or before[-1].kind not in ("derived", "size", "index") or before[-1].params != told.params:
+            return
+        if before[-1].kind != "derived":
+            raise MathError(f"{self._text(left)} is a {before[-1].kind} in the table of symbols already", left.start)
+        own = {**self.symbols, before[-1].key: before[-1]}
+        checker = _Checker(self.table, self.display, own, self.points, Record(self.display))
+        checker.place = self.place
+        checker._compare(left, "=", right, conditions)
+
     def _evaluable(self, node: Node, conditions: list[Node]) -> None:
         """See that a definition's right side has a value, parameters aside."""
         if node.kind == "set" or is_place(node):
@@ -366,6 +405,7 @@ class _Checker:
         if _alike(left) == _alike(right):
             raise MathError("this claims nothing: both sides are the same formula", self.place)
         self._sound(nodes)
+        self._turn([*nodes, *conditions])
         if mark in (r"\approx", r"\to", r"\longrightarrow"):
             self._limit(left, mark, right, conditions)
         elif mark == r"\propto":
@@ -382,6 +422,11 @@ class _Checker:
             self._compare(left, mark, right, conditions)
         else:
             raise MathError(f"{mark} is no relation that can be checked", left.end)
+
+    def _turn(self, nodes: list[Node]) -> None:
+        """Have the numbers of sets that formulas depend on go through all that they can be together."""
+        turning = finite(nodes, self.symbols)
+        self.turning = turning if len(turning) > 1 else []
 
     def _sound(self, nodes: list[Node]) -> None:
         """Refuse what is true or false only by how it is written: a letter for two things, a derivative by nothing."""
@@ -409,24 +454,73 @@ class _Checker:
         worst, count = mpmath.mpf(0 if mark == "=" else "inf"), 0
         branches = {} if conditions else _branches([left, right])
         held: set[tuple[int, bool]] = set()
-        enough = self.points
+        enough = together(World(self.symbols, "", 0), self.turning, self.points)
+        small = False
         for number, world in enumerate(self._many(conditions) if branches else self.worlds(conditions)):
             if number >= enough and not {*branches} - held:
                 break
             world.values[HELD] = held
             for env in self._envs([left, right], world):
                 count += 1
-                a, b = self._both(left, right, env)
-                for x, y in zip(a, b, strict=True):
+                for x, y in zip(*self._both(left, right, env), strict=True):
                     gap = self._gap(x, mark, y)
                     if gap is None:
                         raise self._false(left, mark, right, x, y, env)
+                    small |= bool(SAME * max(abs(x), abs(y)) < abs(x - y) <= NOTHING)
                     worst = max(worst, gap) if mark == "=" else min(worst, gap)
+        if small:
+            self._compare_finest(left, mark, right, conditions)
+        if mark != "=" or self._jumps([left, right]):
+            self._compare_beyond(left, mark, right, conditions, held)
         for branch, node in branches.items():
             if branch not in held:
                 never = f"{self._text(node)} was {'never' if branch[1] else 'always'} what holds"
                 raise MathError(f"{never} at the points that were drawn, so not all of this was checked", node.start)
         self._add(left, mark, right, count, worst, EVALUATED)
+
+    def _jumps(self, nodes: list[Node]) -> bool:
+        """Say whether formulas have pieces: an equality that holds in one of them says nothing of the others."""
+        world = World(self.symbols, "", 0)
+        bodies = [s.body for node in nodes for s in dependencies(node, world) if s.body is not None]
+        parts = (part for node in (*nodes, *bodies) for part in node.walk())
+        return any(_breaks(part) and self._continuous(part) for part in parts)
+
+    def _continuous(self, node: Node) -> bool:
+        """Say whether a formula depends on a number that is of no set: all that those can be is tried already."""
+        found = dependencies(node, World(self.symbols, "", 0))
+        return any(s.kind == "variable" and s.params is None and domains.set_of(s.domain) is None for s in found)
+
+    def _compare_finest(self, left: Node, mark: str, right: Node, conditions: list[Node]) -> None:
+        """Compare numbers whose difference is next to nothing with so many digits that what is left of it counts."""
+        known, self.known = self.known, None
+        try:
+            with mpmath.workdps(FINEST):
+                some = itertools.islice(self.worlds(conditions), 2)
+                for env in (env for world in some for env in self._envs([left, right], world)):
+                    for x, y in zip(*self._both(left, right, env), strict=True):
+                        if self._gap(x, mark, y) is None:
+                            raise self._false(left, mark, right, x, y, env)
+        finally:
+            self.known = known
+
+    def _compare_beyond(
+        self, left: Node, mark: str, right: Node, conditions: list[Node], held: set[tuple[int, bool]]
+    ) -> None:
+        """Compare the sides at the points beside the drawn ones; those at which one has no value show nothing."""
+        alike = ALIKE if mark not in ("=", r"\ne") else ()  # ≠ says of two formulas that they are not the same
+        with mpmath.workdps(FINE):
+            for world in self._beyond((*BEYOND, *alike), conditions):
+                world.values[HELD] = held
+                for env in self._envs([left, right], world):
+                    try:
+                        pairs = [*zip(*self._both(left, right, env), strict=True)]
+                    except UndefinedError:
+                        continue
+                    for x, y in pairs:
+                        # Far out two different numbers can be too near to be told apart.
+                        told = world.way in dict(ALIKE) or not self._same(x, y)
+                        if told and self._gap(x, mark, y) is None and mpmath.isfinite(abs(x) + abs(y)):
+                            raise self._false(left, mark, right, x, y, env)
 
     def _side(self, node: Node, env: Env) -> Any:
         if self.known is None:
@@ -456,9 +550,8 @@ class _Checker:
         scale = max(abs(x), abs(y))
         if not mpmath.isfinite(scale):
             return mpmath.mpf(0) if x == y and mark == "=" else None
-        difference = abs(x - y)
-        same = difference <= SAME * scale or difference <= NOTHING
-        gap = difference / scale if scale > NOTHING else mpmath.mpf(0)
+        same = self._same(x, y)
+        gap = abs(x - y) / scale if scale > NOTHING else mpmath.mpf(0)
         if mark == "=":
             return gap if same else None
         if mark == r"\ne":
@@ -466,6 +559,13 @@ class _Checker:
         if same:
             return mpmath.mpf(0) if mark in (r"\le", r"\ge") else None
         return gap if COMPARISONS[mark](x, y) else None
+
+    def _same(self, x: Any, y: Any) -> bool:
+        """Say whether two numbers are equal, as far as the digits that are worked with can tell."""
+        if not mpmath.isfinite(abs(x) + abs(y)):
+            return bool(x == y)
+        digits = mpmath.mp.dps / mpmath.mpf(DIGITS)
+        return bool(abs(x - y) <= max(SAME**digits * max(abs(x), abs(y)), NOTHING**digits))
 
     def _false(self, left: Node, mark: str, right: Node, x: Any, y: Any, env: Env) -> FalseError:
         values = f"the left side is {mpmath.nstr(x, 10)} and the right side {mpmath.nstr(y, 10)}"
@@ -557,7 +657,7 @@ class _Checker:
         for trial in range(2):
             other = world
             for symbol in keys:
-                fresh = World(self.symbols, f"{world.seed}/again{trial}", world.point)
+                fresh = World(world.symbols, f"{world.seed}/again{trial}", world.point)
                 other = other.changed(symbol.key, variable(symbol, Env(fresh), Node("sym", (), symbol.base)))
             yield other
 
@@ -753,6 +853,7 @@ class _Checker:
             done = self._solution(left, mark, right, conditions)
             if done:
                 return
+        self._turn([left, right, *conditions])
         seen = {True: 0, False: 0}
         count = 0
         for world in self._many(conditions):
@@ -761,14 +862,23 @@ class _Checker:
                 a, b = truth(left, env), truth(right, env)
                 seen[a] += 1
                 if (a and not b) or (both and a != b):
-                    raise FalseError(
-                        f"{self._text(left)} {mark} {self._text(right)} is false: the left side is "
-                        f"{str(a).lower()} and the right side {str(b).lower()} at {where(env, [left, right])}",
-                        self.place,
-                    )
+                    raise self._contradiction(left, mark, right, a, b, env)
+        for world in self._beyond((*BEYOND, *ALIKE), conditions):
+            for env in self._envs([left, right], world):
+                with contextlib.suppress(UndefinedError):
+                    a, b = truth(left, env), truth(right, env)
+                    if (a and not b) or (both and a != b):
+                        raise self._contradiction(left, mark, right, a, b, env)
         if not seen[True] or (both and not seen[False]):
             raise MathError("the implication was not tested: its left side was never true, or never false", self.place)
         self._add(left, mark, right, count, 0, "the sides are true and false together" if both else "it never fails")
+
+    def _contradiction(self, left: Node, mark: str, right: Node, a: bool, b: bool, env: Env) -> FalseError:
+        return FalseError(
+            f"{self._text(left)} {mark} {self._text(right)} is false: the left side is "
+            f"{str(a).lower()} and the right side {str(b).lower()} at {where(env, [left, right])}",
+            self.place,
+        )
 
     def _many(self, conditions: list[Node]) -> Iterator[World]:
         points, self.points = self.points, 8 * self.points
@@ -819,8 +929,9 @@ class _Checker:
     def _another(self, left: Node, right: Node, world: World, solved: World) -> Any:
         """Return another value of the number that the right side gives, if it solves the left side too; else None."""
         node = right.parts[0]
-        own = [s for s in self.by_base.get(name(node), []) if s.kind == "variable" and s.params is None]
-        if len(own) != 1 or own[0].indices or any(str(mark) != "=" for mark in left.marks):
+        every = [s for s in self.by_base.get(name(node), []) if s.kind == "variable" and s.params is None]
+        own = [s for s in every if not s.indices]
+        if len(own) != 1 or any(str(mark) != "=" for mark in left.marks):
             return None
         if own[0].domain.replace(" ", "") not in ("real", "non-zero", "positive", "(0,1)"):
             return None
@@ -832,8 +943,9 @@ class _Checker:
             return self._difference(above, below, Env(world.changed(symbol.key, back([t], found))))
 
         before: tuple[Any, Any] | None = None
-        for step in range(-GRID, GRID + 1):
-            t = mpmath.mpf(step) / 3 + mpmath.mpf(1) / 7  # so that no round number is met by chance
+        near = [mpmath.mpf(step) / 3 + mpmath.mpf(1) / 7 for step in range(-GRID, GRID + 1)]  # no round numbers
+        out = [mpmath.mpf(3) / 2 * near[-1] * mpmath.mpf(3) ** (step / 2) for step in range(6)]
+        for t in [*(-t for t in reversed(out)), *near, *out]:
             try:
                 here = t, miss(t)
             except UndefinedError:
@@ -861,6 +973,12 @@ def _alike(node: Node) -> str:
         kind, marks = node.kind, ",".join(ALIASES.get(str(mark), str(mark)) for mark in node.marks)
     inner = [_alike(part) if part else "" for part in (*node.parts, node.sub, node.sup)]
     return f"{kind} {text} {marks}({';'.join(inner)})"
+
+
+def _breaks(node: Node) -> bool:
+    """Say whether a formula is another one on either side of some value."""
+    condition = node.kind == "group" and len(node.parts) == 1 and node.parts[0].kind == "chain"
+    return condition or node.kind in ("abs", "cases", "ceil") or node.text in BRANCHING
 
 
 def _branches(nodes: list[Node]) -> dict[tuple[int, bool], Node]:

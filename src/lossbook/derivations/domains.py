@@ -23,6 +23,11 @@ _WANTED = f"it must be a set, an interval or one of {', '.join(WORDS)}"
 EDGES = 10  # from this point on, single values of an interval are drawn from near its ends too
 MANY = 7  # of an infinite set of integers, the first so many are drawn
 MOST = 10_000  # members of a set
+WAYS = ("far", "near", "zero", "one", "minus", "alike")  # where values are drawn, if not anywhere in the domain
+FAR, CLOSE = 2**5, 2**10  # by what numbers of either sign are multiplied there, and positive ones
+EDGE = mpmath.mpf(2) ** -30  # how close to the end of an interval, in its length
+COMMON = mpmath.mpf(5) / 8  # what all numbers are that are to be alike
+LATER = 50  # how much further on in an infinite set of integers
 
 
 class Chance:
@@ -93,6 +98,91 @@ def draw(
     for index in np.ndindex(*shape):
         values[index] = next(one)
     return values
+
+
+def is_set(domain: str) -> bool:
+    """Say whether a domain is a set of values, each of which can be named."""
+    return set_of(domain) is not None
+
+
+def set_of(domain: str) -> Node | None:
+    """Return the set that a domain is; None if it is none."""
+    if not domain or domain in WORDS or re.fullmatch(_INTERVAL, domain):
+        return None
+    node = _formula(domain)
+    return node if node.kind == "set" else None
+
+
+def moved(domain: str, value: Value, way: str, rng: Random, evaluate: Callable[[Node], Value]) -> Value:
+    """Return what was drawn from a domain, taken to a place in it where what holds elsewhere may fail.
+
+    Args:
+        domain: The domain.
+        value: A number, or an array of them.
+        way: `far` out or to either end, `near` zero or either end, where it is `zero`, `one` or `minus` one if it can
+            be, or `alike` for all symbols; empty if it is to stay.
+        rng: What is drawn with.
+        evaluate: Gives the value of a bound.
+    """
+    if not way or domain in ("random", "one-hot", *FUNCTIONS):
+        return value
+    if domain in ("probabilities", "probabilities with a zero"):
+        return _reshared(value, way)
+    one = _mover(domain, way, rng, evaluate)
+    if not isinstance(value, np.ndarray):
+        return one(value)
+    out = np.empty(value.shape, dtype=object)
+    for index in np.ndindex(*value.shape):
+        out[index] = one(value[index])
+    return out
+
+
+def _reshared(value: Value, way: str) -> Value:
+    """Return other shares of the same shape: one of them nearly all, nearly equal ones, or equal ones."""
+    power = {"far": mpmath.mpf(FAR), "near": mpmath.mpf(1) / FAR}.get(way, mpmath.mpf(0))
+    out = np.empty(value.shape, dtype=object)
+    for row in np.ndindex(*value.shape[:-1]):
+        parts = [share**power if share else share for share in value[row]]
+        out[row] = [part / mpmath.fsum(parts) for part in parts]
+    return out
+
+
+def _mover(domain: str, way: str, rng: Random, evaluate: Callable[[Node], Value]) -> Callable[[Value], Value]:
+    """Return how one number of a domain is moved."""
+    fixed = {"zero": mpmath.mpf(0), "one": mpmath.mpf(1), "minus": mpmath.mpf(-1), "alike": COMMON}
+    if domain in ("real", "non-zero"):
+        fixed["zero"] = fixed["zero"] if domain == "real" else COMMON
+        return lambda x: fixed[way] if way in fixed else x * FAR if way == "far" else x / CLOSE
+    bounds = re.fullmatch(_INTERVAL, domain)
+    if domain == "positive" or bounds:
+        low, high = (evaluate(_formula(b)) for b in bounds.group(2, 3)) if bounds else (mpmath.mpf(0), mpmath.inf)
+        closed = (bounds[1] == "[", bounds[4] == "]") if bounds else (False, False)
+        return lambda x: _within(x, low, high, closed, way, rng, fixed)
+    node = set_of(domain)
+    if node is None:
+        return lambda x: x
+    values = _members(node, evaluate)
+    if way == "far":
+        endless = node.parts[-1].kind == "dots"
+        return lambda x: x + LATER if endless else x
+    return lambda x: x if way == "near" else fixed[way] if fixed[way] in values else values[0]
+
+
+def _within(
+    x: Value, low: Value, high: Value, closed: tuple[bool, bool], way: str, rng: Random, fixed: dict[str, Value]
+) -> Value:
+    """Move one number of an interval."""
+    if way in fixed:
+        wanted = fixed[way]
+        inside = low < wanted < high or (wanted == low and closed[0]) or (wanted == high and closed[1])
+        if inside:
+            return wanted
+        return low + COMMON * (high - low) if high - low < mpmath.inf else x
+    if low == -mpmath.inf or high == mpmath.inf:
+        middle = low if low > -mpmath.inf else high if high < mpmath.inf else mpmath.mpf(0)
+        return middle + (x - middle) * (CLOSE if way == "far" else mpmath.mpf(1) / CLOSE)
+    near = (high - low) * EDGE * uniform(rng, 0, 1)
+    return low + near if (way == "near") == bool(rng.randrange(4)) else high - near
 
 
 def _simplex(domain: str, size: int, rng: Random) -> list[Value]:

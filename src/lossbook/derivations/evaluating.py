@@ -83,6 +83,7 @@ class World:
     by_base: dict[str, list[Symbol]] = field(default_factory=dict)
     ranges: dict[str, Value] = field(default_factory=dict)
     vectors: dict[Any, frozenset[str]] = field(default_factory=dict)
+    way: str = ""  # where values are drawn, if not anywhere: one of `domains.WAYS`
     spent: list[int] = field(default_factory=lambda: [0])  # how many formulas were evaluated here
 
     def __post_init__(self) -> None:
@@ -301,6 +302,8 @@ def _multiply(a: Value, b: Value, node: Node) -> Value:
         raise MathError("a product of two vectors: transpose one", node.start)
     if a.ndim == 1 and b.ndim == 2 and b.shape[0] == 1:
         return np.outer(a, b[0])
+    if a.ndim == 1 and b.ndim == 2:
+        raise MathError("a vector before a matrix: transpose it", node.start)
     try:
         out = a @ b
     except ValueError:
@@ -791,14 +794,12 @@ def variable(symbol: Symbol, env: Env, node: Node) -> Value:
         rng = Random(f"{env.world.seed}/{env.world.point}/{symbol.key}")
         outside, point = Env(env.world), env.world.point
         first = Random(f"{env.world.seed}/{point // 2}/{symbol.key}").choice((1, -1))  # of two points; then the other
-        values[symbol.key] = domains.draw(
-            symbol.domain,
-            shape,
-            rng,
-            point,
-            lambda part: real(evaluate(part, outside), part),
-            first if point % 2 else -first,
-        )
+
+        def bound(part: Node) -> Value:
+            return real(evaluate(part, outside), part)
+
+        value = domains.draw(symbol.domain, shape, rng, point, bound, first if point % 2 else -first)
+        values[symbol.key] = domains.moved(symbol.domain, value, env.world.way, rng, bound)
     return values[symbol.key]
 
 
@@ -1042,6 +1043,8 @@ def _call_symbol(
 
     if not primes:
         return call(*given)
+    if len(given) > 1:
+        raise MathError(f"a prime of {_shown(symbol)} could be a derivative by each of its arguments", node.start)
     first = real(given[0], node)
     return mpmath.diff(lambda x: real(call(x, *given[1:]), node), first, primes)
 

@@ -46,6 +46,8 @@ STOPS = {*NUMBERS, *NAMES, *CLOSING, "RBAR", "RVERT", "RNORM", "PRIME", "FACTORI
 CARRIES_ON = {"REL", "DOT", "SLASH", "IMPLIES", "IF"}  # what no statement begins with
 WIDE = re.compile(r"\\q?quad(?![A-Za-z])|(\\[;: ]|~)\s*(\\[;: ]|~)")
 EMPTY = re.compile(r"\{\s*\}")  # before a sign, it makes TeX set this between two terms
+SPELLED = re.compile(r"log|exp|max|min|sinh?|cosh?|tanh?|arg(max|min)|ln$|sign?$|sgn$|sum$|det$|diag$|Var$")
+INVERTED = (r"\sin", r"\cos", r"\tanh", r"\sinh", r"\cosh", r"\log", r"\ln", r"\exp")
 SUM = "put a comma before a new statement, and this sign at the end of the line above if the sum goes on"
 PRODUCT = r"put a comma or \\ between two statements, and \cdot between two factors"
 
@@ -85,7 +87,9 @@ class _Context(PostLex):
     always_accept = ("SPACE", "BAR", "ROWSEP", "AMP", "PERIOD")
 
     def process(self, stream: Iterator[Token]) -> Iterator[Token]:
-        yield from _Layout(_pieces([*stream])).tokens()
+        tokens = [*stream]
+        _refuse_spelled(tokens)
+        yield from _Layout(_pieces(tokens)).tokens()
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,42 @@ class _Piece:
     @property
     def start(self) -> int:
         return self.token.start_pos or 0
+
+
+def _refuse_spelled(tokens: list[Token]) -> None:
+    """Refuse letters in a row that spell a function, and a power of ten as programs write it: both are products here.
+
+    Raises:
+        MathError: `log(p)` stands there, or `1e-3`.
+    """
+    under: list[bool] = []  # whether the open braces are a subscript's: there, letters are a word
+    before = ""
+    for at, token in enumerate(tokens):
+        start = token.start_pos or 0
+        if token.type == "LBRACE":
+            under.append(before == "UNDERSCORE" or any(under))
+        elif token.type == "RBRACE" and under:
+            under.pop()
+        before = str(token.type)
+        run = [token]
+        for after in tokens[at + 1 :]:
+            if after.start_pos != run[-1].end_pos:
+                break
+            run.append(after)
+        if not (at and _letter(tokens[at - 1]) and tokens[at - 1].end_pos == start):
+            word = "".join(itertools.takewhile(str.isalpha, (str(t) if _letter(t) else "." for t in run)))
+            if (found := SPELLED.match(word)) and not any(under):
+                raise MathError(
+                    f"{word} would be a product of letters: write \\{found[0]}, or put spaces between", start
+                )
+        number = token.type in ("DIGITS", "NUMBER") and [str(t) for t in run[1:2]] in (["e"], ["E"])
+        kinds = [str(t.type) for t in run[2:4]]
+        if number and (kinds[:1] == ["DIGITS"] or kinds == ["SIGN", "DIGITS"]):
+            raise MathError(r"a power of ten is written 10^{-3} here", start)
+
+
+def _letter(token: Token) -> bool:
+    return token.type == "SYM" and len(token) == 1
 
 
 def _pieces(tokens: list[Token]) -> list[_Piece]:
@@ -380,6 +420,13 @@ def _symbol(text: str) -> str:
     return SAME.get(text, text)
 
 
+def _number_of(node: Node) -> bool:
+    """Say whether a factor begins with a number: after another one, it would be read as its digits or its fraction."""
+    while node.kind in ("pow", "sub", "fact"):
+        node = node.parts[0]
+    return node.kind == "num" or (node.kind == "frac" and all(part.kind == "num" for part in node.parts))
+
+
 _SIZE = re.compile(r"\\(?:[bB]igg?[lrm]?|left)\s*\Z")
 
 
@@ -452,17 +499,26 @@ class _Builder:
         for child in children:
             node = self.build(child)
             factors.extend(node.parts if node.kind == "factors" else (node,))
+        for one, other in itertools.pairwise(factors):
+            if one.kind == "num" and _number_of(other):
+                raise MathError(f"two numbers beside each other: {PRODUCT}; a number has no space in it", other.start)
         return factors[0] if len(factors) == 1 else Node("juxt", tuple(factors), "", start, end)
 
     def _call(self, kind: str, children: list[Any], start: int, end: int) -> Node:
         head, scripts, body = children[0], children[1:-1], self.build(children[-1])
         sub, sup = self._scripts(scripts)
+        if head in INVERTED and sup is not None and (sup.kind == "neg" and sup.parts[0].text == "1"):
+            raise MathError(
+                f"{head}^{{-1}} can be read in two ways: write 1 / {head}, or the inverse by its name", start
+            )
         # A bracket right after the function holds its whole argument; what follows it is a factor.
         factors = body.parts if body.kind == "juxt" else (body,)
         first = factors[0]
         if first.kind == "pow" and first.parts[0].kind in ("group", "set"):
             raise MathError(f"{head} of a bracket with an exponent can be read in two ways: bracket it all", start)
         if first.kind not in ("group", "set"):
+            if head in INVERTED and (late := next((f for f in factors[1:] if f.kind in ("call", "big")), None)):
+                raise MathError(f"what {head} is of can be read in two ways: bracket it", late.start)
             return Node("call", (body,), _symbol(str(head)), start, end, sub, sup)
         called = Node("call", (first,), _symbol(str(head)), start, first.end, sub, sup)
         return Node("factors", (called, *factors[1:]), "", start, end) if len(factors) > 1 else called

@@ -175,6 +175,8 @@ class Table:
             left = pattern(chain.parts[0], self.letters)
             if left is None or self._instance(chain.parts[0], found):  # a relation that follows: it is checked
                 continue
+            if any((s.base, s.indices, s.params) == (left.base, left.indices, left.params) for s in found):
+                raise MathError(f"{name(chain.parts[0])} is defined twice in this display", chain.start)
             found.append(
                 Symbol(
                     left.base,
