@@ -35,7 +35,7 @@ IMPORTED = ("torch", "numpy", "matplotlib.pyplot", "IPython", "ipykernel.kernela
 LONGEST = 1 << 20  # bytes of a request
 SECONDS = 10.0  # to send one in
 # What acts when the interpreter starts or a library is imported: too late for a fork.
-EARLY = ("OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "PYTHON", "MPL", "LD_", "TORCH", "CUDA", "LANG", "LC_")
+EARLY = ("OMP_", "KMP_", "GOMP_", "MKL_", "OPENBLAS_", "PYTHON", "MPL", "LD_", "TORCH_", "CUDA", "LANG", "LC_")
 BACKEND = {"MPLBACKEND": "module://matplotlib_inline.backend_inline"}  # what a kernel sets where nothing is
 
 
@@ -55,12 +55,13 @@ class Request:
     streams: list[int]
 
     @classmethod
-    def receive(cls, line: socket.socket) -> Request:
-        """Read a request. Raises ValueError, TypeError or OSError where it is none."""
-        text, streams, _, _ = socket.recv_fds(line, LONGEST, 3)
+    def receive(cls, line: socket.socket, streams: list[int]) -> Request:
+        """Read a request, and put its streams into a list at once. Raises ValueError, TypeError or OSError."""
+        text, received, _, _ = socket.recv_fds(line, LONGEST, 3)
+        streams += received
         while text and not text.endswith(b"\n"):
             text += line.recv(LONGEST)
-        return cls(**json.loads(text), streams=list(streams))
+        return cls(**json.loads(text), streams=streams)
 
     def refused(self) -> str:
         """Say why this process can't be forked into what is asked for; the empty string where it can."""
@@ -117,21 +118,24 @@ class Nursery:
         """Answer a client; in the fork, return its request."""
         line, _ = self.server.accept()
         line.settimeout(SECONDS)
+        streams: list[int] = []  # kept open here, they would keep whoever reads them waiting for the end
         try:
-            request = Request.receive(line)
-            why = request.refused()
+            request = Request.receive(line, streams)
+            if why := request.refused():
+                raise ValueError(why)
+            pid = os.fork()
         except (ValueError, TypeError, OSError) as error:
-            why = str(error) or "not a request"
-        if why:
-            say(line, refused=why)
+            say(line, refused=str(error) or "not a request")
             line.close()
-            return None
-        if (pid := os.fork()) == 0:
+            pid = -1
+        if pid == 0:
             say(line, pid=os.getpid())
             line.close()
             return request
-        for stream in request.streams:
+        for stream in streams:
             os.close(stream)
+        if pid < 0:
+            return None
         self.pids.add(pid)
         ended = os.pidfd_open(pid)
         self.selector.register(line, selectors.EVENT_READ, partial(self.kill, line, pid))
