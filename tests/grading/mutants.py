@@ -141,6 +141,12 @@ def _statements(node: ast.stmt, local: list[str]) -> Iterator[ast.stmt]:
 
 
 def _expressions(node: ast.expr, local: list[str]) -> Iterator[ast.expr]:
+    yield from _operations(node)
+    yield from _values(node, local)
+    yield from _wrapped(node)
+
+
+def _operations(node: ast.expr) -> Iterator[ast.expr]:
     match node:
         case ast.BinOp(left=left, op=op, right=right):
             for other in BINARY:
@@ -155,10 +161,14 @@ def _expressions(node: ast.expr, local: list[str]) -> Iterator[ast.expr]:
                     yield ast.Compare(left, [kind()], [right])
         case ast.BoolOp(values=values):
             yield from values
-        case ast.Constant(value=value):
-            yield from _constants(value)
         case ast.IfExp(test=test, body=body, orelse=orelse):
             yield from (body, orelse, ast.IfExp(test, orelse, body))
+
+
+def _values(node: ast.expr, local: list[str]) -> Iterator[ast.expr]:
+    match node:
+        case ast.Constant(value=value):
+            yield from _constants(value)
         case ast.Tuple(elts=elements) | ast.List(elts=elements) if len(elements) > 1:
             yield type(node)(elements[::-1], ast.Load())
         case ast.Subscript(value=value, slice=index):
@@ -170,6 +180,9 @@ def _expressions(node: ast.expr, local: list[str]) -> Iterator[ast.expr]:
             yield from (ast.Attribute(value, other, ast.Load()) for other in OTHERS.get(name, ()))
         case ast.Call():
             yield from _calls(node)
+
+
+def _wrapped(node: ast.expr) -> Iterator[ast.expr]:
     if isinstance(node, ast.BinOp | ast.Call | ast.Subscript | ast.Name):
         yield ast.UnaryOp(ast.USub(), node)
         yield ast.Call(ast.Attribute(node, "detach", ast.Load()), [], [])

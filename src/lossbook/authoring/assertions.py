@@ -71,50 +71,66 @@ def _walk(body: list[ast.stmt], known: Known, why: str) -> Iterator[tuple[ast.As
             case ast.Assign(targets=targets, value=value):
                 _assign(targets, value, known)
                 follow(node, known.verdicts)
-                continue
-            case ast.AnnAssign(target=target, value=value) if value is not None:
-                _assign([target], value, known)
-            case ast.AugAssign(target=target, value=value):
-                if not _constant(value, known):
-                    _forget(target, known)
-            case (
-                ast.For(target=target, iter=several, body=inner, orelse=last)
-                | ast.AsyncFor(target=target, iter=several, body=inner, orelse=last)
-            ):
-                _assign([target], several, known)
-                _forget_all(inner, known)
-                yield from _walk(inner, known, why)
-                yield from _walk(last, known, why or "it stands in the else of a loop")
-            case ast.With(items=items, body=inner) | ast.AsyncWith(items=items, body=inner):
-                for item in items:
-                    if item.optional_vars is not None:
-                        _forget(item.optional_vars, known)
-                held = all(_name(item.context_expr) in _PASSES for item in items)
-                yield from _walk(inner, known, why or ("" if held else "what it stands in may swallow its failure"))
-            case ast.Try(body=inner, handlers=handlers, orelse=last, finalbody=final):
-                _forget_all(inner, known)
-                held = not handlers and not any(isinstance(n, ast.Return) for s in final for n in ast.walk(s))
-                yield from _walk(inner, known, why or ("" if held else "a `try` may swallow its failure"))
-                for handler in handlers:
-                    yield from _walk(handler.body, known, "it stands in an `except`, which may never be run")
-                yield from _walk(last, known, why or "it stands in an `else`, which may never be run")
-                yield from _walk(final, known, why)
-            case ast.FunctionDef(body=inner) | ast.AsyncFunctionDef(body=inner) | ast.ClassDef(body=inner):
-                known.constants.discard(node.name)
-                scope = Known(set(known.constants))
-                yield from _walk(inner, scope, "it stands in a function or a class, which need not be run")
-            case ast.If(body=inner, orelse=last) | ast.While(body=inner, orelse=last):
-                _forget_all([*inner, *last], known)
-                word = type(node).__name__.lower()
-                yield from _walk([*inner, *last], known, f"it stands under `{word}`, and need not be run")
-            case ast.Match(cases=cases):
-                for case in cases:
-                    _forget_all(case.body, known)
-                    yield from _walk(case.body, known, "it stands under `match`, and need not be run")
-            case ast.Import(names=names) | ast.ImportFrom(names=names):
-                known.constants -= {(alias.asname or alias.name).partition(".")[0] for alias in names}
-        if not isinstance(node, ast.Assert):
-            known.verdicts.clear()
+            case _:
+                _learn(node, known)
+                yield from _walk_inside(node, known, why)
+                known.verdicts.clear()
+
+
+def _learn(node: ast.stmt, known: Known) -> None:
+    """Take note of what a statement without others inside it gives a name to, an assignment aside."""
+    match node:
+        case ast.AnnAssign(target=target, value=value) if value is not None:
+            _assign([target], value, known)
+        case ast.AugAssign(target=target, value=value):
+            if not _constant(value, known):
+                _forget(target, known)
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            known.constants -= {(alias.asname or alias.name).partition(".")[0] for alias in names}
+
+
+def _walk_inside(node: ast.stmt, known: Known, why: str) -> Iterator[tuple[ast.Assert, str]]:
+    """Walk the statements that stand inside another."""
+    match node:
+        case (
+            ast.For(target=target, iter=several, body=inner, orelse=last)
+            | ast.AsyncFor(target=target, iter=several, body=inner, orelse=last)
+        ):
+            _assign([target], several, known)
+            _forget_all(inner, known)
+            yield from _walk(inner, known, why)
+            yield from _walk(last, known, why or "it stands in the else of a loop")
+        case ast.With(items=items, body=inner) | ast.AsyncWith(items=items, body=inner):
+            for item in items:
+                if item.optional_vars is not None:
+                    _forget(item.optional_vars, known)
+            held = all(_name(item.context_expr) in _PASSES for item in items)
+            yield from _walk(inner, known, why or ("" if held else "what it stands in may swallow its failure"))
+        case ast.Try():
+            yield from _walk_try(node, known, why)
+        case ast.FunctionDef(body=inner) | ast.AsyncFunctionDef(body=inner) | ast.ClassDef(body=inner):
+            known.constants.discard(node.name)
+            scope = Known(set(known.constants))
+            yield from _walk(inner, scope, "it stands in a function or a class, which need not be run")
+        case ast.If(body=inner, orelse=last) | ast.While(body=inner, orelse=last):
+            _forget_all([*inner, *last], known)
+            word = type(node).__name__.lower()
+            yield from _walk([*inner, *last], known, f"it stands under `{word}`, and need not be run")
+        case ast.Match(cases=cases):
+            for case in cases:
+                _forget_all(case.body, known)
+                yield from _walk(case.body, known, "it stands under `match`, and need not be run")
+
+
+def _walk_try(node: ast.Try, known: Known, why: str) -> Iterator[tuple[ast.Assert, str]]:
+    _forget_all(node.body, known)
+    returns = any(isinstance(inner, ast.Return) for last in node.finalbody for inner in ast.walk(last))
+    held = not node.handlers and not returns
+    yield from _walk(node.body, known, why or ("" if held else "a `try` may swallow its failure"))
+    for handler in node.handlers:
+        yield from _walk(handler.body, known, "it stands in an `except`, which may never be run")
+    yield from _walk(node.orelse, known, why or "it stands in an `else`, which may never be run")
+    yield from _walk(node.finalbody, known, why)
 
 
 def follow(node: ast.Assign, verdicts: dict[str, ast.expr]) -> None:

@@ -295,15 +295,8 @@ def _flatten(
     page: Page, tokens: Iterable[Token], flat: _Flat, lines: Iterator[int], line: int, claimed: bool, bold: int
 ) -> None:
     for token in tokens:
-        if token.type == "strong_open":
-            flat.runs += 1
-            bold = flat.runs
-        elif token.type == "strong_close":
-            bold = 0
-        elif token.type == "html_inline" and (tag := _STRONG.fullmatch(token.content)):
-            flat.runs += not tag[1]
-            bold = 0 if tag[1] else flat.runs
-        elif token.type in ("softbreak", "hardbreak"):
+        bold = _bold_from(token, flat, bold)
+        if token.type in ("softbreak", "hardbreak"):
             flat.add(" ", claimed, bold)
         elif token.type == "text":
             flat.add(token.content, claimed, bold)
@@ -334,6 +327,15 @@ def _flatten(
             if not claimed and token.meta["name"].startswith("py:"):
                 flat.code.append((len(flat.text), target.strip("~")))
             flat.add(f"({token.content})", claimed, bold, blank=True)
+
+
+def _bold_from(token: Token, flat: _Flat, bold: int) -> int:
+    """Return the number of the bold run that the next token stands in; 0 for none."""
+    tag = _STRONG.fullmatch(token.content) if token.type == "html_inline" else None
+    if token.type == "strong_open" or (tag and not tag[1]):
+        flat.runs += 1
+        return flat.runs
+    return 0 if tag or token.type == "strong_close" else bold
 
 
 def _sentence(page: Page, flat: _Flat, start: int, end: int, line: int) -> None:

@@ -12,6 +12,7 @@ from lossbook.derivations.parsing import MathError, Node, name, parse, subscript
 
 DEFINING = ("definition", "assumption", "formula")  # a docstring's formula defines what it can
 LARGEST = 20  # size of anything
+KINDS = {"runs": "index", "size": "size", "equals": "derived", "in": "variable"}  # by the first field that a row has
 RELATIONS = (r"\approx", r"\propto", r"\to", r"\longrightarrow", r"\nabla")  # what a page may say the meaning of
 
 
@@ -204,17 +205,7 @@ class Table:
 
     def _declared(self, row: Row) -> list[Symbol]:
         fields = row.fields
-        first, last = -1, 10**9
-        for option in ("from", "until"):
-            label = fields.get(option)
-            if label is not None and label not in self.positions:
-                raise MathError(f"{option} is {label!r}; it must be the label of a display of the page", 0)
-        if "from" in fields:
-            first = self.positions[fields["from"]]
-        if "until" in fields:
-            last = self.positions[fields["until"]]
-        if last < first:
-            raise MathError(f"until is {fields['until']!r}, which stands before {fields['from']!r}", 0)
+        first, last = self._span(fields)
         self._valid(fields)
         symbols = []
         for written in _names(row.symbol):
@@ -226,16 +217,7 @@ class Table:
             if left is None:
                 left = Pattern(name(node), (), None)
             body = formula(str(fields["equals"])) if "equals" in fields else None
-            if "runs" in fields:
-                kind = "index"
-            elif "size" in fields:
-                kind = "size"
-            elif body is not None:
-                kind = "derived"
-            elif "in" in fields:
-                kind = "variable"
-            else:
-                kind = "special"
+            kind = next((kind for field, kind in KINDS.items() if field in fields), "special")
             domain = str(fields.get("in", ""))
             if domain == "joint" and left.params is None:
                 raise MathError(f"{left.base} must name the variables that it is the joint distribution of", 0)
@@ -252,6 +234,18 @@ class Table:
                 raise MathError(f"{written} is declared twice from the same place on", 0)
             symbols.append(symbol)
         return symbols
+
+    def _span(self, fields: dict[str, Any]) -> tuple[int, int]:
+        """Return the positions of the displays between which a row holds."""
+        for option in ("from", "until"):
+            label = fields.get(option)
+            if label is not None and label not in self.positions:
+                raise MathError(f"{option} is {label!r}; it must be the label of a display of the page", 0)
+        first = self.positions[fields["from"]] if "from" in fields else -1
+        last = self.positions[fields["until"]] if "until" in fields else 10**9
+        if last < first:
+            raise MathError(f"until is {fields['until']!r}, which stands before {fields['from']!r}", 0)
+        return first, last
 
     def _valid(self, fields: dict[str, Any]) -> None:
         """See that the fields of a row say what such fields can say.
