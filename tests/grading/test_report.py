@@ -249,7 +249,7 @@ def test_only_what_counts_is_in_the_report(tmp_path):
 
 def test_a_page_that_is_nobodys_any_more_is_taken_away(tmp_path):
     written(tmp_path, replace(RECORD, student="CS101"))
-    for name in ("notes.html", f".{report.page_name('Zed')}.part"):
+    for name in ("notes.html", f".{report.page_name('Zed')}.0123abcd.part"):
         (tmp_path / "students" / name).touch()
     written(tmp_path, RECORD)
     names = {path.name for path in (tmp_path / "students").iterdir()}

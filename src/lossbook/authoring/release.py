@@ -15,6 +15,7 @@ from nbformat import NotebookNode
 from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChecksums, LockCells
 from nbgrader.utils import determine_grade, is_grade
 
+from lossbook import files
 from lossbook.authoring import rules
 from lossbook.authoring.address import published
 from lossbook.authoring.convention import LESSON_ONLY, SOLUTION_ONLY, AuthorError, Lookup, read
@@ -169,7 +170,7 @@ def release(
         changed = not _same(_read_or_none(path), run.notebook)
         if changed:
             path.parent.mkdir(exist_ok=True)
-            path.write_text(to_text(run.notebook), encoding="utf-8")
+            files.replace(path, to_text(run.notebook))
             written.append(path)
         verdict = "written" if changed else "unchanged"
         say(f"{name}  {run.seconds:.1f} s  {run.peak_bytes / 2**20:.0f} MiB  {verdict}")

@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lossbook import files
 from lossbook.authoring.convention import AuthorError
 from lossbook.course import NAME, Chapter, CourseError, chapters
 
@@ -132,5 +133,5 @@ def write(root: Path) -> list[Path]:
     changed = [path for path, text in made(root).items() if path.read_text(encoding="utf-8") != text]
     for path, text in made(root).items():
         if path in changed:
-            path.write_text(text, encoding="utf-8")
+            files.replace(path, text)
     return changed

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lossbook import files
 from lossbook.bench.plan import Case
 from lossbook.bench.running import MEASURED, STATUSES, Row
 from lossbook.timing.circumstances import circumstances
@@ -98,21 +96,10 @@ def place(out: Path, recording: Recording) -> Path:
 
 
 def save(recording: Recording, path: Path) -> None:
-    """Write a recording so that the file is at no moment half of it: whole as it was, or whole as it is."""
+    """Write a recording; the file is at no moment half of it."""
     data = {"format": FORMAT, **vars(recording)}
     path.parent.mkdir(parents=True, exist_ok=True)
-    number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as file:
-            file.write(json.dumps(data, indent=1, ensure_ascii=False) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            Path(temporary).unlink()
-        raise
+    files.replace(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def load(path: Path) -> Recording:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from lossbook import files
 from lossbook.derivations.checking import Record
 from lossbook.derivations.command import Report
 from lossbook.derivations.docstrings import NAME
@@ -19,7 +20,7 @@ DATA = Path("data") / "derivations" / "mutants.json"
 def save(tally: Tally, path: Path) -> None:
     """Write what became of the mutants."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(asdict(tally), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    files.replace(path, json.dumps(asdict(tally), indent=1, ensure_ascii=False) + "\n")
 
 
 def load(path: Path) -> Tally:

@@ -7,12 +7,12 @@ import hashlib
 import json
 import os
 import pickle
-import tempfile
 from collections.abc import Sequence
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
+from lossbook import files
 from lossbook.derivations.command import DOCSTRINGS, Report, verify_all
 from lossbook.derivations.pages import Page
 
@@ -83,8 +83,6 @@ def _save(report: Report, file: Path) -> None:
     """Keep a report, and drop older ones of its page. Where nothing can be written, nothing is kept."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as half:
-            half.write(pickle.dumps(report))
         for old in file.parent.glob(f"{file.name.rpartition('-')[0]}-*.pickle"):
             old.unlink(missing_ok=True)
-        Path(half.name).replace(file)
+        files.replace(file, pickle.dumps(report))

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossbook import files
 from lossbook.timing.circumstances import circumstances
 from lossbook.timing.sums import SIZES, race_sums
 
@@ -69,5 +70,5 @@ def record(folder: Path, command: str, sizes: Sequence[int] = RECORDED_SIZES) ->
     data = recording(command, sizes)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / (re.sub(r"[^a-z0-9]+", "-", data["device"].lower()).strip("-") + ".json")
-    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    files.replace(path, json.dumps(data, indent=1) + "\n")
     return path

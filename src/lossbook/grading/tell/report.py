@@ -12,7 +12,6 @@ import csv
 import hashlib
 import io
 import math
-import os
 import re
 import unicodedata
 from collections import Counter
@@ -27,6 +26,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from lossbook import files
 from lossbook.exercises import showing
 from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import STATES, Kept, Mark, Record, Run, Standing
@@ -135,14 +135,14 @@ def write(book: Book, out: Path | None = None, titles: Mapping[str, str] | None 
     for student, group in groupby(book.newest(), key=lambda kept: kept.record.student):
         kept, page = list(group), f"students/{page_name(student)}"
         shown = [(one, _title(seen.titles, one.record.lesson)) for one in kept]
-        replace_file(out / page, template.render(student=student, shown=shown))
+        files.replace(out / page, _encoded(template.render(student=student, shown=shown)))
         seen.add(student, kept, page)
     _clear_pages(out / "students", {Path(row["page"]).name for row in seen.rows})
     _write_tables(seen, out)
     unfinished = book.unfinished()
     waiting = len(book.waiting(unfinished)) if unfinished else 0
     runs = [(book.run(number), count) for number, count in sorted(seen.runs.items(), reverse=True)]
-    replace_file(out / "index.html", _index(seen, runs, waiting, idle := write_files(book, out)))
+    files.replace(out / "index.html", _encoded(_index(seen, runs, waiting, idle := write_files(book, out))))
     return _summary(seen, waiting, idle, out)
 
 
@@ -181,16 +181,8 @@ def page_name(student: str) -> str:
 def _clear_pages(folder: Path, written: Set[str]) -> None:
     """Take away pages of earlier reports that are nobody's now: of a student who was read wrong, or half written."""
     for path in folder.iterdir():
-        name = path.name.removeprefix(".").removesuffix(".part")
-        if PAGE.fullmatch(name) and path.name not in written:
+        if PAGE.fullmatch(files.whole(path.name)) and path.name not in written:
             path.unlink()
-
-
-def replace_file(path: Path, text: str, encoding: str = "utf-8") -> None:
-    """Write a file beside its place and put it there at once."""
-    beside = path.with_name(f".{path.name}.part")
-    beside.write_bytes(text.encode(encoding, "backslashreplace"))
-    os.replace(beside, path)
 
 
 def guarded(text: str) -> str:
@@ -241,9 +233,14 @@ def _write_table(path: Path, headings: Sequence[str], rows: Iterable[Sequence[An
     Excel separates by commas or by semicolons, as its country does, but takes this for what it is everywhere.
     """
     kept = [headings, *rows]
-    replace_file(path, "\ufeff" + _separated(kept, ","))
+    files.replace(path, _encoded("\ufeff" + _separated(kept, ",")))
     if excel:
-        replace_file(path.with_name(f"{path.stem}-excel.csv"), "\ufeff" + _separated(kept, "\t"), "utf-16-le")
+        tabbed = _encoded("\ufeff" + _separated(kept, "\t"), "utf-16-le")
+        files.replace(path.with_name(f"{path.stem}-excel.csv"), tabbed)
+
+
+def _encoded(text: str, encoding: str = "utf-8") -> bytes:
+    return text.encode(encoding, "backslashreplace")  # names of files may hold what no encoding has
 
 
 def _separated(rows: Iterable[Sequence[Any]], separator: str) -> str:
