@@ -20,7 +20,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 import lossbook
 from lossbook import installing, losses
-from lossbook.authoring.typed import WORDS
+from lossbook.authoring.typed_numbers import WORDS
 from lossbook.course import chapters
 from lossbook.grading.run import isolation
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lossbook import cli, installing
-from lossbook.bench import command, keeping, limits
+from lossbook.bench import command, limits, recordings
 from lossbook.bench.command import main
 from lossbook.bench.limits import AT_MOST, Figure, Task
 from lossbook.bench.running import FAILED, SKIPPED
@@ -28,7 +28,7 @@ def pretended(monkeypatch, made_up):
 
 def recorded(words):
     (path,) = words.out.glob("*.json")
-    return keeping.load(path)
+    return recordings.load(path)
 
 
 def test_what_is_asked_for_is_measured_and_kept(words, told, capsys, monkeypatch):
@@ -165,7 +165,7 @@ def test_a_full_disk_is_told(words, told, pretended, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(keeping, "save", full)
+    monkeypatch.setattr(recordings, "save", full)
     assert main(words("mse_loss"), told.append) == 1
     assert told == ["[Errno 28] No space left on device; what was measured before is kept"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.bench import keeping, limits, table
+from lossbook.bench import limits, recordings, table
 from lossbook.bench.plan import DEVICES, DTYPES, IMPLEMENTATIONS, KINDS, LOSSES, PASSES
 from lossbook.bench.running import FAILED, MEASURED
 
@@ -16,12 +16,12 @@ FILES = sorted(DATA.glob("*.json"))
 
 @pytest.fixture(params=FILES, ids=lambda path: path.stem)
 def recording(request):
-    return keeping.load(request.param)
+    return recordings.load(request.param)
 
 
 def test_there_are_recordings_of_both_kinds():
-    assert keeping.load_all(DATA)
-    assert keeping.load_all(DATA, "limits")
+    assert recordings.load_all(DATA)
+    assert recordings.load_all(DATA, "limits")
 
 
 def test_the_provenance_is_whole(recording):
@@ -43,7 +43,7 @@ def test_the_commands_can_be_given_anywhere(recording):
 
 
 def test_the_file_is_named_after_its_device(recording):
-    assert keeping.place(DATA, recording) in FILES
+    assert recordings.place(DATA, recording) in FILES
 
 
 def test_every_case_is_of_a_known_loss_and_has_its_numbers(recording):

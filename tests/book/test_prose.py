@@ -1,8 +1,8 @@
 """What is typed into prose: no number that a cell should have computed, no line of code too wide for the page.
 
-How prose is read, and the rules by which a number may be typed, are in ``lossbook.authoring.typed``: display, fact,
-quoted, place, name, plan, index, small, counting, rough, drawn, input, case, shown and asked. What none of them lets
-through is glued from a cell, or not said.
+How prose is read, and the rules by which a number may be typed, are in ``lossbook.authoring.typed_numbers``: display,
+fact, quoted, place, name, plan, index, small, counting, rough, drawn, input, case, shown and asked. What none of them
+lets through is glued from a cell, or not said.
 """
 
 import ast
@@ -18,7 +18,7 @@ import nbformat
 import pytest
 
 from lossbook.authoring import tables
-from lossbook.authoring.typed import FACTS, QUOTED, RULES, WORDS, main, numbers, passages, rule_of, texts, typed
+from lossbook.authoring.typed_numbers import FACTS, QUOTED, RULES, WORDS, main, numbers, passages, rule_of, texts, typed
 from lossbook.course import chapters
 from lossbook.exercises.core import ATOL, RTOL
 

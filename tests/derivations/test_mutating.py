@@ -9,9 +9,9 @@ import pytest
 from lossbook.derivations import appendix, evaluating, mutating
 from lossbook.derivations.checking import check_display
 from lossbook.derivations.command import DOCSTRINGS, paths
-from lossbook.derivations.keeping import fingerprint
 from lossbook.derivations.mutating import KINDS, Score, line, mutants, reasons, score, shape, tally
 from lossbook.derivations.pages import Display, Page, Row, read
+from lossbook.derivations.report_cache import fingerprint
 from lossbook.derivations.symbols import Table
 
 ROOT = Path(__file__).parents[2]

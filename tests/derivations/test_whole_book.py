@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lossbook import losses
-from lossbook.derivations import keeping
+from lossbook.derivations import report_cache
 from lossbook.derivations.checking import check_page
 from lossbook.derivations.command import DOCSTRINGS, Report, paths
 from lossbook.derivations.docstrings import NAME
@@ -41,7 +41,7 @@ PLANTED = [
 @cache
 def reports() -> dict[str, Report]:
     """Check everything once, as the book's build does, or have what it found; return the reports by page."""
-    return {report.page.name: report for report in keeping.reports(paths(ROOT))}
+    return {report.page.name: report for report in report_cache.reports(paths(ROOT))}
 
 
 def test_everything_holds_in_time() -> None:

@@ -124,7 +124,7 @@ def mark(app: Sphinx, doctree: nodes.document) -> None:
     blocks = {block["label"]: block for block in doctree.findall(nodes.math_block) if block.get("label")}
     if not blocks:
         return
-    from lossbook.derivations.keeping import reports  # it imports PyTorch: only where there is something to check
+    from lossbook.derivations.report_cache import reports  # it imports PyTorch: only where there is something to check
 
     (report,) = reports([path])
     for fault in report.faults:

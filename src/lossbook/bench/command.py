@@ -13,11 +13,11 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from lossbook.bench import keeping, limits, plan, table
+from lossbook.bench import limits, plan, recordings, table
 from lossbook.bench.implementations import applies
-from lossbook.bench.keeping import Recording, RecordingError
 from lossbook.bench.memory import keep_freed
 from lossbook.bench.plan import Case
+from lossbook.bench.recordings import Recording, RecordingError
 from lossbook.bench.running import FAILED, MEASURED, SKIPPED, Protocol, Row, run
 
 Complain = Callable[[str], None]
@@ -92,9 +92,9 @@ def _cases(arguments: argparse.Namespace, protocol: Protocol, complain: Complain
         applies=applies,
     )
     devices = [name for name in _here() if any(case.device == name for case in asked)] or ["cpu"]
-    fresh = keeping.new("cases", _said(arguments), devices, asdict(protocol))
-    path = keeping.place(arguments.out, fresh)
-    recording = keeping.resume(path, fresh, again=arguments.again)
+    fresh = recordings.new("cases", _said(arguments), devices, asdict(protocol))
+    path = recordings.place(arguments.out, fresh)
+    recording = recordings.resume(path, fresh, again=arguments.again)
     done = recording.measured()
     wanted = [case for case in asked if case not in done]
     if len(wanted) < len(asked):
@@ -116,7 +116,7 @@ def _measure(wanted: Sequence[Case], recording: Recording, path: Path, protocol:
             bar.set_postfix_str(f"{case.loss}, {case.implementation}", refresh=True)
             row = run(case, protocol)
             recording.put(row)
-            keeping.save(recording, path)
+            recordings.save(recording, path)
             bar.update()
             if row.status != MEASURED and row.reason not in told:
                 told.add(row.reason)
@@ -145,9 +145,9 @@ def _conclude(asked: Sequence[Case], recording: Recording, path: Path, drawings:
 def _limits(arguments: argparse.Namespace, protocol: Protocol, complain: Complain) -> int:
     """Measure the figures, each group saved at once; return 0 if none failed to be measured where it could be."""
     rules = {"rounds": limits.ROUNDS, "repeats": limits.REPEATS, "level": limits.LEVEL}
-    fresh = keeping.new("limits", _said(arguments), _here(), asdict(protocol) | rules)
-    path = keeping.place(arguments.out, fresh)
-    recording = keeping.resume(path, fresh, again=arguments.again)
+    fresh = recordings.new("limits", _said(arguments), _here(), asdict(protocol) | rules)
+    path = recordings.place(arguments.out, fresh)
+    recording = recordings.resume(path, fresh, again=arguments.again)
     done = {row["name"] for row in recording.rows if row["value"] is not None}
     tasks = limits.tasks()
     order = [figure.name for task in tasks for figure in task.wanted]
@@ -160,7 +160,7 @@ def _limits(arguments: argparse.Namespace, protocol: Protocol, complain: Complai
                     names = {figure["name"] for figure in found}
                     recording.rows = [row for row in recording.rows if row["name"] not in names] + found
                     recording.rows.sort(key=lambda row: order.index(row["name"]))
-                    keeping.save(recording, path)
+                    recordings.save(recording, path)
                 bar.update()
     except KeyboardInterrupt:
         complain(f"stopped: {len(recording.rows)} figures are kept in {path}; the same command goes on from there")

@@ -14,7 +14,7 @@ import numpy as np
 from lark import Token
 
 from lossbook.derivations import domains
-from lossbook.derivations.agreeing import close, coded, computed, difference, read_code
+from lossbook.derivations.code_agreement import close, coded, computed, difference, read_code
 from lossbook.derivations.evaluating import (
     ALIASES,
     COMPARISONS,

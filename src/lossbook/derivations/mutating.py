@@ -36,9 +36,9 @@ from lossbook.derivations.evaluating import (
     evaluate,
     real,
 )
-from lossbook.derivations.keeping import fingerprint
 from lossbook.derivations.pages import Display, Page, read
 from lossbook.derivations.parsing import MathError, Node, name, parse, subscripts
+from lossbook.derivations.report_cache import fingerprint
 from lossbook.derivations.symbols import Symbol, Table
 
 KINDS = {

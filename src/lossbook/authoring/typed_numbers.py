@@ -9,9 +9,9 @@ A number is written in digits (``12``, ``0.9``, ``5 %``, ``1e-12``, ``10⁻¹²`
 up to twelve count things; they are measures in ``three million``, ``two thirds of``, ``ten times as fast`` and ``nine
 in ten``. Ordinals, *once*, *twice* and *half* are words and not numbers.
 
-Each number must be let through by one of ``RULES``, asked in turn. ``python -m lossbook.authoring.typed`` says how many
-numbers each rule lets through, and which no rule does; ``tests/book/test_prose.py`` fails at the latter, and has for
-each rule an example that it lets through and one that it stops.
+Each number must be let through by one of ``RULES``, asked in turn. ``python -m lossbook.authoring.typed_numbers`` says
+how many numbers each rule lets through, and which no rule does; ``tests/book/test_prose.py`` fails at the latter, and
+has for each rule an example that it lets through and one that it stops.
 """
 
 from __future__ import annotations

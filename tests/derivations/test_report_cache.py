@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossbook.derivations import command, keeping
+from lossbook.derivations import command, report_cache
 from lossbook.derivations.command import Report
 
 PAGE = """# A page
@@ -35,12 +35,12 @@ def checked(monkeypatch):
         seen.extend(found)
         return [command.verify(path) for path in found]
 
-    monkeypatch.setattr(keeping, "verify_all", verify_all)
+    monkeypatch.setattr(report_cache, "verify_all", verify_all)
     return seen
 
 
 def told(path) -> Report:
-    (report,) = keeping.reports([path])
+    (report,) = report_cache.reports([path])
     return report
 
 
@@ -69,13 +69,13 @@ def test_a_change_of_the_checker_or_the_losses_is_seen(page, checked, monkeypatc
     for folder in ("derivations", "losses"):
         (package / folder).mkdir(parents=True)
         (package / folder / "one.py").write_text("")
-    monkeypatch.setattr(keeping, "PACKAGE", package)
-    keeping._code.cache_clear()
+    monkeypatch.setattr(report_cache, "PACKAGE", package)
+    report_cache._code.cache_clear()
     told(page)
     (package / "losses" / "one.py").write_text("1")
-    keeping._code.cache_clear()
+    report_cache._code.cache_clear()
     told(page)
-    keeping._code.cache_clear()
+    report_cache._code.cache_clear()
     assert checked == [page] * 3
 
 
@@ -99,5 +99,5 @@ def test_each_report_stands_in_its_place(page, checked):
     other = page.with_name("other.md")
     other.write_text(PAGE.replace("2 a", "3 a"))
     told(other)
-    first, second = keeping.reports([page, other])
+    first, second = report_cache.reports([page, other])
     assert (first.page.name, second.page.name) == ("page", "other")
