@@ -16,7 +16,7 @@ SYMBOLS = {
     "x, z, b": {"in": "real"},
     "u, v": {"in": r"\{0, 1\}"},
     "c, h": {"in": r"\{1, \dots, K\}"},
-    "r": {"in": r"\{0, 1, \dots\}"},
+    "r, i, l": {"in": r"\{0, 1, \dots\}"},
     "p, y": {"in": "(0, 1)"},
     "s, t": {"in": "positive"},
     "a": {"in": r"[0, \infty)"},
@@ -39,6 +39,13 @@ FALSE = {
         "K = N + 1",
         r"\frac{1}{N - 1} \sum_n x_n^2 = \frac{1}{2} \sum_n x_n^2",
         r"\max_k q_k \ge \frac{1}{4}",
+    ],
+    "sets of more values than there are points": [
+        "i = l",
+        "i! = 1",
+        "l! = 1",
+        "i! l! = i! r!",
+        "(i - l)(r - l)(i - r) = 0",
     ],
     "sets that go together": [
         "u = v",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -70,11 +71,16 @@ def finite(nodes: Iterable[Node], symbols: Symbols) -> list[Symbol]:
 
 
 def taken(world: World, symbols: list[Symbol]) -> None:
-    """Give symbols of sets values, so that the points one after another go through all that they can be together."""
-    env, rest = Env(world), world.point
-    for symbol in symbols:
-        values = domains.members(symbol.domain, lambda part: real(evaluate(part, env), part))
-        world.values[symbol.key] = values[rest % len(values)]
+    """Give symbols of sets values, so that the points one after another go through all that they can be together.
+
+    Where that is too much, each goes through its own values, and no two of them in step.
+    """
+    env, point, rest = Env(world), world.point, world.point
+    every = [domains.members(s.domain, lambda part: real(evaluate(part, env), part)) for s in symbols]
+    few = math.prod(map(len, every)) <= MOST
+    for place, (symbol, values) in enumerate(zip(symbols, every, strict=True)):
+        index = rest if few else point + place * (1 + point // len(values))
+        world.values[symbol.key] = values[index % len(values)]
         rest //= len(values)
 
 
