@@ -181,6 +181,7 @@ class TinyBook:
         shutil.copytree(ROOT / "book" / "_static", root / "book" / "_static")
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(ROOT / "src" / "lossbook", self.source / "lossbook", ignore=ignore)
+        shutil.copy(ROOT / "course.toml", self.source / "lossbook")  # as where it is installed
         (self.source / "lossbook" / "told.py").write_text("WORD = 'first'\n")
         (root / "_toc.yml").write_text(
             "format: jb-book\nroot: book/index\nchapters:\n- file: book/one\n- file: book/two\n"

@@ -37,7 +37,7 @@ Then
 ```{{math}}
 :label: tiny-second
 :class: definition
-g = \sum_{{n=1}}^{{N}} y_n = x + x^2 + x^3 .
+g = \sum_{{n=1}}^{{N}} y_n = \frac{{x (x^N - 1)}}{{x - 1}} .
 ```
 """
 
