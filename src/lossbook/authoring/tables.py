@@ -130,8 +130,7 @@ def stale(root: Path) -> list[str]:
 
 def write(root: Path) -> list[Path]:
     """Write the lists into the documents; return those that changed."""
-    changed = [path for path, text in made(root).items() if path.read_text(encoding="utf-8") != text]
-    for path, text in made(root).items():
-        if path in changed:
-            files.replace(path, text)
-    return changed
+    changed = {path: text for path, text in made(root).items() if path.read_text(encoding="utf-8") != text}
+    for path, text in changed.items():
+        files.replace(path, text)
+    return list(changed)

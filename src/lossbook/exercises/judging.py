@@ -137,10 +137,6 @@ class Mistaken:
                 return
             yield self._found[index]
 
-    def all(self) -> list[Outcome]:
-        """Return all outcomes."""
-        return list(self)
-
 
 @lru_cache(maxsize=256)
 def expected(exercise: Exercise, seed: int) -> tuple[Outcome, ...]:
@@ -468,14 +464,14 @@ def _named(exercise: Exercise, seed: int, outcomes: Sequence[Outcome], *, finite
         seen = frozenset(outcomes[-1].seen)
         if (misconception.calls and not misconception.calls & seen) or misconception.never & seen:
             continue
-        wrong = faults(exercise, seed, theirs.all())
+        wrong = faults(exercise, seed, list(theirs))
         mine = faults(exercise, seed, outcomes) if mine is None else mine
         if wrong <= UNSEEN:
             if finite:
                 continue
             if mine == wrong or (wrong & READ and wrong <= mine):
                 return misconception
-        elif exercise.work is None or _vectorised(exercise, outcomes) == _vectorised(exercise, theirs.all()):
+        elif exercise.work is None or _vectorised(exercise, outcomes) == _vectorised(exercise, list(theirs)):
             return misconception
     return None
 

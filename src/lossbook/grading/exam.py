@@ -49,7 +49,7 @@ class Exam:
         """Compute what known mistakes give, once for all: no submission is to pay for it."""
         for exercise in self.exercises.values():
             for misconception in exercise.misconceptions:
-                judging.mistaken(exercise, misconception, self.seed).all()
+                list(judging.mistaken(exercise, misconception, self.seed))  # each is computed when it is looked at
 
     def _questions(self, exercise: Exercise) -> Questions:
         right = judging.expected(exercise, self.seed)
