@@ -17,7 +17,7 @@ from lossbook.derivations.command import DOCSTRINGS, Report, verify_all
 from lossbook.derivations.pages import Page
 
 PACKAGE = Path(__file__).parents[1]
-READ = ("derivations/*", "losses/*.py")  # of the package: what a report depends on beside the page
+READ = ("derivations/*", "losses/*.py", "cards/*.py")  # of the package: what a report depends on beside the page
 USED = ("torch", "mpmath", "lark", "numpy")
 
 
