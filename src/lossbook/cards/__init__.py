@@ -10,8 +10,10 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from operator import attrgetter
 from types import ModuleType
 
+from lossbook import losses
 from lossbook.cards.card import (
     KINDS,
     REDUCTIONS,
@@ -49,6 +51,7 @@ __all__ = [
     "Trial",
     "by_chapter",
     "every",
+    "of",
     "path",
     "symbols",
 ]
@@ -80,6 +83,22 @@ def by_chapter() -> dict[Chapter, tuple[tuple[Card, ...], tuple[Hard, ...]]]:
         chapter: (getattr(module, "CARDS", ()), getattr(module, "HARD", ()))
         for chapter, module in _modules().items()
     }
+
+
+def of(name: str) -> Card:
+    """Return the card of a public loss.
+
+    Args:
+        name: Its name in ``lossbook.losses``.
+
+    Raises:
+        LookupError: It has none; the message says where to write it.
+
+    """
+    if name not in every():
+        module = attrgetter(name)(losses).__module__.rpartition(".")[2]
+        raise LookupError(f"{name} has no card: write it in {path(module)}")
+    return every()[name]
 
 
 @cache

@@ -18,8 +18,8 @@ from lossbook.losses import fused
 # On paper
 
 
-def linear_cross_entropy(h: Tensor, v: Tensor, y: Tensor) -> Tensor:
-    z = h @ v.T
+def linear_cross_entropy(H: Tensor, W: Tensor, y: Tensor) -> Tensor:
+    z = H @ W.T
     p = exp(z) / exp(z).sum(1, keepdim=True)
     return -log(p[torch.arange(len(y)), y])
 
