@@ -154,7 +154,7 @@ def test_mypy_sees_the_types_in_a_users_file(clean, tmp_path):
     assert "py.typed" not in done.stdout
     loss, check, wrong, last = done.stdout.splitlines()
     assert re.match(r'mine.py:8: note: Revealed type is "def \(input: .*reduction: (builtins\.)?str\b', loss)
-    assert re.match(r'mine.py:9: note: Revealed type is "def .* -> .*checking\.Report"', check)
+    assert re.match(r'mine.py:9: note: Revealed type is "def .* -> .*report\.Report"', check)
     assert re.match(r'mine.py:10: error: Argument "reduction" .* incompatible type "int"; expected "str"', wrong)
     assert last.startswith("Found 1 error")
 

@@ -19,8 +19,8 @@ import pytest
 
 from lossbook.authoring import tables
 from lossbook.authoring.typed_numbers import FACTS, QUOTED, RULES, WORDS, main, numbers, passages, rule_of, texts, typed
+from lossbook.checks.exercise import ATOL, RTOL
 from lossbook.course import chapters
-from lossbook.exercises.core import ATOL, RTOL
 
 ROOT = Path(__file__).parents[2]
 TEXTS = sorted([*(ROOT / "book").glob("*.md"), *(ROOT / "solutions").glob("*.md")])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
-from lossbook.exercises.trial import LIBRARIES, Stopped
+from lossbook.checks.trial import LIBRARIES, Stopped
 
 SECONDS = 5.0  # of processor time for one call; a right answer takes a hundredth of a second
 AGAIN = 0.02  # seconds after which a call that has not ended is stopped once more

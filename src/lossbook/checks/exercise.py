@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises.showing import show
-from lossbook.exercises.trial import LOSSES
+from lossbook.checks.showing import show
+from lossbook.checks.trial import LOSSES
 
 RTOL, ATOL = 1e-4, 1e-6
 # Functions that are an answer, or nearly: those of torch.nn.functional, by their Python names and by those of their

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import Generator
 
-from lossbook.exercises.core import Case, Curve, Exercise, Misconception, uniform
+from lossbook.checks.exercise import Case, Curve, Exercise, Misconception, uniform
 
 TOLERANCE = 1e-3
 WHY = (

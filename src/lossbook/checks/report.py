@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any, NamedTuple
 
-from lossbook.exercises import judging
-from lossbook.exercises.core import Exercise
-from lossbook.exercises.judging import FAILED, NOT_ATTEMPTED, PASSED, UNKNOWN, Drawing, Failure, Verdict
-from lossbook.exercises.showing import picture
-from lossbook.exercises.trial import STOPPED, fresh
+from lossbook.checks import judging
+from lossbook.checks.exercise import Exercise
+from lossbook.checks.judging import FAILED, NOT_ATTEMPTED, PASSED, UNKNOWN, Drawing, Failure, Verdict
+from lossbook.checks.showing import picture
+from lossbook.checks.trial import STOPPED, fresh
 
 SEED = 20
 SHOWN_FAILURES = 2

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy
 from torch import Tensor
 
-from lossbook.exercises.trial import Other
+from lossbook.checks.trial import Other
 
 if TYPE_CHECKING:
-    from lossbook.exercises.core import Case
+    from lossbook.checks.exercise import Case
 
 LONG = 8  # elements beyond which a tensor is not shown whole
 WIDTH, HEIGHT = 420, 208  # pixels of a picture

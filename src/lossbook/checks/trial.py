@@ -33,7 +33,7 @@ from torch.overrides import TorchFunctionMode, _get_current_function_mode_stack
 from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lossbook.exercises.reads import Reads
+from lossbook.checks.reads import Reads
 
 LARGEST = 2**19  # elements of one result; no exercise asks for more
 LONGEST_LIST = 2**13  # values of a result that is a list

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises import patience, trial
-from lossbook.exercises.advice import advise
-from lossbook.exercises.core import Case, Curve, Exercise, Misconception, number_in
-from lossbook.exercises.showing import LONG, show, show_call
-from lossbook.exercises.trial import LOST, MISSING, RAISED, RETURNED, STOPPED, UNWRITTEN, Other, Outcome
+from lossbook.checks import patience, trial
+from lossbook.checks.advice import advise
+from lossbook.checks.exercise import Case, Curve, Exercise, Misconception, number_in
+from lossbook.checks.showing import LONG, show, show_call
+from lossbook.checks.trial import LOST, MISSING, RAISED, RETURNED, STOPPED, UNWRITTEN, Other, Outcome
 
 PASSED, FAILED, NOT_ATTEMPTED, UNKNOWN = "passed", "failed", "not attempted", "unknown"
 
