@@ -20,9 +20,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 import lossbook
 from lossbook import installing, losses
-from lossbook.authoring.typed_numbers import WORDS
 from lossbook.course import chapters
 from lossbook.grading.run import isolation
+from lossbook.prose.typed_numbers import WORDS
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
