@@ -499,7 +499,7 @@ def judge(exercise: Exercise, seed: int, outcomes: Sequence[Outcome]) -> Verdict
     failures: list[Failure] = []
 
     def failed(call: Call, outcome: Outcome, reason: str, note: str = "") -> None:
-        shown = show_call(exercise.function, call.case)
+        shown = show_call(exercise.function, call.case.args, call.case.kwargs)
         failures.append(Failure(shown, note or call.case.note, reason, outcome.printed, call.case))
 
     for call, outcome, answer in zip(wanted, outcomes, right, strict=True):

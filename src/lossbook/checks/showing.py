@@ -5,16 +5,13 @@ from __future__ import annotations
 import base64
 import html
 import math
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy
 from torch import Tensor
 
 from lossbook.checks.trial import Other
-
-if TYPE_CHECKING:
-    from lossbook.checks.exercise import Case
 
 LONG = 8  # elements beyond which a tensor is not shown whole
 WIDTH, HEIGHT = 420, 208  # pixels of a picture
@@ -64,10 +61,10 @@ def show(value: Any, digits: int = 4) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
-def show_call(name: str, case: Case) -> str:
-    """Return the call of a case as text."""
-    arguments = [show(value) for value in case.args]
-    arguments += [f"{key}={show(value)}" for key, value in case.kwargs.items()]
+def show_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
+    """Return a call as text."""
+    arguments = [show(value) for value in args]
+    arguments += [f"{key}={show(value)}" for key, value in kwargs.items()]
     return f"{name}({', '.join(arguments)})"
 
 
