@@ -5,9 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, exp, log, log1p
 
-from lossbook.losses.recipe import (
+from lossbook.losses.arguments import (
     autocasted,
-    reduce,
     require_all,
     require_constant,
     require_expandable,
@@ -16,9 +15,10 @@ from lossbook.losses.recipe import (
     require_tensors,
     require_tensors_or_none,
     value_of,
-    weighted,
     widened,
 )
+from lossbook.losses.recipe import reduce
+from lossbook.losses.weighting import weighted
 
 # PyTorch writes 1e-12 as a float32 constant, for every dtype.
 EPSILON = 9.999999960041972e-13

@@ -16,6 +16,19 @@ import torch
 from torch import Tensor, exp
 
 from lossbook.losses import multiclass
+from lossbook.losses.arguments import (
+    integer,
+    number,
+    require_class_indices,
+    require_class_weights,
+    require_constant,
+    require_indices_for,
+    require_reduction,
+    require_tensors,
+    require_tensors_or_none,
+    under_autocast,
+    widened,
+)
 from lossbook.losses.fused_linear import linear_cross_entropy
 from lossbook.losses.fused_parts import (
     DTYPES,
@@ -29,19 +42,6 @@ from lossbook.losses.fused_parts import (
     require_weight_dtype,
     total_weight,
     why_not_plain,
-)
-from lossbook.losses.recipe import (
-    integer,
-    number,
-    require_class_indices,
-    require_class_weights,
-    require_constant,
-    require_indices_for,
-    require_reduction,
-    require_tensors,
-    require_tensors_or_none,
-    under_autocast,
-    widened,
 )
 
 __all__ = [

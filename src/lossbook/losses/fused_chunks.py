@@ -14,13 +14,14 @@ from torch import Tensor, log
 from torch.autograd import forward_ad
 
 from lossbook.losses import multiclass
+from lossbook.losses.arguments import require_class_indices, widened
 from lossbook.losses.fused_parts import (
     DTYPES,
     available,
     differentiable_gradients,
     real_dtype,
 )
-from lossbook.losses.recipe import at_class, require_class_indices, widened
+from lossbook.losses.weighting import at_class
 
 # PyTorch 2.8 and newer sum half-precision products in float32, on a GPU.
 SUMS_WIDE = hasattr(torch.ops.aten.addmm, "dtype_out")

@@ -7,6 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossbook.losses.arguments import (
+    integer,
+    number,
+    require_class_weights,
+    require_constant,
+    require_floating,
+    require_indices_for,
+    require_reduction,
+    require_tensors,
+    require_tensors_or_none,
+    under_autocast,
+)
 from lossbook.losses.fused_chunks import (
     Options,
     at_once,
@@ -18,18 +30,6 @@ from lossbook.losses.fused_parts import (
     require_one_device,
     require_weight_dtype,
     total_weight,
-)
-from lossbook.losses.recipe import (
-    integer,
-    number,
-    require_class_weights,
-    require_constant,
-    require_floating,
-    require_indices_for,
-    require_reduction,
-    require_tensors,
-    require_tensors_or_none,
-    under_autocast,
 )
 
 

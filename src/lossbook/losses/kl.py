@@ -7,14 +7,14 @@ import warnings
 import torch
 from torch import Tensor, exp
 
-from lossbook.losses.recipe import (
+from lossbook.losses.arguments import (
     REDUCTIONS,
     autocasted,
-    reduce,
     require_flags,
     require_reduction,
     require_tensors,
 )
+from lossbook.losses.recipe import reduce
 
 
 def kl_div(

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import hardtanh
 
-from lossbook.losses.recipe import (
+from lossbook.losses.arguments import (
     autocasted,
     number,
-    reduce,
     require_all,
     require_floating,
     require_reduction,
@@ -20,6 +19,7 @@ from lossbook.losses.recipe import (
     require_tensors_or_none,
     widened,
 )
+from lossbook.losses.recipe import reduce
 
 
 def mse_loss(

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor, exp, log
 
-from lossbook.losses.recipe import (
-    at_class,
+from lossbook.losses.arguments import (
     autocasted,
-    class_dim,
-    counted_losses,
-    counted_targets,
     integer,
     number,
-    per_class,
-    reduce,
     require_class_indices,
     require_class_weights,
     require_constant,
@@ -22,6 +16,14 @@ from lossbook.losses.recipe import (
     require_tensors,
     require_tensors_or_none,
     widened,
+)
+from lossbook.losses.recipe import reduce
+from lossbook.losses.weighting import (
+    at_class,
+    class_dim,
+    counted_losses,
+    counted_targets,
+    per_class,
 )
 
 

@@ -6,15 +6,10 @@ import math
 
 from torch import Tensor, exp, log
 
-from lossbook.losses.recipe import (
-    at_class,
+from lossbook.losses.arguments import (
     autocasted,
-    class_dim,
-    counted_losses,
-    counted_targets,
     integer,
     number,
-    reduce,
     require_class_indices,
     require_class_weights,
     require_constant,
@@ -24,6 +19,13 @@ from lossbook.losses.recipe import (
     require_same_dtype,
     require_tensors,
     require_tensors_or_none,
+)
+from lossbook.losses.recipe import reduce
+from lossbook.losses.weighting import (
+    at_class,
+    class_dim,
+    counted_losses,
+    counted_targets,
 )
 
 
