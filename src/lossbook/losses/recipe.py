@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from lossbook.losses.arguments import (
-    require_floating,
-    require_reduction,
+    not_floating,
     require_tensors,
+    unknown_reduction,
     widened,
 )
 
@@ -70,15 +70,17 @@ def reduce(
     Source:
         Equation (reductions) of chapter 1.
     """
-    require_reduction(reduction)
     if reduction == "none":
         return losses
     if reduction == "sum":
         return losses.sum()
+    if reduction != "mean":
+        raise unknown_reduction(reduction)
     if total_weight is not None:
         return losses.sum() / total_weight
     # As losses.mean(), but the gradient is one quotient, not N equal ones.
-    require_floating(losses=losses)
+    if not losses.is_floating_point():
+        raise not_floating("losses", losses)
     mean = losses.sum(dtype=widened(losses).dtype) / losses.numel()
     return mean.to(losses.dtype)
 
