@@ -40,7 +40,7 @@ SHARED = {
     "src/lossbook/exercises": {"__init__"},
     "src/lossbook/exercises/misconceptions": {"__init__"},
     "tests/losses": {
-        *("arguments", "compiled", "degenerate", "fused_linear", "fused_parts", "losses", "transforms"),
+        *("arguments", "compiled", "degenerate", "fused_linear", "fused_parts", "losses", "steps", "transforms"),
         *("weighting",),
     },
     "tests/exercises": {"bounds", "checking", "declared", "messages", "promises", "showing"},
