@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 import lossbook.losses
 
-MODULES = ("recipe", "mse", "bce", "multiclass", "nll", "kl")
+MODULES = ("weighting", "arguments", "recipe", "mse", "bce", "multiclass", "nll", "kl")
 EXPECTED = {
     "mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "gaussian_nll_loss", "binary_cross_entropy",
     "binary_cross_entropy_with_logits", "cross_entropy", "nll_loss", "poisson_nll_loss", "kl_div",
