@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lossbook.authoring import kernels
+from lossbook.notebooks import kernels
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from lossbook import cli, installing
-from lossbook.authoring import book, release
-from lossbook.authoring.execute import RunError
+from lossbook.authoring import release
+from lossbook.book import building
+from lossbook.notebooks.execute import RunError
 
 
 @pytest.fixture
@@ -80,7 +81,7 @@ def test_a_release(course: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest
 
 
 def test_the_book(course: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(book, "build", lambda root, clean: 7 if root == course and clean else 0)
+    monkeypatch.setattr(building, "build", lambda root, clean: 7 if root == course and clean else 0)
     assert cli.main(["book", "--clean"]) == 7
 
 
@@ -91,7 +92,7 @@ def test_a_missing_extra_is_named(
     real_import = builtins.__import__
 
     def no_authoring(name, *args):
-        if name == "lossbook.authoring":
+        if name in ("lossbook.authoring", "lossbook.book"):
             raise ModuleNotFoundError("No module named 'nbgrader.utils'", name="nbgrader.utils")
         return real_import(name, *args)
 

@@ -9,7 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from lossbook import figures
-from lossbook.authoring.execute import execute
+from lossbook.notebooks.execute import execute
 
 matplotlib.use("Agg")
 

@@ -15,10 +15,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from lossbook.authoring import kernels
-from lossbook.authoring.notebooks import METADATA, texts, to_text
 from lossbook.authoring.release import sources, stale
 from lossbook.exercises import exercise
+from lossbook.notebooks import kernels
+from lossbook.notebooks.notebook import METADATA, texts, to_text
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted([*(ROOT / "lessons").glob("*.ipynb"), *(ROOT / "solutions").glob("*.ipynb")])

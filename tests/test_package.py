@@ -20,9 +20,9 @@ from packaging.requirements import InvalidRequirement, Requirement
 
 import lossbook
 from lossbook import installing, losses
-from lossbook.authoring.typed_numbers import WORDS
 from lossbook.course import chapters
 from lossbook.grading.run import isolation
+from lossbook.prose.typed_numbers import WORDS
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -154,7 +154,7 @@ def test_mypy_sees_the_types_in_a_users_file(clean, tmp_path):
     assert "py.typed" not in done.stdout
     loss, check, wrong, last = done.stdout.splitlines()
     assert re.match(r'mine.py:8: note: Revealed type is "def \(input: .*reduction: (builtins\.)?str\b', loss)
-    assert re.match(r'mine.py:9: note: Revealed type is "def .* -> .*checking\.Report"', check)
+    assert re.match(r'mine.py:9: note: Revealed type is "def .* -> .*report\.Report"', check)
     assert re.match(r'mine.py:10: error: Argument "reduction" .* incompatible type "int"; expected "str"', wrong)
     assert last.startswith("Found 1 error")
 

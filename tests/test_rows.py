@@ -34,14 +34,15 @@ COLUMNS = [
 # What serves every row: modules, and tests of the whole folder.
 SHARED = {
     "src/lossbook/losses": {
-        *("__init__", "losses"),
+        *("__init__", "arguments", "losses", "weighting"),
         *("fused_chunks", "fused_kernels", "fused_linear", "fused_parts", "fused_triton"),
     },
-    "src/lossbook/exercises": {
-        *("__init__", "advice", "bounds", "checking", "core", "judging", "patience", "reads", "showing", "trial"),
-    },
+    "src/lossbook/exercises": {"__init__"},
     "src/lossbook/exercises/misconceptions": {"__init__"},
-    "tests/losses": {"compiled", "degenerate", "fused_linear", "fused_parts", "losses", "transforms"},
+    "tests/losses": {
+        *("arguments", "compiled", "degenerate", "fused_linear", "fused_parts", "losses", "steps", "transforms"),
+        *("weighting",),
+    },
     "tests/exercises": {"bounds", "checking", "declared", "messages", "promises", "showing"},
 }
 

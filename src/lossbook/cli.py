@@ -135,7 +135,7 @@ def _release(arguments: argparse.Namespace) -> int:
     from lossbook import exercises
     from lossbook.authoring import release, tables
     from lossbook.authoring.convention import AuthorError
-    from lossbook.authoring.execute import RunError
+    from lossbook.notebooks.execute import RunError
 
     root = Path.cwd()
     try:
@@ -159,19 +159,19 @@ def _release(arguments: argparse.Namespace) -> int:
 
 
 def _book(arguments: argparse.Namespace) -> int:
-    from lossbook.authoring import book
+    from lossbook.book import building
 
     try:
-        return book.build(Path.cwd(), clean=arguments.clean)
+        return building.build(Path.cwd(), clean=arguments.clean)
     except FileNotFoundError as error:
         _complain(str(error))
         return 2
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from lossbook.derivations import command
+    from lossbook.book import verify
 
-    return command.run(Path.cwd(), arguments.pages, complain=_complain)
+    return verify.run(Path.cwd(), arguments.pages, complain=_complain)
 
 
 def _record(arguments: argparse.Namespace) -> int:

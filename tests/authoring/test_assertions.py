@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from lossbook import losses
-from lossbook.authoring import assertions, breaking
+from lossbook.book import breaking
+from lossbook.prose import assertions
 
 GIVEN = """
 x = torch.linspace(-3, 3, 7)

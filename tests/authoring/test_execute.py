@@ -8,8 +8,8 @@ import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
-from lossbook.authoring import execute as module
-from lossbook.authoring.execute import Run, RunError, execute, execute_all, over_limits
+from lossbook.notebooks import execute as module
+from lossbook.notebooks.execute import Run, RunError, execute, execute_all, over_limits
 
 
 def notebook(*cells: str):

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import KernelManager, start_new_kernel
 
-from lossbook.authoring import kernels, warm_process
-from lossbook.authoring.kernels import Fork, RefusedError, forked
+from lossbook.notebooks import kernels, warm_process
+from lossbook.notebooks.kernels import Fork, RefusedError, forked
 
 pytestmark = [
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="kernels are forked on Linux alone"),
@@ -153,7 +153,7 @@ def test_what_cannot_be_forked_is_refused(command, options, why) -> None:
 
 OWNER = """
 import os, sys, time
-from lossbook.authoring import kernels
+from lossbook.notebooks import kernels
 with kernels.warm(), kernels.warm():
     command = [sys.executable, "-m", "ipykernel_launcher", "-f", sys.argv[1]]
     forks = [kernels.forked(command, env={**os.environ, **kernels.ENVIRONMENT}) for _ in range(2)]

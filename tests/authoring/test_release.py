@@ -18,9 +18,8 @@ from docutils.utils import new_document
 from nbgrader.nbgraderformat import MetadataValidator
 from nbgrader.utils import compute_checksum
 
-from lossbook.authoring.address import published
+from lossbook.address import published
 from lossbook.authoring.convention import AuthorError
-from lossbook.authoring.execute import RunError
 from lossbook.authoring.release import (
     DRAWS,
     _same_picture,
@@ -31,8 +30,9 @@ from lossbook.authoring.release import (
     sources,
     stale,
 )
-from lossbook.authoring.sphinx_ext import stay_inside
+from lossbook.book.sphinx_ext import stay_inside
 from lossbook.exercises import exercise
+from lossbook.notebooks.execute import RunError
 
 ROOT = Path(__file__).parents[2]
 LINK = re.compile(r"\]\(([^)\s]+)\)")

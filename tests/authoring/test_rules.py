@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.authoring import rules
 from lossbook.authoring.convention import AuthorError
 from lossbook.authoring.release import generate
+from lossbook.prose import rules
 
 ROOT = Path(__file__).parents[2]
 TEXTS = [*sorted((ROOT / "book").glob("*.md")), *sorted((ROOT / "solutions").glob("*.md"))]

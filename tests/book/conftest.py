@@ -20,7 +20,7 @@ from mdit_py_plugins.colon_fence import colon_fence_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from sphinx_external_toc.parsing import parse_toc_yaml
 
-from lossbook.authoring.sphinx_ext import AS_COMMITTED
+from lossbook.book.sphinx_ext import AS_COMMITTED
 
 ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -82,7 +82,7 @@ def run_build(
     environment = {**os.environ, **(environment or {})}
     if source:
         environment["PYTHONPATH"] = str(source)
-    command = [sys.executable, "-m", "lossbook.authoring.book", str(root), "--output", str(output), *options]
+    command = [sys.executable, "-m", "lossbook.book.building", str(root), "--output", str(output), *options]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=root, timeout=900)
     return Build(done.returncode, done.stdout + done.stderr)
 

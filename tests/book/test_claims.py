@@ -11,8 +11,10 @@ import pytest
 from bs4 import BeautifulSoup
 from myst_nb.core.read import read_myst_markdown_notebook
 
-from lossbook.authoring import breaking, kernels, rules
-from lossbook.authoring.sphinx_ext import ANSI, Page, execute
+from lossbook.book import breaking
+from lossbook.book.sphinx_ext import ANSI, Page, execute
+from lossbook.notebooks import kernels
+from lossbook.prose import rules
 
 ROOT = Path(__file__).parents[2]
 HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n\n# Two\n\n"

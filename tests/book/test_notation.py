@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from lossbook.derivations.pages import Page, read
-from lossbook.derivations.parsing import MathError, Node, name, parse
-from lossbook.derivations.symbols import RELATIONS, Pattern, Symbol, Table, formula, pattern
+from lossbook.equations.pages import Page, read
+from lossbook.equations.parsing import MathError, Node, name, parse
+from lossbook.equations.symbols import RELATIONS, Pattern, Symbol, Table, formula, pattern
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted((ROOT / "book").glob("0*.md"))

@@ -1,6 +1,6 @@
 """What is typed into prose: no number that a cell should have computed, no line of code too wide for the page.
 
-How prose is read, and the rules by which a number may be typed, are in ``lossbook.authoring.typed_numbers``: display,
+How prose is read, and the rules by which a number may be typed, are in ``lossbook.prose.typed_numbers``: display,
 fact, quoted, place, name, plan, index, small, counting, rough, drawn, input, case, shown and asked. What none of them
 lets through is glued from a cell, or not said.
 """
@@ -18,9 +18,9 @@ import nbformat
 import pytest
 
 from lossbook.authoring import tables
-from lossbook.authoring.typed_numbers import FACTS, QUOTED, RULES, WORDS, main, numbers, passages, rule_of, texts, typed
+from lossbook.checks.exercise import ATOL, RTOL
 from lossbook.course import chapters
-from lossbook.exercises.core import ATOL, RTOL
+from lossbook.prose.typed_numbers import FACTS, QUOTED, RULES, WORDS, main, numbers, passages, rule_of, texts, typed
 
 ROOT = Path(__file__).parents[2]
 TEXTS = sorted([*(ROOT / "book").glob("*.md"), *(ROOT / "solutions").glob("*.md")])

@@ -2,7 +2,7 @@
 
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from lossbook.authoring.sphinx_ext import join_streams
+from lossbook.book.sphinx_ext import join_streams
 
 
 def stream(text, name="stdout"):

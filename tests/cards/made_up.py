@@ -15,7 +15,8 @@ from torch import Tensor
 from lossbook import cards, losses
 from lossbook.cards import Card, Case, Hard, Trial
 from lossbook.cards import lazy_mpmath as mpmath
-from lossbook.losses.recipe import autocasted, reduce, require_reduction, require_tensors
+from lossbook.losses.arguments import require_reduction, tensors
+from lossbook.losses.recipe import reduce
 
 
 def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Tensor:
@@ -39,9 +40,9 @@ def log_cosh_loss(input: Tensor, target: Tensor, reduction: str = "mean") -> Ten
     Source:
         A test.
     """
-    require_tensors(input=input, target=target)
+
     require_reduction(reduction)
-    y_hat, y = autocasted(input, target)
+    y_hat, y = tensors(input, target)
     wide = torch.float64 if y_hat.dtype == torch.float64 else torch.float32
     r = y_hat.to(wide) - y.to(wide)
     far = torch.where(r < 0, -r, r)

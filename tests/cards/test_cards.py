@@ -18,10 +18,10 @@ import pytest
 import torch
 
 from lossbook import cards, losses, stability
+from lossbook.book import docstrings
 from lossbook.cards import KINDS, Draw
 from lossbook.course import chapters
-from lossbook.derivations import docstrings
-from lossbook.derivations.checking import check_page
+from lossbook.equations.checking import check_page
 
 ROOT = Path(__file__).parents[2]
 GENERAL = (

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
+from lossbook.checks.bounds import HINTS, Array, Traffic, bound_exercise, for_each_sample
+from lossbook.checks.report import SEED, run
 from lossbook.exercises import exercise
-from lossbook.exercises.bounds import HINTS, Array, Traffic, bound_exercise, for_each_sample
-from lossbook.exercises.checking import SEED, run
 from lossbook.timing import work_of
 
 ROOT = Path(__file__).parents[2]

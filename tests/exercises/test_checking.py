@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from lossbook.checks.report import run
+from lossbook.checks.trial import Other, attempt
 from lossbook.exercises import check, exercise, exercises, ready
-from lossbook.exercises.checking import run
-from lossbook.exercises.trial import Other, attempt
 
 SOURCES = sorted((Path(__file__).parents[2] / "solutions").glob("*.md"))
 

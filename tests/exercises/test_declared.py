@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from lossbook.checks.exercise import ATOL, RTOL
+from lossbook.checks.judging import calls, expected
+from lossbook.checks.report import SEED, run
 from lossbook.exercises import check, exercise, exercises
-from lossbook.exercises.checking import SEED, run
-from lossbook.exercises.core import ATOL, RTOL
-from lossbook.exercises.judging import calls, expected
 
 SOURCES = {path.stem.partition("-")[2]: path for path in (Path(__file__).parents[2] / "solutions").glob("*.md")}
 NAMES = sorted(exercises())

@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 import torch
 
+from lossbook.checks import patience
+from lossbook.checks.advice import ADVICE, advise
+from lossbook.checks.report import run
+from lossbook.checks.showing import show
+from lossbook.checks.trial import PRINTED, Other, Printed, attempt
 from lossbook.course import chapters
-from lossbook.exercises import check, exercise, exercises, patience, ready
-from lossbook.exercises.advice import ADVICE, advise
-from lossbook.exercises.checking import run
-from lossbook.exercises.showing import show
-from lossbook.exercises.trial import PRINTED, Other, Printed, attempt
+from lossbook.exercises import check, exercise, exercises, ready
 
 Z = torch.tensor([[1.0, 2.0], [3.0, 4.0]])
 V = torch.tensor([1.0, 2.0, 3.0])
@@ -471,7 +472,7 @@ def test_an_interrupt_outside_the_answer_is_told_too(named, monkeypatch):
     def interrupt(*args, **kwargs):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lossbook.exercises.judging.judge", interrupt)
+    monkeypatch.setattr("lossbook.checks.judging.judge", interrupt)
     report = check(named("sigmoid", lambda z: z))
     assert report.message == "✗ sigmoid: stopped by an interrupt before the check had ended."
 
@@ -512,7 +513,7 @@ def default(dtype=None, device=None):
 )
 @pytest.mark.parametrize("slug", sorted({declared.slug for declared in exercises().values()}))
 def test_defaults_that_were_set_change_no_verdict_and_are_given_back(named, solutions, settings, slug):
-    import lossbook.exercises.judging as judging
+    import lossbook.checks.judging as judging
 
     row = next(path for path in ROWS if path.endswith(slug))
     right = solutions(row)

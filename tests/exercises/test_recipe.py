@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from lossbook.checks.report import SEED, run
 from lossbook.exercises import check, exercise
-from lossbook.exercises.checking import SEED, run
 from lossbook.exercises.recipe import EXERCISES
 
 FUNCTIONS = [exercise.function for exercise in EXERCISES]

@@ -7,8 +7,8 @@ from html.parser import HTMLParser
 
 import pytest
 
+from lossbook.checks.showing import HEIGHT, LEFT, RIGHT_ONE, TOP, WIDTH, picture, svg, words
 from lossbook.exercises import check
-from lossbook.exercises.showing import HEIGHT, LEFT, RIGHT_ONE, TOP, WIDTH, picture, svg, words
 
 X = [-2.0, -1.0, 0.0, 1.0, 2.0]
 RIGHT = [0.0, 1.0, 2.0, 3.0, 4.0]

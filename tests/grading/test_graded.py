@@ -21,14 +21,14 @@ from typing import Any
 
 import pytest
 
+from lossbook.checks.exercise import NO_PREDICTIONS, Exercise
 from lossbook.exercises import exercises
-from lossbook.exercises.core import NO_PREDICTIONS, Exercise
 from lossbook.grading.grade import Options, grade
 from lossbook.grading.keep.records import Mark, Record
 
 ROOT = Path(__file__).parents[2]
 ROWS = sorted(path.stem for path in (ROOT / "solutions").glob("*.md"))
-EXERCISES = ROOT / "src" / "lossbook" / "exercises"
+PACKAGE = ROOT / "src" / "lossbook"
 SEED = 4711
 
 pytestmark = pytest.mark.xdist_group("graded")
@@ -63,6 +63,7 @@ STAND_IN = (
     "def Exercise(*given, misconceptions, **more): return SimpleNamespace(misconceptions=misconceptions)\n"
     "class Case: pass\ndef Curve(*given): pass\n"
 )
+COPIED = ("lossbook.exercises", "lossbook.checks", "__")
 
 
 @functools.cache
@@ -73,14 +74,16 @@ def prelude(path: Path, wanted: str) -> str:
     for _ in statements:  # until nothing more is needed
         need |= set().union(*(used(statement) for statement in statements if bound(statement) & need))
     for statement in statements:
-        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(("lossbook.exercises", "__")):
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(
+            ("lossbook.exercises", "lossbook.checks", "__")
+        ):
             names = [alias for alias in statement.names if alias.asname and alias.name == "Misconception"]
             kept += [f"{alias.asname} = Misconception" for alias in names]
-            if statement.module and statement.module.endswith(".core"):
+            if statement.module and statement.module.endswith(".exercise"):
                 names = [alias.name for alias in statement.names if alias.name in need and alias.name not in STAND_IN]
-                kept += [prelude(EXERCISES / "core.py", name) for name in names]
+                kept += [prelude(PACKAGE / "checks" / "exercise.py", name) for name in names]
             elif statement.module and ("misconceptions" in statement.module or statement.module.endswith(".bounds")):
-                other = EXERCISES / f"{statement.module.removeprefix('lossbook.exercises.').replace('.', '/')}.py"
+                other = PACKAGE / f"{statement.module.removeprefix('lossbook.').replace('.', '/')}.py"
                 kept += [prelude(other, alias.name) for alias in statement.names if alias.name in need]
         elif bound(statement) & need:
             kept.append(ast.unparse(statement))
@@ -120,7 +123,7 @@ def borrows(exercise: Exercise, function: Any) -> bool:
 @functools.cache
 def bounds(row: str) -> dict[str, str]:
     """Return, by function, the call that makes each exercise on a bound, as it stands in the lesson's module."""
-    tree = ast.parse((EXERCISES / f"{row.partition('-')[2]}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((PACKAGE / "exercises" / f"{row.partition('-')[2]}.py").read_text(encoding="utf-8"))
     made = [
         node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "bound_exercise"
     ]
@@ -190,9 +193,11 @@ def batches(table: dict[str, list[tuple[str, Any, str]]]) -> Iterator[dict[str, 
 
 def openings(row: str) -> tuple[str, str]:
     slug = row.partition("-")[2]
-    wrong = prelude(EXERCISES / "misconceptions" / f"{slug}.py", "MISCONCEPTIONS")
-    wrong += "\n" + prelude(EXERCISES / "core.py", "NO_PREDICTIONS")
-    wrong += "".join("\n" + prelude(EXERCISES / "bounds.py", name) for name in ("bound_exercise", "Array", "Traffic"))
+    wrong = prelude(PACKAGE / "exercises" / "misconceptions" / f"{slug}.py", "MISCONCEPTIONS")
+    wrong += "\n" + prelude(PACKAGE / "checks" / "exercise.py", "NO_PREDICTIONS")
+    wrong += "".join(
+        "\n" + prelude(PACKAGE / "checks" / "bounds.py", name) for name in ("bound_exercise", "Array", "Traffic")
+    )
     return wrong, prelude(ROOT / "tests" / "exercises" / f"test_{slug}.py", "RIGHT")
 
 

@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from lossbook.grading.read import census
+from lossbook.grading import census
 from lossbook.grading.read.finding import LayoutError, NotFoundError, find, look
 from lossbook.grading.read.layouts import stem
 from lossbook.grading.read.naming import is_place, is_together, numbers, parse

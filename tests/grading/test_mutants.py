@@ -29,9 +29,10 @@ import pytest
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises import exercise, judging
-from lossbook.exercises.core import Exercise
-from lossbook.exercises.trial import RETURNED, Outcome, attempt
+from lossbook.checks import judging
+from lossbook.checks.exercise import Exercise
+from lossbook.checks.trial import RETURNED, Outcome, attempt
+from lossbook.exercises import exercise
 
 ROOT = Path(__file__).parents[2]
 ROWS = sorted(path.stem for path in (ROOT / "solutions").glob("*.md"))

@@ -54,7 +54,7 @@ NAMED = {
     "trial.Watch.see.__code__ = g.__code__": "__code__",
     "class T(torch.Tensor):\n    def __torch_function__(self): pass": "__torch_function__",
     "L = import_module('loss' + 'book.grading.run.sandbox.losses')": "lossbook.grading",
-    "import lossbook.exercises.trial as t": "lossbook.exercises.trial",
+    "import lossbook.checks.trial as t": "lossbook.checks.trial",
     "import sys\nsys.modules['lossbook.grading']": "sys.modules",
     "import os\nos.kill(1, 9)": "os.kill",
     "open('/proc/self/mem')": "/proc",
@@ -208,7 +208,7 @@ def test_nothing_is_told_of_honest_deeds():
 
 
 def test_a_change_of_the_sandboxs_own_functions_is_told(monkeypatch):
-    from lossbook.exercises import trial
+    from lossbook.checks import trial
     from lossbook.grading.run.sandbox import losses
 
     found = []

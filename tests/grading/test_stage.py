@@ -2,7 +2,7 @@
 
 import pytest
 
-from lossbook.exercises.trial import ForbiddenError
+from lossbook.checks.trial import ForbiddenError
 from lossbook.grading.run.sandbox.stage import Lines, Sink, answer, run_cell
 
 

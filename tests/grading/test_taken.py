@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from lossbook.checks.trial import LOSSES
 from lossbook.exercises import exercises
-from lossbook.exercises.trial import LOSSES
 
 # Prints, for each taken operation, the kernels that are reached by some key and are not the one that refuses.
 LEFT = """
@@ -66,7 +66,7 @@ def test_every_loss_has_its_operation_or_its_function():
 
 CALLS = """
 import json, sys, torch
-from lossbook.exercises.trial import ForbiddenError
+from lossbook.checks.trial import ForbiddenError
 from lossbook.grading.run.sandbox import losses
 
 aten, z = torch.ops.aten, torch.tensor([0.5, -1.0, 2.0])

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lossbook.exercises.trial import DTYPES, LARGEST, Other, Outcome
+from lossbook.checks.trial import DTYPES, LARGEST, Other, Outcome
 from lossbook.grading.run.sandbox.wire import (
     OTHER,
     TENSOR,

@@ -1,4 +1,4 @@
-"""The parts that all losses share, and the baselines of chapter 1."""
+"""Reductions, and the baselines of chapter 1."""
 
 import math
 
@@ -90,64 +90,3 @@ def test_two_classes_are_a_coin(labels):
     y = torch.tensor(labels)
     coin, classes = recipe.best_constant_bce(y.float()), recipe.best_constant_cross_entropy(y.long(), 2)
     torch.testing.assert_close(coin, classes)
-
-
-def test_a_value_is_read_where_there_is_one():
-    assert recipe.value_of(torch.tensor(3)) == 3
-    assert recipe.value_of(torch.tensor(True)) is True
-    assert recipe.value_of(torch.tensor(3, device="meta")) is None
-    seen = []
-    torch.vmap(lambda x: (seen.append(recipe.value_of(x)), x)[1])(torch.ones(2))
-    assert seen == [None]
-
-
-def test_autocast_widens_halves_alone_and_on_its_own_device():
-    half, wide, index = torch.ones(1).half(), torch.ones(1, dtype=torch.float64), torch.ones(1, dtype=torch.int64)
-    assert recipe.autocasted(half, wide)[0] is half
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        dtypes = [x.dtype for x in recipe.autocasted(half, half.bfloat16(), wide, index, half.to("meta"))]
-        assert dtypes == [torch.float32, torch.float32, torch.float64, torch.int64, torch.float16]
-        assert recipe.autocasted(None, 2.0) == (None, 2.0)
-
-
-def test_ignored_targets_weigh_nothing():
-    y = torch.tensor([0, -100, 2])
-    indices, counted, w = recipe.counted_targets(y, -100, torch.tensor([2.0, 3, 5]))
-    assert indices.tolist() == [0, 0, 2]
-    assert counted.tolist() == [True, False, True]
-    assert w.tolist() == [2, 0, 5]
-    assert recipe.counted_targets(y, -100, None)[2] is None
-    assert recipe.counted_targets(y, -100, torch.tensor([2.0, 3, float("inf")]))[2].tolist() == [2, 0, float("inf")]
-    assert recipe.counted_targets(y, -100, torch.tensor([float("inf"), 3, 5]))[2].tolist() == [float("inf"), 0, 5]
-    losses, total = recipe.counted_losses(torch.tensor([1.0, float("nan"), 3]), counted, w)
-    assert (losses.tolist(), total.item()) == ([2, 0, 15], 7)
-    losses, total = recipe.counted_losses(torch.tensor([1.0, float("nan"), 3]), counted, None)
-    assert (losses.tolist(), total.item()) == ([1, 0, 3], 2)
-
-
-@pytest.mark.parametrize("weight", [None, torch.tensor([2.0, 3, 5])])
-def test_where_all_targets_are_known_to_count_the_losses_are_the_same(weight):
-    y, each = torch.tensor([0, 1, 2, 2]), torch.tensor([1.0, 2, 3, 4])
-    known = recipe.counted_targets(y, -100, weight, all_count=True)
-    assert known[1] is None
-    found = recipe.counted_targets(y, -100, weight)
-    assert found[1].all()
-    for a, b in zip(recipe.counted_losses(each, *known[1:]), recipe.counted_losses(each, *found[1:]), strict=True):
-        assert torch.equal(a, b)
-
-
-@pytest.mark.parametrize(
-    ("target", "ignore_index", "known"),
-    [
-        ([0, 3, 1], -100, True),
-        ([0, 3, 1], 9, True),
-        ([1, 3, 3], 0, True),
-        ([0, 3, 1], 3, False),
-        ([0, 3, 1], 2, False),  # which no target is; the least and the most do not tell
-        ([0, -100, 1], -100, False),
-        ([], -100, True),
-    ],
-)
-def test_what_the_check_of_the_classes_finds_out(target, ignore_index, known):
-    target = torch.tensor(target, dtype=torch.long)
-    assert recipe.require_class_indices(torch.zeros(len(target), 4), target, ignore_index) is known

@@ -325,11 +325,17 @@ def option_sets(cell):
 
 
 def precisely(card):
-    """Return a card's definition, computed in float64, in the dtype that it has in the arguments' own."""
+    """Return a card's definition, computed in float64, in the dtype that it has in the arguments' own.
+
+    Under autocast that is at least float32, as it is for every loss of PyTorch's.
+    """
 
     def definition(*args, **options):
         wide = (arg.double() if arg.is_floating_point() else arg for arg in args)
-        return card.on_paper(*wide, **options).to(card.on_paper(*args, **options).dtype)
+        dtype = card.on_paper(*args, **options).dtype
+        if dtype in HALVES and torch.is_autocast_enabled("cpu"):
+            dtype = torch.float32
+        return card.on_paper(*wide, **options).to(dtype)
 
     return definition
 

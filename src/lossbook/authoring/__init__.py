@@ -1,1 +1,1 @@
-"""Makes the lessons from the solutions, and builds the book."""
+"""Makes the lessons from the solutions."""

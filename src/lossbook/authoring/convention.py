@@ -15,8 +15,8 @@ from IPython.core.displayhook import DisplayHook
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from lossbook.authoring.notebooks import METADATA, as_node, place
 from lossbook.installing import requirement
+from lossbook.notebooks.notebook import METADATA, as_node, place
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 LESSON_ONLY, SOLUTION_ONLY = "lesson-only", "solution-only"

@@ -16,11 +16,11 @@ from nbgrader.preprocessors import CheckCellMetadata, ClearSolutions, ComputeChe
 from nbgrader.utils import determine_grade, is_grade
 
 from lossbook import files
-from lossbook.authoring import rules
-from lossbook.authoring.address import published
+from lossbook.address import published
 from lossbook.authoring.convention import LESSON_ONLY, SOLUTION_ONLY, AuthorError, Lookup, read
-from lossbook.authoring.execute import Run, RunError, execute_all
-from lossbook.authoring.notebooks import from_text, place, skeleton, to_text
+from lossbook.notebooks.execute import Run, RunError, execute_all
+from lossbook.notebooks.notebook import from_text, place, skeleton, to_text
+from lossbook.prose import rules
 
 STUB = "raise NotImplementedError"
 LESSONS, SOLUTIONS = "lessons", "solutions"

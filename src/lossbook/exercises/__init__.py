@@ -7,25 +7,14 @@ import pkgutil
 from functools import cache
 from typing import Any
 
-from lossbook.exercises import checking, showing
-from lossbook.exercises.checking import Report
-from lossbook.exercises.core import Case, Exercise
-from lossbook.exercises.trial import course_defaults
+from lossbook.checks import report, showing
+from lossbook.checks.exercise import Case, Exercise
+from lossbook.checks.report import Report
+from lossbook.checks.trial import course_defaults
 
 __all__ = ["Case", "Exercise", "Report", "check", "exercise", "exercises", "ready"]
 
-SHARED = {
-    "advice",
-    "bounds",
-    "checking",
-    "core",
-    "judging",
-    "misconceptions",
-    "patience",
-    "reads",
-    "showing",
-    "trial",
-}
+SHARED = {"misconceptions"}
 
 
 @cache
@@ -72,22 +61,20 @@ def check(function: Any) -> Report:
         function: The function that the exercise asks for, under the name that the exercise gave it.
 
     """
-    name = checking.name_of(function)
+    name = report.name_of(function)
     if name is None:
-        return checking.unknown(f"check takes a function, as in check(sigmoid); it was given {showing.show(function)}.")
+        return report.unknown(f"check takes a function, as in check(sigmoid); it was given {showing.show(function)}.")
     if name == "<lambda>":
-        return checking.unknown(
+        return report.unknown(
             "a lambda has no name to find its exercise by; write the function with `def`, under the lesson's name."
         )
     if name not in exercises():
-        return checking.unknown(
-            f"no exercise asks for a function called {name!r}; keep the name that the lesson gives."
-        )
+        return report.unknown(f"no exercise asks for a function called {name!r}; keep the name that the lesson gives.")
     try:
         with course_defaults():
-            return checking.run(function, exercise(name), others=exercises())
+            return report.run(function, exercise(name), others=exercises())
     except KeyboardInterrupt:
-        return checking.interrupted(exercise(name))
+        return report.interrupted(exercise(name))
 
 
 def ready(*functions: Any) -> bool:
@@ -97,6 +84,6 @@ def ready(*functions: Any) -> bool:
     """
     for function in functions:
         if not check(function).passed:
-            print(f"This part appears when check({checking.name_of(function)}) passes.")
+            print(f"This part appears when check({report.name_of(function)}) passes.")
             return False
     return True

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, tensor
 
-from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import ACTIVATIONS, ADDING, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
+from lossbook.checks.bounds import Array, Traffic, bound_exercise
+from lossbook.checks.exercise import ACTIVATIONS, ADDING, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
 from lossbook.exercises.misconceptions.bce import MISCONCEPTIONS
 from lossbook.losses import binary_cross_entropy, binary_cross_entropy_with_logits
 

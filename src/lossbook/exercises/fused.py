@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, tensor
 
-from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import ACTIVATIONS, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
+from lossbook.checks.bounds import Array, Traffic, bound_exercise
+from lossbook.checks.exercise import ACTIVATIONS, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
 from lossbook.exercises.misconceptions.fused import MISCONCEPTIONS
 from lossbook.losses import cross_entropy
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import ACTIVATIONS, RACED, Case, Curve, Exercise, Work, normal, prediction, uniform
+from lossbook.checks.bounds import Array, Traffic, bound_exercise
+from lossbook.checks.exercise import ACTIVATIONS, RACED, Case, Curve, Exercise, Work, normal, prediction, uniform
 from lossbook.exercises.misconceptions.mse import MISCONCEPTIONS
 from lossbook.losses import gaussian_nll_loss, huber_loss, mse_loss
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import (
+from lossbook.checks.bounds import Array, Traffic, bound_exercise
+from lossbook.checks.exercise import (
     ACTIVATIONS,
     RACED,
     Case,

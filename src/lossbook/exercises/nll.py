@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import RACED, Case, Curve, Exercise, Work, integers, normal, prediction, uniform
+from lossbook.checks.bounds import Array, Traffic, bound_exercise
+from lossbook.checks.exercise import RACED, Case, Curve, Exercise, Work, integers, normal, prediction, uniform
 from lossbook.exercises.misconceptions.nll import MISCONCEPTIONS
 from lossbook.losses import cross_entropy, nll_loss, poisson_nll_loss
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import RACED, Case, Curve, Exercise, Work, integers, normal, uniform
+from lossbook.checks.bounds import Array, Traffic, bound_exercise
+from lossbook.checks.exercise import RACED, Case, Curve, Exercise, Work, integers, normal, uniform
 from lossbook.exercises.misconceptions.recipe import MISCONCEPTIONS
 from lossbook.losses.recipe import best_constant_cross_entropy, best_constant_mse
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, tensor
 
-from lossbook.exercises.bounds import Array, Traffic, bound_exercise
-from lossbook.exercises.core import ADDING, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
+from lossbook.checks.bounds import Array, Traffic, bound_exercise
+from lossbook.checks.exercise import ADDING, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
 from lossbook.exercises.misconceptions.summation import MISCONCEPTIONS
 
 MICRO = 1e-6  # seconds

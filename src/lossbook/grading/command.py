@@ -13,10 +13,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from lossbook.grading.census import SHOWN, Census
 from lossbook.grading.grade import Done, Options, grade
 from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import Record, RecordsError
-from lossbook.grading.read.census import SHOWN, Census
 from lossbook.grading.read.finding import LayoutError, NotFoundError
 from lossbook.grading.read.handed_out import ReleaseError, releases
 from lossbook.grading.run.isolation import NONE, IsolationError

@@ -9,11 +9,12 @@ from typing import Any
 
 from torch import Tensor
 
-from lossbook.exercises import exercises, judging
-from lossbook.exercises.checking import same_again
-from lossbook.exercises.core import Exercise
-from lossbook.exercises.judging import FAILED, Call, Verdict
-from lossbook.exercises.trial import LOST, Outcome
+from lossbook.checks import judging
+from lossbook.checks.exercise import Exercise
+from lossbook.checks.judging import FAILED, Call, Verdict
+from lossbook.checks.report import same_again
+from lossbook.checks.trial import LOST, Outcome
+from lossbook.exercises import exercises
 from lossbook.grading.keep.records import Mark
 from lossbook.grading.read.handed_out import Release, ReleaseError
 from lossbook.grading.run.sandbox.wire import Room, pack

@@ -17,13 +17,13 @@ from typing import Any
 import torch
 
 from lossbook.exercises import exercises
+from lossbook.grading.census import Census, Looked, take
 from lossbook.grading.copies import copied, published
 from lossbook.grading.exam import Exam, Sitting, remarks
 from lossbook.grading.keep.database import PATIENCE
 from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import BusyError, Record, Run, Waiting
 from lossbook.grading.read import finding, reading
-from lossbook.grading.read.census import Census, Looked, take
 from lossbook.grading.read.finding import Found, LayoutError
 from lossbook.grading.read.handed_out import Release, ReleaseError, releases
 from lossbook.grading.read.naming import printable

@@ -5,20 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor, exp, log, log1p
 
-from lossbook.losses.recipe import (
-    autocasted,
-    reduce,
+from lossbook.losses.arguments import (
+    not_constant,
+    not_floating,
     require_all,
-    require_constant,
-    require_expandable,
-    require_floating,
-    require_same_shape,
-    require_tensors,
-    require_tensors_or_none,
-    value_of,
-    weighted,
+    tensors,
+    values_of,
     widened,
 )
+from lossbook.losses.recipe import reduce
+from lossbook.losses.weighting import weighted
 
 # PyTorch writes 1e-12 as a float32 constant, for every dtype.
 EPSILON = 9.999999960041972e-13
@@ -62,13 +58,13 @@ def binary_cross_entropy(
     Source:
         Equation (bce-clamped) of chapter 3.
     """
-    _require_pair(input, target, weight=weight)
-    p, y, weight = autocasted(input, target, weight)
+    p, y, weight = tensors(input, target, weight=weight)
+    _require_pair(p, y, weight=weight)
     _require_probabilities(p, y)
 
     dtype = p.dtype
-    p, y = widened(p), widened(y)
-    log_p, log_not_p = _held_logs(p)
+    log_p, log_not_p = _held_logs(widened(p))
+    y = widened(y)
     losses = (y - 1) * log_not_p - y * log_p
     return reduce(weighted(losses.to(dtype), weight), reduction)
 
@@ -82,7 +78,8 @@ def _held_logs(p: Tensor) -> tuple[Tensor, Tensor]:
     """
     not_p = 1 - p
     inside = p * not_p > EPSILON
-    if value_of(inside.all()):
+    (everywhere,) = values_of(inside.all())
+    if everywhere:
         return log(p), log1p(-p)
     safe = torch.where(inside, p, 0.5)
     step = p - p.detach()  # 0, but its slope is 1
@@ -146,9 +143,10 @@ def binary_cross_entropy_with_logits(
     Source:
         Equation (bce-stable) of chapter 3.
     """
-    _require_pair(input, target, weight=weight, pos_weight=pos_weight)
-    arguments = autocasted(input, target, weight, pos_weight)
-    z, y, weight, pos_weight = arguments
+    z, y, weight, pos_weight = tensors(
+        input, target, weight=weight, pos_weight=pos_weight
+    )
+    _require_pair(z, y, weight=weight, pos_weight=pos_weight)
     dtype = y.dtype
     z, y = widened(z), widened(y)
 
@@ -168,12 +166,26 @@ def _require_pair(
     input: Tensor, target: Tensor, **weights: Tensor | None
 ) -> None:
     """Refuse what neither loss accepts, before any arithmetic."""
-    require_tensors(input=input, target=target)
-    require_tensors_or_none(**weights)
-    require_same_shape(input=input, target=target)
-    require_floating(input=input, target=target)
-    require_expandable(input.shape, **weights)
-    require_constant(**weights)
+    if target.shape != input.shape:
+        raise ValueError(
+            f"target has shape {tuple(target.shape)}; it must be that of input, {tuple(input.shape)}"
+        )
+    for name, value in (("input", input), ("target", target)):
+        if not value.is_floating_point():
+            raise not_floating(name, value)
+    for name, weight in weights.items():
+        if weight is None:
+            continue
+        fits = weight.ndim <= input.ndim
+        trailing = input.shape[input.ndim - weight.ndim :]
+        for mine, theirs in zip(weight.shape, trailing, strict=fits):
+            fits = fits and mine in (1, theirs)
+        if not fits:
+            raise RuntimeError(
+                f"{name} has shape {tuple(weight.shape)}; it must broadcast to the input's, {tuple(input.shape)}"
+            )
+        if weight.requires_grad and torch.is_grad_enabled():
+            raise not_constant(name)
 
 
 def _require_probabilities(input: Tensor, target: Tensor) -> None:
@@ -182,9 +194,9 @@ def _require_probabilities(input: Tensor, target: Tensor) -> None:
         raise RuntimeError(
             f"target has dtype {target.dtype}; it must be the input's, {input.dtype}"
         )
-    for name, value in (("input", input), ("target", target)):
-        require_all(
-            (value >= 0) & (value <= 1),
-            RuntimeError,
-            f"{name} has elements outside [0, 1]; every one must be a probability",
-        )
+    require_all(
+        RuntimeError,
+        "has elements outside [0, 1]; every one must be a probability",
+        input=(input >= 0) & (input <= 1),
+        target=(target >= 0) & (target <= 1),
+    )

@@ -16,6 +16,19 @@ import torch
 from torch import Tensor, exp
 
 from lossbook.losses import multiclass
+from lossbook.losses.arguments import (
+    class_indices,
+    fraction,
+    integer,
+    number,
+    require_class_weights,
+    require_constant,
+    require_reduction,
+    require_tensors,
+    require_tensors_or_none,
+    under_autocast,
+    widened,
+)
 from lossbook.losses.fused_linear import linear_cross_entropy
 from lossbook.losses.fused_parts import (
     DTYPES,
@@ -29,19 +42,6 @@ from lossbook.losses.fused_parts import (
     require_weight_dtype,
     total_weight,
     why_not_plain,
-)
-from lossbook.losses.recipe import (
-    integer,
-    number,
-    require_class_indices,
-    require_class_weights,
-    require_constant,
-    require_indices_for,
-    require_reduction,
-    require_tensors,
-    require_tensors_or_none,
-    under_autocast,
-    widened,
 )
 
 __all__ = [
@@ -178,22 +178,19 @@ def cross_entropy(
             input, target, weight, ignore_index, reduction, label_smoothing,
             extra or return_lse,
         )  # fmt: skip
-    ignore_index, smoothing = multiclass._require_options(
-        ignore_index, label_smoothing
-    )
+    smoothing = fraction("label_smoothing", label_smoothing)
+    ignore_index = integer("ignore_index", ignore_index)
     softcap, z_loss = _caps(softcap, z_loss)
-    multiclass._require_logits(input)
-    if input.ndim == 1 and target.shape == (1,):
-        target = target.reshape(())
-    require_indices_for(input, target)
+    target, _ = class_indices(
+        input, target, None if input.is_cuda else ignore_index
+    )
     target = indices(target)
-    require_class_weights(input, weight)
-    require_weight_dtype(input, weight)
-    require_constant(weight=weight)
+    if weight is not None:
+        require_class_weights(input, weight)
+        require_weight_dtype(input, weight)
+        require_constant(weight=weight)
     require_reduction(reduction)
     require_one_device(input=input, target=target, weight=weight)
-    if not input.is_cuda:
-        require_class_indices(input, target, ignore_index)
 
     z = input[None] if input.ndim == 1 else input
     if input.ndim > 2:

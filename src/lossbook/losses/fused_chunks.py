@@ -14,13 +14,14 @@ from torch import Tensor, log
 from torch.autograd import forward_ad
 
 from lossbook.losses import multiclass
+from lossbook.losses.arguments import class_indices, widened
 from lossbook.losses.fused_parts import (
     DTYPES,
     available,
     differentiable_gradients,
     real_dtype,
 )
-from lossbook.losses.recipe import at_class, require_class_indices, widened
+from lossbook.losses.weighting import at_class
 
 # PyTorch 2.8 and newer sum half-precision products in float32, on a GPU.
 SUMS_WIDE = hasattr(torch.ops.aten.addmm, "dtype_out")
@@ -85,7 +86,7 @@ def in_chunks(
     asked = Options(*options)
     if factors is None and not input.is_cuda:
         shape = torch.empty(len(target), asked.classes, device="meta")
-        require_class_indices(shape, target, asked.ignore_index)
+        class_indices(shape, target, asked.ignore_index)
     with torch.autocast(input.device.type, enabled=False):
         losses, gradients = _walk(
             input, table.to(asked.dtype),

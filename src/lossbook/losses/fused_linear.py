@@ -7,6 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lossbook.losses.arguments import (
+    class_indices,
+    integer,
+    number,
+    require_class_weights,
+    require_constant,
+    require_floating,
+    require_reduction,
+    require_tensors,
+    require_tensors_or_none,
+    under_autocast,
+)
 from lossbook.losses.fused_chunks import (
     Options,
     at_once,
@@ -18,18 +30,6 @@ from lossbook.losses.fused_parts import (
     require_one_device,
     require_weight_dtype,
     total_weight,
-)
-from lossbook.losses.recipe import (
-    integer,
-    number,
-    require_class_weights,
-    require_constant,
-    require_floating,
-    require_indices_for,
-    require_reduction,
-    require_tensors,
-    require_tensors_or_none,
-    under_autocast,
 )
 
 
@@ -227,12 +227,11 @@ def _checked_indices(
     logits: Tensor, target: Tensor, weight: Tensor | None
 ) -> Tensor:
     """Refuse targets and weights that do not fit the logits; return the targets as int64, shape ``(N P,)``."""
-    if logits.ndim == 1 and target.shape == (1,):
-        target = target.reshape(())
-    require_indices_for(logits, target)
-    require_class_weights(logits, weight)
-    require_weight_dtype(logits, weight)
-    require_constant(weight=weight)
+    target, _ = class_indices(logits, target, None)
+    if weight is not None:
+        require_class_weights(logits, weight)
+        require_weight_dtype(logits, weight)
+        require_constant(weight=weight)
     return indices(target.flatten())
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from lossbook.losses.recipe import (
+from lossbook.losses.arguments import (
     number,
     require_constant,
     under_autocast,

@@ -7,14 +7,13 @@ import warnings
 import torch
 from torch import Tensor, exp
 
-from lossbook.losses.recipe import (
+from lossbook.losses.arguments import (
     REDUCTIONS,
-    autocasted,
-    reduce,
     require_flags,
     require_reduction,
-    require_tensors,
+    tensors,
 )
+from lossbook.losses.recipe import reduce
 
 
 def kl_div(
@@ -56,8 +55,8 @@ def kl_div(
     Source:
         Equation (kl) of chapter 6; Kullback & Leibler (1951).
     """
+    log_p, target = tensors(input, target)
     _require_distributions(input, target, reduction, log_target)
-    log_p, target = autocasted(input, target)
 
     if log_target:
         log_q = target
@@ -76,7 +75,6 @@ def _require_distributions(
     input: Tensor, target: Tensor, reduction: str, log_target: bool
 ) -> None:
     """Refuse what ``kl_div`` does not accept, and warn of a mean that is no divergence."""
-    require_tensors(input=input, target=target)
     require_flags(log_target=log_target)
     require_reduction(reduction, (*REDUCTIONS, "batchmean"))
     # The compiler can't trace a warning.

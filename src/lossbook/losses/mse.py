@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn.functional import hardtanh
 
-from lossbook.losses.recipe import (
-    autocasted,
+from lossbook.losses.arguments import (
+    not_a_tensor,
+    not_floating,
     number,
-    reduce,
     require_all,
-    require_floating,
     require_reduction,
     require_tensors,
     require_tensors_or_none,
+    tensors,
     widened,
 )
+from lossbook.losses.recipe import reduce
 
 
 def mse_loss(
@@ -56,9 +57,9 @@ def mse_loss(
     Source:
         Equation (mse) of chapter 2.
     """
-    y_hat, y = _broadcast(input, target, weight)
+    y_hat, y = _broadcast(input, target, weight, autocast=weight is None)
     if weight is None:
-        y_hat, y = _promoted(*autocasted(y_hat, y))
+        y_hat, y = _promoted(y_hat, y)
     r = y_hat - y
     return _reduce_weighted(r * r, reduction, weight)
 
@@ -97,9 +98,7 @@ def l1_loss(
     Source:
         Equation (l1) of chapter 2.
     """
-    y_hat, y = _broadcast(input, target, weight)
-    if weight is None:
-        y_hat, y = autocasted(y_hat, y)
+    y_hat, y = _broadcast(input, target, weight, autocast=weight is None)
     return _reduce_weighted((y_hat - y).abs(), reduction, weight)
 
 
@@ -135,7 +134,7 @@ def smooth_l1_loss(
         Equation (smooth-l1) of chapter 2.
     """
     beta = number("beta", beta)
-    y_hat, y = autocasted(*_broadcast(input, target))
+    y_hat, y = _broadcast(input, target)
     if beta == 0:
         return reduce((y_hat - y).abs(), reduction)
     if not beta > 0:
@@ -189,8 +188,9 @@ def huber_loss(
         Equation (huber) of chapter 2; Huber (1964).
     """
     delta = number("delta", delta)
-    y_hat, y = autocasted(*_broadcast(input, target, weight))
-    require_floating(input=input)
+    y_hat, y = _broadcast(input, target, weight)
+    if not input.is_floating_point():
+        raise not_floating("input", input)
     if not delta > 0:
         raise RuntimeError(f"delta is {delta}; it must be above 0")
 
@@ -259,14 +259,15 @@ def gaussian_nll_loss(
 
 def _variance(var: Tensor | float, input: Tensor) -> Tensor:
     """Return the variances in a shape that broadcasts with ``input``; refuse negative ones."""
-    negative = "var has negative elements; a variance must be at least 0"
+    negative = "has negative elements; a variance must be at least 0"
     if isinstance(var, float):
         if var < 0:
-            raise ValueError(negative)
+            raise ValueError(f"var {negative}")
         var = var * torch.ones_like(input)
-    require_tensors(var=var)
+    if not isinstance(var, Tensor):
+        raise not_a_tensor("var", var)
     # nan passes, as in PyTorch.
-    require_all(~(var < 0), ValueError, negative)
+    require_all(ValueError, negative, var=~(var < 0))
     short = var.shape == input.shape[:-1] and var.shape != input.shape
     mismatched = [
         v for v, x in zip(var.shape, input.shape, strict=False) if v != x
@@ -276,7 +277,8 @@ def _variance(var: Tensor | float, input: Tensor) -> Tensor:
             f"var has shape {tuple(var.shape)}; it must be the input's, {tuple(input.shape)}, without its last "
             "dimension, or with one dimension of size 1"
         )
-    require_floating(var=var)
+    if not var.is_floating_point():
+        raise not_floating("var", var)
     return var.unsqueeze(-1) if short else var
 
 
@@ -289,9 +291,12 @@ def _at_least(var: Tensor, eps: float) -> Tensor:
 
 
 def _broadcast(
-    input: Tensor, target: Tensor, weight: Tensor | None = None
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    autocast: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Bring predictions and observations to one shape, and warn where they were not of one."""
+    """Bring predictions and observations to one shape, with a warning if they had two; cast as autocast does."""
     require_tensors(input=input, target=target)
     require_tensors_or_none(weight=weight)
     # The compiler can't trace a warning.
@@ -306,14 +311,15 @@ def _broadcast(
         raise ValueError(
             f"weight has shape {tuple(weight.shape)}; it must be the input's, {tuple(input.shape)}"
         )
-    return y_hat, y
+    return tensors(y_hat, y) if autocast else (y_hat, y)
 
 
 def _promoted(y_hat: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """Bring predictions and observations to one floating-point dtype, the wider."""
     dtype = torch.promote_types(y_hat.dtype, y.dtype)
     y_hat, y = y_hat.to(dtype), y.to(dtype)
-    require_floating(input=y_hat)
+    if not dtype.is_floating_point:
+        raise not_floating("input", y_hat)
     return y_hat, y
 
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from torch import Tensor, exp, log
 
-from lossbook.losses.recipe import (
+from lossbook.losses.arguments import (
+    class_indices,
+    fraction,
+    integer,
+    no_classes,
+    not_floating,
+    require_class_weights,
+    tensors,
+    widened,
+)
+from lossbook.losses.recipe import reduce
+from lossbook.losses.weighting import (
     at_class,
-    autocasted,
     class_dim,
     counted_losses,
     counted_targets,
-    integer,
-    number,
     per_class,
-    reduce,
-    require_class_indices,
-    require_class_weights,
-    require_constant,
-    require_floating,
-    require_same_dtype,
-    require_tensors,
-    require_tensors_or_none,
-    widened,
 )
 
 
@@ -74,40 +73,20 @@ def cross_entropy(
     Source:
         Equation (cross-entropy) of chapter 4.
     """
-    ignore_index, smoothing = _require_options(ignore_index, label_smoothing)
-    require_tensors(input=input, target=target)
-    require_tensors_or_none(weight=weight)
-    input, target, weight = autocasted(input, target, weight)
-    if input.shape == target.shape:
+    smoothing = fraction("label_smoothing", label_smoothing)
+    ignore_index = integer("ignore_index", ignore_index)
+    z, target, weight = tensors(input, target, weight=weight)
+    if z.shape == target.shape:
         return _with_probabilities(
-            input, target, weight, ignore_index, reduction, smoothing
+            z, target, weight, ignore_index, reduction, smoothing
         )
-    return _with_indices(
-        input, target, weight, ignore_index, reduction, smoothing
-    )
-
-
-def _with_indices(
-    z: Tensor,
-    target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    reduction: str,
-    smoothing: float,
-) -> Tensor:
-    r"""Cross-entropy with class indices: minus the label's log-probability."""
-    _require_logits(z)
-    target = (
-        target.reshape(()) if z.ndim == 1 and target.shape == (1,) else target
-    )
-    all_count = require_class_indices(z, target, ignore_index)
-    require_class_weights(z, weight)
-    require_same_dtype(z, weight)
-    require_constant(weight=weight)
+    target, all_count = class_indices(z, target, ignore_index)
+    if weight is not None:
+        require_class_weights(z, weight, constant=True)
 
     k = class_dim(z)
-    y, counted, w = counted_targets(target, ignore_index, weight, all_count)
     log_p = log_softmax(z, k)
+    y, counted, w = counted_targets(target, ignore_index, weight, all_count)
     losses, total_weight = counted_losses(-at_class(log_p, y, k), counted, w)
     loss = reduce(losses, reduction, total_weight)
     if not smoothing:
@@ -119,7 +98,7 @@ def _with_indices(
     # Of a tensor without dimensions, times a number, PyTorch's tangent is in
     # float64: they get one.
     loss, spread = loss[None], spread[None]
-    share = smoothing / max(z.shape[k], 1)
+    share = smoothing / max(log_p.shape[k], 1)
     return ((1 - smoothing) * loss + share * spread)[0]
 
 
@@ -142,8 +121,12 @@ def _with_probabilities(
             f"ignore_index is {ignore_index}; "
             "no class probability can be ignored: leave it out"
         )
-    _require_logits(z)
-    require_class_weights(z, weight)
+    if not z.ndim:
+        raise no_classes(IndexError)
+    if not z.is_floating_point():
+        raise not_floating("input", z)
+    if weight is not None:
+        require_class_weights(z, weight)
 
     k = class_dim(z)
     K = z.shape[k]
@@ -208,25 +191,3 @@ def largest(z: Tensor, dim: int) -> Tensor:
         if z.shape[dim]
         else z.detach().sum(dim, keepdim=True)
     )
-
-
-def _require_options(
-    ignore_index: int, label_smoothing: float
-) -> tuple[int, float]:
-    """Return the options as Python's numbers; refuse another kind, and a share above 1."""
-    smoothing = number("label_smoothing", label_smoothing)
-    if smoothing > 1:
-        raise RuntimeError(
-            f"label_smoothing is {smoothing}; it must be between 0 and 1"
-        )
-    ignore_index = integer("ignore_index", ignore_index)
-    return ignore_index, smoothing if smoothing > 0 else 0.0
-
-
-def _require_logits(z: Tensor) -> None:
-    """Refuse logits without a dimension of classes, or not floating-point."""
-    if z.ndim == 0:
-        raise IndexError(
-            "input has no dimension; it must have one of classes: (K,) or (N, K, *)"
-        )
-    require_floating(input=z)

@@ -6,24 +6,21 @@ import math
 
 from torch import Tensor, exp, log
 
-from lossbook.losses.recipe import (
+from lossbook.losses.arguments import (
+    class_indices,
+    integer,
+    number,
+    require_class_weights,
+    require_flags,
+    require_reduction,
+    tensors,
+)
+from lossbook.losses.recipe import reduce
+from lossbook.losses.weighting import (
     at_class,
-    autocasted,
     class_dim,
     counted_losses,
     counted_targets,
-    integer,
-    number,
-    reduce,
-    require_class_indices,
-    require_class_weights,
-    require_constant,
-    require_flags,
-    require_floating,
-    require_reduction,
-    require_same_dtype,
-    require_tensors,
-    require_tensors_or_none,
 )
 
 
@@ -66,9 +63,13 @@ def nll_loss(
     Source:
         Equation (nll) of chapter 5.
     """
-    log_p, weight = autocasted(input, weight)
     ignore_index = integer("ignore_index", ignore_index)
-    target, all_count = _require_classes(log_p, target, weight, ignore_index)
+    log_p, _, weight = tensors(input, target, weight=weight)
+    target, all_count = class_indices(
+        log_p, target, ignore_index, error=ValueError
+    )
+    if weight is not None:
+        require_class_weights(log_p, weight, constant=True)
 
     y, counted, w = counted_targets(target, ignore_index, weight, all_count)
     losses = -at_class(log_p, y, class_dim(log_p))
@@ -121,42 +122,13 @@ def poisson_nll_loss(
     Source:
         Equation (poisson-nll) of chapter 5.
     """
-    require_tensors(input=input, target=target)
+    x, y = tensors(input, target)
     require_flags(log_input=log_input, full=full)
     eps = number("eps", eps)
     require_reduction(reduction)
-    x, y = autocasted(input, target)
 
     losses = exp(x) - y * x if log_input else x - y * log(x + eps)
     if full:
         log_factorial = y * log(y) - y + log(2 * math.pi * y) / 2
         losses = losses + log_factorial.masked_fill(y <= 1, 0).to(losses.dtype)
     return reduce(losses, reduction)
-
-
-def _require_classes(
-    input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
-) -> tuple[Tensor, bool]:
-    """Refuse what ``nll_loss`` does not accept.
-
-    Returns:
-        The target in its own shape, for one class of ``(K,)`` is ``()``; and
-        whether it is known that all count.
-    """
-    require_tensors(input=input, target=target)
-    require_tensors_or_none(weight=weight)
-    if input.ndim == 0:
-        raise ValueError(
-            "input has no dimension; it must have one of classes: (K,) or (N, K, *)"
-        )
-    target = (
-        target.reshape(())
-        if input.ndim == 1 and target.shape == (1,)
-        else target
-    )
-    require_floating(input=input)
-    all_count = require_class_indices(input, target, ignore_index)
-    require_class_weights(input, weight)
-    require_same_dtype(input, weight)
-    require_constant(weight=weight)
-    return target, all_count

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from lossbook.losses.recipe import require_floating, require_tensors
+from lossbook.losses.arguments import require_floating, require_tensors
 
 METHODS = ("sequential", "pairwise")
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import statistics
+from collections.abc import Mapping, Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,25 +17,30 @@ from lossbook.timing.work import Work
 
 MARKERS = "osD^vP*X"
 
-if TYPE_CHECKING:
-    from lossbook.timing.result import Measurement
 
+def draw_times(seconds: Sequence[float], bound: float | None, title: str) -> Figure:
+    """Draw every repeat as a dot, the median, the interquartile range as a band, and the bound.
 
-def draw_times(measured: Measurement) -> Figure:
-    """Draw every repeat as a dot, the median, the interquartile range as a band, and the bound."""
-    unit, size = next((u, s) for u, s in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 0.0)) if measured.median >= s)
-    size = size or 1e-9
+    Args:
+        seconds: The repeats' times, in the order measured.
+        bound: The least time that is possible, if it is known.
+        title: What stands above the picture.
+
+    """
+    median = statistics.median(seconds)
+    units = (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6), ("ns", 1e-9))
+    unit, size = next(((name, size) for name, size in units if median >= size), units[-1])
     drawn, (axes,) = figure(height=3.4)
-    times = [t / size for t in measured.times]
-    low, high = (t / size for t in quartiles(measured.times))
+    times = [t / size for t in seconds]
+    low, high = (t / size for t in quartiles(seconds))
     axes.axhspan(low, high, color=BLUE, alpha=0.15, linewidth=0, label="middle half")
-    axes.axhline(measured.median / size, color=BLUE, linestyle="-", label="median")
+    axes.axhline(median / size, color=BLUE, linestyle="-", label="median")
     axes.plot(range(1, len(times) + 1), times, "o", color=BLUE, markersize=4, alpha=0.7, label="one repeat")
     shown = list(times)
-    if measured.bound is not None:
-        axes.axhline(measured.bound.seconds / size, color=VERMILION, linestyle="--", label="bound")
-        shown.append(measured.bound.seconds / size)
-    axes.set(xlabel="repeat", ylabel=f"time of a call ({unit})", title=f"{measured.name} on {measured.device}")
+    if bound is not None:
+        axes.axhline(bound / size, color=VERMILION, linestyle="--", label="bound")
+        shown.append(bound / size)
+    axes.set(xlabel="repeat", ylabel=f"time of a call ({unit})", title=title)
     if max(shown) > 8 * min(shown):
         axes.set_yscale("log")
     else:

@@ -11,6 +11,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lossbook.timing.circumstances import circumstances
+from lossbook.timing.drawing import draw_times
 from lossbook.timing.speed import Bound
 from lossbook.timing.texts import bytes_text, counted_text, seconds_text, share_text
 from lossbook.timing.work import Work
@@ -99,9 +100,8 @@ class Measurement:
 
     def draw(self) -> Figure:
         """Draw every repeat as a dot, the median, the interquartile range and the bound."""
-        from lossbook.timing.drawing import draw_times  # drawing knows what a measurement is
-
-        return draw_times(self)
+        bound = None if self.bound is None else self.bound.seconds
+        return draw_times(self.times, bound, f"{self.name} on {self.device}")
 
     def as_dict(self) -> dict[str, Any]:
         """Return all but the value as plain data, with the circumstances: device, driver, versions, threads, date."""

@@ -58,7 +58,7 @@ while frame:
     frame = frame.f_back
 return torch.sigmoid(z)
 """
-TRIAL = "import lossbook.exercises.trial as trial, lossbook.grading.run.sandbox.stage as stage\n"
+TRIAL = "import lossbook.checks.trial as trial, lossbook.grading.run.sandbox.stage as stage\n"
 PYTHON_KEY = "torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C.DispatchKey.Python))"
 CPU = "torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)"
 PAIR = (

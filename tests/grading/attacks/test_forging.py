@@ -138,7 +138,7 @@ ATTACKS = {
     "message-lost": {
         **body("sigmoid", "z", "return z"),
         "cells": [
-            "import lossbook.exercises.trial as trial, lossbook.grading.run.sandbox.stage as stage\n"
+            "import lossbook.checks.trial as trial, lossbook.grading.run.sandbox.stage as stage\n"
             "stage.attempt = lambda *a, **k: trial.Outcome('lost', error='no answer: the grader failed')"
         ],
         "loses": {"bce", "pairwise_sum"},

@@ -27,8 +27,8 @@ def found(code, nothing):
 OBJECTS = """import gc
 found = [x for x in gc.get_objects() if isinstance(x, dict) and "MARKER" + "-OF-ANOTHER" in x]
 found += [name for name in __import__("sys").modules if name.startswith("lossbook.exercises.")]
-found.remove("lossbook.exercises.trial")
-found.remove("lossbook.exercises.reads")
+found.remove("lossbook.checks.trial")
+found.remove("lossbook.checks.reads")
 """
 NUMBERS = """import os
 found = []
@@ -52,7 +52,7 @@ ATTACKS = {
     "environment-parent": gone("/proc/1/environ"),
     "passwords": gone("/etc/passwd"),
     "shared-memory": gone("/dev/shm/x"),
-    "module-judging": cell("import lossbook.exercises.judging", "No module named"),
+    "module-judging": cell("import lossbook.checks.judging", "No module named"),
     "module-bce": cell("import lossbook.exercises.bce", "No module named"),
     "module-grade": cell("import lossbook.grading.grade", "No module named"),
     "module-nbgrader": cell("import nbgrader", "No module named"),

@@ -29,7 +29,7 @@ ATTACKS = {
     "told-run-later": told("exec(bytes(b'x = torch._C').decode())", "runs code that names _C"),
     "told-watch-replaced": told(
         IMPORT + "import_module('loss' + 'book.exercises.trial').Watch.see = lambda *a: None",
-        "lossbook.exercises.trial",
+        "lossbook.checks.trial",
         "changed the sandbox's own trial.Watch.see",
     ),
     "told-watch-replaced-unnamed": told(

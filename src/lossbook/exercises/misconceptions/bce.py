@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, exp, log
 
-from lossbook.exercises.bounds import operation_by_operation
-from lossbook.exercises.core import BY_PYTHON, BY_TORCH, exact_sum_for_pythons
-from lossbook.exercises.core import Misconception as Wrong
+from lossbook.checks.bounds import operation_by_operation
+from lossbook.checks.exercise import BY_PYTHON, BY_TORCH, exact_sum_for_pythons
+from lossbook.checks.exercise import Misconception as Wrong
 
 
 def _each(p: Tensor, y: Tensor) -> Tensor:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, exp, log
 
-from lossbook.exercises.bounds import operation_by_operation
-from lossbook.exercises.core import BY_PYTHON, BY_TORCH, exact_sum_for_pythons
-from lossbook.exercises.core import Misconception as Wrong
+from lossbook.checks.bounds import operation_by_operation
+from lossbook.checks.exercise import BY_PYTHON, BY_TORCH, exact_sum_for_pythons
+from lossbook.checks.exercise import Misconception as Wrong
 
 Pair = tuple[Tensor, Tensor]
 

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossbook.exercises.bounds import operation_by_operation
-from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
+from lossbook.checks.bounds import operation_by_operation
+from lossbook.checks.exercise import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
 
 BITS = "The result is to the base 2. Nats come from the natural logarithm."
 CROSS = "A model that is right must score 0, and yours scores the entropy of q."

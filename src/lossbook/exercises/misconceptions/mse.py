@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossbook.exercises.bounds import operation_by_operation
-from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
+from lossbook.checks.bounds import operation_by_operation
+from lossbook.checks.exercise import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
 from lossbook.losses import gaussian_nll_loss, huber_loss
 
 ROOT = "The loss is in squared units: the average of the squares is already the answer."

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lossbook.exercises.bounds import for_each_sample
-from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception
+from lossbook.checks.bounds import for_each_sample
+from lossbook.checks.exercise import BY_PYTHON, BY_TORCH, Misconception
 
 
 def lse(z: Tensor) -> Tensor:

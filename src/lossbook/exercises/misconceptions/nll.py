@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lossbook.exercises.bounds import for_each_sample
-from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
+from lossbook.checks.bounds import for_each_sample
+from lossbook.checks.exercise import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
 
 MINUS = "The logarithm of a probability is negative or 0. What sign should a loss have?"
 

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lossbook.exercises.bounds import operation_by_operation
-from lossbook.exercises.core import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
+from lossbook.checks.bounds import operation_by_operation
+from lossbook.checks.exercise import BY_PYTHON, BY_TORCH, Misconception, exact_sum_for_pythons
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lossbook.exercises.bounds import for_each_sample
-from lossbook.exercises.core import BY_PYTHON, BY_TORCH, exact_sum_for_pythons
-from lossbook.exercises.core import Misconception as Wrong
+from lossbook.checks.bounds import for_each_sample
+from lossbook.checks.exercise import BY_PYTHON, BY_TORCH, exact_sum_for_pythons
+from lossbook.checks.exercise import Misconception as Wrong
 
 
 def _ledger(n: int, itemsize: int, way: str, **changes: tuple[int, int]) -> list[int]:

@@ -36,7 +36,7 @@ class Mark:
         misconception: The known mistake that the function makes on every case, or empty.
         advice: What would help with it.
         hint: A hint of the exercise's ladder.
-        drawing: A ``lossbook.exercises.judging.Drawing`` as a dict, or None.
+        drawing: A ``lossbook.checks.judging.Drawing`` as a dict, or None.
 
     """
 

@@ -93,10 +93,11 @@ def stage(folder: Path) -> None:
     shutil.copytree(HERE / "stub_packages" / "lossbook", course, ignore=ignored)
     shutil.copytree(HERE / "stub_packages" / "tqdm", folder / "tqdm", ignore=ignored)
     shutil.copytree(HERE / "sandbox", course / "grading" / "run" / "sandbox", ignore=ignored)
-    for package in (course / "grading", course / "grading" / "run"):
+    (course / "checks").mkdir()
+    for package in (course / "grading", course / "grading" / "run", course / "checks"):
         (package / "__init__.py").write_text('"""Stands in for the grader."""\n', encoding="utf-8")
     for name in ("trial.py", "reads.py"):
-        shutil.copy(PACKAGE / "exercises" / name, course / "exercises" / name)
+        shutil.copy(PACKAGE / "checks" / name, course / "checks" / name)
 
 
 def distributions(names: tuple[str, ...]) -> Iterator[importlib.metadata.Distribution]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from lossbook.exercises.trial import LOST, Outcome
+from lossbook.checks.trial import LOST, Outcome
 from lossbook.grading.run import isolation
 from lossbook.grading.run.clocks import TICK, Meter, Process, Span
 from lossbook.grading.run.isolation import NAMESPACES, IsolationError

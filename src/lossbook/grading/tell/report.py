@@ -27,7 +27,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from lossbook import files
-from lossbook.exercises import showing
+from lossbook.checks import showing
 from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.keep.records import STATES, Kept, Mark, Record, Run, Standing
 from lossbook.grading.tell import wording

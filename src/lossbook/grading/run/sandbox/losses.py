@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch.autograd.variable import Variable
 
-from lossbook.exercises.trial import LOSSES
+from lossbook.checks.trial import LOSSES
 
 # Keys of the dispatcher that Python's list of them lacks.
 UNLISTED = ("Batched", "VmapMode", "BatchedNestedTensor", "MkldnnCPU")
@@ -38,19 +38,19 @@ KINDRED = {
 
 
 def _refuse(*args: Any, **kwargs: Any) -> Any:
-    from lossbook.exercises.trial import ForbiddenError
+    from lossbook.checks.trial import ForbiddenError
 
     raise ForbiddenError("a loss of PyTorch's was called; the exercises ask you to write it")
 
 
 def _refuse_more(*args: Any, **kwargs: Any) -> Any:
-    from lossbook.exercises.trial import ForbiddenError
+    from lossbook.checks.trial import ForbiddenError
 
     raise ForbiddenError("a function was called that this exercise asks you to write, or does not allow")
 
 
 def _refuse_backend(*args: Any, **kwargs: Any) -> Any:
-    from lossbook.exercises.trial import ForbiddenError
+    from lossbook.checks.trial import ForbiddenError
 
     raise ForbiddenError("an operation of one of PyTorch's backends was called; no exercise needs one")
 

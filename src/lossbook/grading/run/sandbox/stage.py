@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from lossbook.exercises.trial import MISSING, RAISED, STOPPED, ForbiddenError, Outcome, attempt, describe
+from lossbook.checks.trial import MISSING, RAISED, STOPPED, ForbiddenError, Outcome, attempt, describe
 from lossbook.grading.run.sandbox.cells import parsed
 
 BUILT_IN = dict(vars(builtins))

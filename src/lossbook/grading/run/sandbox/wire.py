@@ -11,7 +11,7 @@ import msgpack
 import torch
 from torch import Tensor
 
-from lossbook.exercises.trial import (
+from lossbook.checks.trial import (
     DTYPES,
     LARGEST,
     LONGEST_LIST,

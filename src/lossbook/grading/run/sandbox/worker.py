@@ -29,7 +29,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from lossbook.exercises.trial import attempt
+from lossbook.checks.trial import attempt
 from lossbook.grading.run.sandbox import losses, stage, walls
 from lossbook.grading.run.sandbox.remarks import Remarks
 from lossbook.grading.run.sandbox.wire import Room, Stream, outcome_to_list, pack

@@ -1,0 +1,1 @@
+"""Builds the pages of the book, and checks what stands on them."""

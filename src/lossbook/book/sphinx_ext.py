@@ -1,0 +1,249 @@
+"""Sphinx extension: the book's pages are executed side by side, cached soundly, and a fault is never forgotten."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import version
+from logging import WARNING, getLogger
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from docutils import nodes
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.executors.utils import single_nb_execution
+from myst_nb.core.read import create_nb_reader
+from nbformat import NotebookNode
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.errors import SphinxError
+from sphinx.util import logging
+
+from lossbook.address import published
+from lossbook.book import breaking
+from lossbook.notebooks import kernels
+
+logger = logging.getLogger(__name__)
+
+PACKAGE = Path(__file__).parents[1]
+SHOWN = ("torch", "numpy", "matplotlib", "ipython", "ipykernel")  # packages whose version changes what a page shows
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+# Set by the tests, which run every notebook with nbval and compare its outputs: the build then takes them as committed.
+AS_COMMITTED = "LOSSBOOK_NOTEBOOKS_AS_COMMITTED"
+
+
+class PageError(SphinxError):
+    """One or more pages have a cell that does not run."""
+
+    category = "These pages do not run"
+
+
+@dataclass
+class Page:
+    """A page with code, as myst-nb is going to read it."""
+
+    docname: str
+    path: Path
+    notebook: NotebookNode
+    config: Any  # myst-nb's configuration of this page
+
+
+def source_key(root: Path, patterns: list[str], package: Path = PACKAGE) -> str:
+    """Return a name for everything beside a page's own text that its output depends on.
+
+    It changes with any file of the package, with any file under ``root`` that a pattern matches, and with the version
+    of Python or of a package that pages show.
+    """
+    digest = hashlib.sha256()
+    for name in SHOWN:
+        digest.update(f"{name} {version(name)}\n".encode())
+    digest.update(platform.python_version().encode())
+    for folder, globs in ((package, ["**/*"]), (root, patterns)):
+        for path in sorted({path for pattern in globs for path in folder.glob(pattern)}):
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"\n{path.relative_to(folder).as_posix()}\n".encode())
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def choose_cache(app: Sphinx, config: Any) -> None:
+    """Give every state of what pages read a cache folder of its own, and remove the folders of other states.
+
+    Sphinx reads every page again when this setting changes, so no page keeps an output of old code.
+    """
+    caches = Path(app.outdir).parent / ".jupyter_cache"
+    cache = caches / source_key(Path(app.srcdir), config.lossbook_pages_read)
+    config.nb_execution_cache_path = str(cache)
+    for old in caches.glob("*"):
+        if old.is_dir() and old != cache:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
+    """Execute those of the pages to be read that the cache does not hold, a kernel on each core.
+
+    Raises:
+        PageError: If a page does not run. The message names each such page, its cell and the traceback.
+
+    """
+    cache = get_cache(env.mystnb_config.execution_cache_path)  # type: ignore[attr-defined]
+    pages = [page for name in sorted(docnames) if (page := read_page(env, name)) and not cached(cache, page)]
+    if os.environ.get(AS_COMMITTED):
+        for page in [page for page in pages if page.path.suffix == ".ipynb"]:
+            keep(cache, page, 0.0)
+            pages.remove(page)
+    if not pages:
+        return
+    side_by_side = min(len(pages), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
+    logger.info("executing %d pages with %d kernels", len(pages), side_by_side)
+    os.environ.update(kernels.ENVIRONMENT)
+    getLogger("traitlets").setLevel(WARNING)
+    faults = []
+    with kernels.warm(), ThreadPoolExecutor(side_by_side) as pool:
+        for page, (fault, seconds) in zip(pages, pool.map(execute, pages), strict=True):
+            logger.info("  %s: %.1f s%s", page.docname, seconds, ", failed" if fault else "")
+            if fault:
+                faults.append(fault)
+            else:
+                keep(cache, page, seconds)
+    if faults:
+        raise PageError("\n\n".join(faults))
+
+
+def keep(cache: Any, page: Page, seconds: float) -> None:
+    """Put a page into the cache with the outputs that it has."""
+    bundle = CacheBundleIn(page.notebook, str(page.path), data={"execution_seconds": seconds})
+    cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+
+
+def read_page(env: BuildEnvironment, docname: str) -> Page | None:
+    """Read a page as myst-nb does. Return None if it has no code or the cache is not for it."""
+    path = Path(env.doc2path(docname))
+    config = env.mystnb_config  # type: ignore[attr-defined]
+    text = path.read_text(encoding="utf-8")
+    reader = create_nb_reader(str(path), env.myst_config, config, text)  # type: ignore[attr-defined]
+    if reader is None or any(path.match(pattern) for pattern in config.execution_excludepatterns):
+        return None
+    notebook = reader.read(text)
+    config = config.copy(**dict(notebook.metadata.get(config.metadata_key, {})))
+    has_code = any(cell.cell_type == "code" for cell in notebook.cells)
+    return Page(docname, path, notebook, config) if has_code and config.execution_mode == "cache" else None
+
+
+def cached(cache: Any, page: Page) -> bool:
+    """Tell whether the cache holds this page's code with its outputs."""
+    try:
+        cache.match_cache_notebook(page.notebook)
+    except KeyError:
+        return False
+    return True
+
+
+def execute(page: Page) -> tuple[str, float]:
+    """Execute a page in place. Return what went wrong, if anything, and the seconds it took.
+
+    A text page runs in its folder. A notebook runs in an empty one, as on Colab, so it can lean on no file beside it.
+    """
+    started = time.perf_counter()
+    holders = [cell.source for cell in page.notebook.cells if cell.metadata.get("claim")]
+    try:
+        with TemporaryDirectory() as empty:
+            result = single_nb_execution(
+                page.notebook,
+                cwd=empty if page.path.suffix == ".ipynb" else str(page.path.parent),
+                allow_errors=page.config.execution_allow_errors,
+                timeout=page.config.execution_timeout,
+                extra_arguments=["--IPKernelApp.log_level=ERROR", *breaking.kernel_arguments(holders)],
+            )
+        error = result.err
+        join_streams(page.notebook)
+    except Exception as other:  # the kernel died or never started
+        error = other
+    return (describe(page, error) if error else ""), time.perf_counter() - started
+
+
+def join_streams(notebook: NotebookNode) -> None:
+    """Make one output of the pieces that a cell printed in a row: the kernel cuts where it likes."""
+    for cell in notebook.cells:
+        joined: list[NotebookNode] = []
+        for output in cell.get("outputs", []):
+            last = joined[-1] if joined else None
+            if last and last.output_type == output.output_type == "stream" and last.name == output.name:
+                last.text += output.text
+            else:
+                joined.append(output)
+        if cell.cell_type == "code":
+            cell.outputs = joined
+
+
+def describe(page: Page, error: Exception) -> str:
+    """Name the page, the cell, its line and what it raised."""
+    cells = [(index, cell) for index, cell in enumerate(page.notebook.cells) if cell.cell_type == "code"]
+    failed = [n for n, (_, cell) in enumerate(cells) if any(out.output_type == "error" for out in cell.outputs)]
+    started = [n for n, (_, cell) in enumerate(cells) if cell.get("execution_count") or cell.outputs]
+    # An error on purpose (tag raises-exception) can come earlier: the cell that stopped the page is the last one.
+    number = (failed or started or [0])[-1]
+    lines = page.notebook.metadata.get("source_map")
+    where = f", line {lines[cells[number][0]] + 1}" if lines else ""
+    return f"{page.path}{where}: code cell {number + 1} of {len(cells)}\n{ANSI.sub('', str(error)).strip()}"
+
+
+def forget_faulty_build(app: Sphinx, error: Exception | None) -> None:
+    """After a warning or an error, make the next build read every page again.
+
+    Sphinx warns while it reads, so a second build that reads nothing would pass with the fault still there.
+    Executed pages stay in the cache.
+    """
+    if error or app._warncount:
+        (Path(app.doctreedir) / "environment.pickle").unlink(missing_ok=True)
+
+
+def mend_buttons(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
+    """Offer each page the buttons that work for it.
+
+    Colab opens notebooks alone, so text pages have no launch button. A notebook is generated, so what its edit button
+    opens is its source.
+    """
+    if doctree is None:
+        return
+    buttons = context.get("header_buttons", [])
+    if str(app.env.doc2path(pagename)).endswith(".ipynb"):
+        source = f"/solutions/{Path(pagename).name}.md"
+        for button in (inner for outer in buttons for inner in outer.get("buttons", [])):
+            if "/edit/" in button.get("url", ""):
+                button["url"] = button["url"].replace(f"/{pagename}.ipynb", source)
+    else:
+        context["header_buttons"] = [b for b in buttons if b.get("label") != "launch-buttons"]
+
+
+def stay_inside(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Turn links to the published book's pages, which the lessons have, into links to the pages of this one."""
+    address = published(Path(app.srcdir))
+    if address is None:
+        return  # nobody can link to it
+    for link in doctree.findall(nodes.reference):
+        target, _, anchor = link.get("refuri", "").partition("#")
+        page = target.removeprefix(address).removesuffix(".html")
+        if target.startswith(address) and page in app.env.found_docs:
+            inside = app.builder.get_relative_uri(docname, page)
+            link["refuri"] = f"{inside}#{anchor}" if anchor else inside
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Connect to Sphinx."""
+    app.add_config_value("lossbook_pages_read", [], "env")
+    app.connect("config-inited", choose_cache)
+    app.connect("env-before-read-docs", execute_pages)
+    app.connect("build-finished", forget_faulty_build)
+    app.connect("doctree-resolved", stay_inside)
+    app.connect("html-page-context", mend_buttons, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

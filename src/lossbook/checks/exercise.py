@@ -1,0 +1,334 @@
+"""What an exercise is: a function to write, the cases it must get right, and the reference that says what is right."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Generator, Tensor
+
+from lossbook.checks.showing import show
+from lossbook.checks.trial import LOSSES
+
+RTOL, ATOL = 1e-4, 1e-6
+# Functions that are an answer, or nearly: those of torch.nn.functional, by their Python names and by those of their
+# operations, in lessons which say that these are for checking. PyTorch's losses no lesson's answer may call anyway.
+ACTIVATIONS = frozenset(
+    [
+        "celu",
+        "cosine_similarity",
+        "elu",
+        "gelu",
+        "glu",
+        "gumbel_softmax",
+        "hardshrink",
+        "hardsigmoid",
+        "hardswish",
+        "hardtanh",
+        "log_sigmoid_forward",
+        "log_softmax",
+        "logsigmoid",
+        "mish",
+        "normalize",
+        "pairwise_distance",
+        "safe_softmax",
+        "scaled_dot_product_attention",
+        "selu",
+        "silu",
+        "softmax",
+        "softmin",
+        "softplus",
+        "softshrink",
+        "softsign",
+        "tanhshrink",
+    ]
+)
+# What adds numbers up, where an exercise is to do it with + and slices alone.
+ADDING = frozenset(
+    [
+        "addbmm",
+        "addmm",
+        "addmv",
+        "addr",
+        "avg_pool1d",
+        "baddbmm",
+        "bmm",
+        "conv1d",
+        "convolution",
+        "cumsum",
+        "dot",
+        "einsum",
+        "embedding_bag",
+        "index_add",
+        "index_put",
+        "index_reduce",
+        "inner",
+        "linear",
+        "logcumsumexp",
+        "logsumexp",
+        "matmul",
+        "mean",
+        "mm",
+        "mv",
+        "nanmean",
+        "nansum",
+        "norm",
+        "scatter_add",
+        "scatter_reduce",
+        "segment_reduce",
+        "std_mean",
+        "sum",
+        "sum_to_size",
+        "tensordot",
+        "trace",
+        "trapezoid",
+        "trapz",
+        "var_mean",
+        "vdot",
+    ]
+)
+# Why the race's slow side may be of Python's numbers, and its gradient is not compared.
+RACED = "What is raced is Python's sum, and Python's own numbers are what it adds up best."
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call of the student's function.
+
+    Args:
+        args: The positional arguments, in order.
+        kwargs: The keyword arguments.
+        note: What this case is there to catch, in a few words; shown when it fails.
+        slope: Where gradients are compared: the number of the argument, from 1, to which this case's is taken; 0 where
+            float32 holds no gradient that right answers agree on.
+
+    """
+
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
+    slope: int = 1
+
+
+@dataclass(frozen=True)
+class Misconception:
+    """A wrong function that people really write, and what would help them.
+
+    Args:
+        name: What went wrong, in a few words, such as ``the minus forgotten``. Unique within its exercise.
+        wrong: The wrong function. A submission that equals it on every case is told so.
+        advice: One or two sentences that help without giving the answer away.
+        calls: Where numbers alone do not tell what was done and steps are counted: functions and operations of which a
+            submission must have called one, to be told so.
+        never: Functions and operations of which it must have called none.
+
+    """
+
+    name: str
+    wrong: Callable[..., Any]
+    advice: str
+    calls: frozenset[str] = frozenset()
+    never: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A curve of the function to be written, drawn beside the student's own.
+
+    Args:
+        x: Where to draw.
+        case: Given one x, the call whose result (its first element) is the height there.
+        xlabel: What x is.
+        ylabel: What the height is.
+
+    """
+
+    x: tuple[float, ...]
+    case: Callable[[float], Case]
+    xlabel: str
+    ylabel: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a speed exercise may cost: counted, not timed, so that the answer is the same on any machine.
+
+    A step is an operation that reaches PyTorch's dispatcher or a line of Python that runs.
+
+    Args:
+        case: Given a generator and n, a call on n elements.
+        vectorised: True: the steps must not grow with n. False: there must be one a element or more.
+        sizes: The two n to count at.
+        of: What is counted with n.
+        once: Numbers, from 1, of the arguments that are to be read once. A tenth of their numbers, and one for each
+            sample, may be read again; who reads all twice has made two passes.
+        cache: How many numbers of the arguments may be kept at hand, and are then not read again: some pieces.
+        largest: Given n, how many numbers a tensor that is made may hold.
+        table: What is larger than that and not to be made, in words.
+
+    """
+
+    case: Callable[[Generator, int], Case]
+    vectorised: bool
+    sizes: tuple[int, int] = (50, 500)
+    of: str = "element"
+    once: tuple[int, ...] = ()
+    cache: int = 0
+    largest: Callable[[int], int] | None = None
+    table: str = ""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One function that a lesson asks for.
+
+    Args:
+        name: ``slug.function``, such as ``bce.sigmoid``.
+        points: What a full answer is worth.
+        reference: The right function, called with the same arguments.
+        cases: Given a seeded generator, the cases: fixed ones, edges, and random ones drawn from the generator.
+        signature: The function's parameters as the lesson gives them, such as ``(z, y)``.
+        gradient: Whether the gradient is compared too, to the first argument unless a case names another.
+        rtol: Relative tolerance. The default allows any order of summation of a few thousand float32 terms.
+        atol: Absolute tolerance, for results near zero.
+        why: Where the tolerances are not the default ones, the reason.
+        forbidden: Names of PyTorch's functions that the answer may not call, beyond its losses, such as ``sigmoid``.
+        allowed: Names of PyTorch's losses that the answer may call, where the exercise is about using them.
+        misconceptions: Wrong functions that people really write.
+        curve: A curve to draw where the answer is wrong, if there is one to see.
+        work: For a speed exercise, how many steps it may take.
+        hints: From the gentlest to the plainest; shown one at a time.
+        judge: Where many answers are right: given a result, what is wrong with it in words, or None. It takes the
+            reference's place.
+        number_too: Where a tensor is right and a plain number as well: the reason.
+        no_slope: Where a tensor is wanted and its gradient is not compared: the reason.
+
+    """
+
+    name: str
+    points: int
+    reference: Callable[..., Any]
+    cases: Callable[[Generator], Sequence[Case]]
+    signature: str = "()"
+    gradient: bool = False
+    rtol: float = RTOL
+    atol: float = ATOL
+    why: str = ""
+    forbidden: frozenset[str] = frozenset()
+    allowed: frozenset[str] = frozenset()
+    misconceptions: tuple[Misconception, ...] = ()
+    curve: Curve | None = None
+    work: Work | None = None
+    hints: tuple[str, ...] = ()
+    judge: Callable[[Any], str | None] | None = None
+    number_too: str = ""
+    no_slope: str = ""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the function's parameters."""
+        return tuple(name.strip() for name in self.signature.strip("()").split(",") if name.strip())
+
+    @property
+    def function(self) -> str:
+        """The name of the function that the student writes."""
+        return self.name.partition(".")[2]
+
+    @property
+    def barred(self) -> frozenset[str]:
+        """The names of all functions that the answer may not call."""
+        return LOSSES - self.allowed | self.forbidden
+
+    @property
+    def slug(self) -> str:
+        """The chapter's slug."""
+        return self.name.partition(".")[0]
+
+
+def number_in(value: Any) -> float | int | None:
+    """Return the number that a result is, a tensor of one number included; None where it is none."""
+    if isinstance(value, Tensor) and value.numel() == 1 and value.ndim <= 1 and not value.is_complex():
+        value = value.item()
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def not_predicted(value: Any, low: float, high: float, what: str) -> str | None:
+    """Say what keeps a value from being a prediction within these limits; None where it is one."""
+    number = number_in(value)
+    if number is None or not 0 < number <= sys.float_info.max:
+        return f"got {show(value)}; a prediction is a positive number"
+    if not low <= number <= high:
+        return f"got {show(value)}; {what} is a positive number from {low:,g} to {high:,g}"
+    return None
+
+
+# What was called where PyTorch, and nothing else, added up; and where Python's own sum did.
+BY_TORCH = {"calls": frozenset(["sum"]), "never": frozenset(["fsum", "numpy.sum", "sumprod", "builtins.sum"])}
+BY_PYTHON = {"calls": frozenset(["builtins.sum"])}
+
+
+def exact_sum_for_pythons(wrong: Callable[..., float]) -> Misconception:
+    """Return the misconception of adding up by ``math.fsum`` where Python's sum is asked for."""
+    return Misconception(
+        "`math.fsum` for Python's sum",
+        wrong,
+        "The number is right, and more exact than is asked for: `math.fsum` keeps what each addition loses. The race "
+        "is about Python's built-in `sum`, which is a name of its own, without `math`.",
+        calls=frozenset(["fsum"]),
+    )
+
+
+NO_PREDICTIONS = (
+    Misconception(
+        "the number printed or computed, and not returned",
+        lambda: None,
+        "The function gave back nothing: put the number behind `return`.",
+    ),
+    Misconception("words for a number", lambda: "about 100", "Return the number alone, as in `return 100`."),
+    Misconception("a range for a number", lambda: [10.0, 100.0], "Decide on one number: the middle of your range."),
+    Misconception("nothing at all as a prediction", lambda: 0.0, "Zero would mean no time at all: guess again."),
+    Misconception(
+        "an exponent for the number",
+        lambda: -3.0,
+        "What is asked for is the number itself, which is positive: 10 to that power, if you thought in powers of ten.",
+    ),
+    Misconception("an infinite number", lambda: float("inf"), "It ends after some time: choose a finite number."),
+)
+
+
+def prediction(name: str, low: float, high: float, what: str) -> Exercise:
+    """Return the exercise of writing a prediction down before measuring: any number that could come out is right.
+
+    Args:
+        name: ``slug.function``, where the function takes nothing and returns the prediction.
+        low: Less than this is measured on no machine.
+        high: Nor is more than this.
+        what: What is predicted, in words, such as ``a number of elements``.
+
+    """
+    return Exercise(
+        name,
+        1,
+        float,
+        lambda generator: [Case(())],
+        judge=lambda value: not_predicted(value, low, high, what),
+        misconceptions=NO_PREDICTIONS,
+    )
+
+
+def uniform(generator: Generator, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
+    """Draw a float32 tensor of this shape, uniform on [low, high)."""
+    return low + (high - low) * torch.rand(shape, generator=generator)
+
+
+def normal(generator: Generator, *shape: int, scale: float = 1.0) -> Tensor:
+    """Draw a float32 tensor of this shape from a Gaussian of mean 0 and standard deviation ``scale``."""
+    return scale * torch.randn(shape, generator=generator)
+
+
+def integers(generator: Generator, high: int, *shape: int) -> Tensor:
+    """Draw an int64 tensor of this shape, uniform on 0, …, high − 1."""
+    return torch.randint(high, shape, generator=generator)

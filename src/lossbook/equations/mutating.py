@@ -1,0 +1,1270 @@
+"""Tests the checker: makes every small mistake in every display, and sees which of them the checker names."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import re
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from copy import copy
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+from types import MappingProxyType
+from typing import Any
+
+import mpmath
+import numpy as np
+import yaml
+
+from lossbook.book import docstrings
+from lossbook.book.report_cache import fingerprint
+from lossbook.book.verify import DOCSTRINGS, paths
+from lossbook.equations.checking import DIGITS, NOTHING, SAME, Record, _Checker, check_display
+from lossbook.equations.evaluating import (
+    ALIASES,
+    ORDERS,
+    Env,
+    World,
+    dependencies,
+    differential,
+    evaluate,
+    real,
+)
+from lossbook.equations.pages import Display, Page, read
+from lossbook.equations.parsing import MathError, Node, name, parse, subscripts
+from lossbook.equations.symbols import Symbol, Table
+
+KINDS = {
+    "sign": "a sign flipped",
+    "term": "a term dropped",
+    "factor": "a factor dropped, or a numerator or a denominator",
+    "fraction": "a fraction turned over",
+    "number": "a number changed",
+    "index": "an index swapped",
+    "bound": "a bound moved by one",
+    "exchange": "two symbols exchanged, or y and 1 − y",
+    "log": "a logarithm or an exponential removed",
+    "function": "another function removed",
+    "exponent": "an exponent changed or dropped",
+    "inequality": "an inequality reversed",
+    "condition": "a condition turned into its opposite",
+    "operator": "a sum made a product, a maximum a minimum",
+    "derivative": "a derivative dropped, or taken by another variable",
+    "case": "the values of two cases exchanged",
+    "argument": "a function's argument left out",
+    "row": "two statements run together, or a row begun with a sign",
+}
+REASONS = Path(__file__).with_name("survivors.yaml")
+_GAP = re.compile(r"(?:\s|\\[,;:! ]|\\q?quad(?![A-Za-z])|~)*$")
+_TURNED = {"<": ">", ">": "<", r"\lt": ">", r"\gt": "<"}
+_TURNED |= {r"\le": r"\ge", r"\ge": r"\le", r"\leq": r"\ge", r"\geq": r"\le"}
+_OPPOSITE = {**_TURNED, "=": r"\ne", r"\ne": "=", r"\neq": "="}
+_OPERATORS = {r"\sum": r"\prod", r"\prod": r"\sum", r"\max": r"\min", r"\min": r"\max"}
+_UNIT = {"(0,1)", r"\{0,1\}", "[0,1]", "probabilities", "one-hot"}  # domains in which 1 − y lies as y does
+_SUMS = ("add", "neg")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """A piece of a display's LaTeX and what takes its place."""
+
+    kind: str
+    start: int
+    end: int
+    replacement: str
+
+    def apply(self, text: str) -> str:
+        """Return the LaTeX with the change made; commands and letters are kept apart."""
+        before, after = text[: self.start], text[self.end :]
+        return before + self.replacement + after
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A display with one mistake in it.
+
+    Attributes:
+        kind: Which mistake: one of `KINDS`.
+        start: Where the changed piece of the display's LaTeX starts.
+        end: Where it ends.
+        replacement: What stands in its place.
+        text: The display's LaTeX with the mistake.
+        tree: The same as a tree; None if it is refused as it stands.
+        item: Which of the display's items has it.
+    """
+
+    kind: str
+    start: int
+    end: int
+    replacement: str
+    text: str
+    tree: Node | None
+    item: int
+
+
+def shape(node: Node | None, called: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """Return what a tree says, wherever it stands: two displays of one shape are one display.
+
+    Args:
+        node: The tree.
+        called: Names that some symbols are called by instead of their own.
+    """
+    if node is None:
+        return None
+    marks = tuple(str(mark) for mark in node.marks)
+    parts = tuple(shape(part, called) for part in node.parts)
+    text = called.get(node.text, node.text)
+    return node.kind, text, marks, parts, shape(node.sub, called), shape(node.sup, called)
+
+
+def mutants(display: Display, tree: Node, table: Table) -> list[Mutant]:
+    """Return the display with each small mistake that can be made in it, none of them twice.
+
+    Args:
+        display: The display.
+        tree: What it says.
+        table: The page's symbols.
+
+    Raises:
+        MathError: A change made it unreadable, which no change may.
+    """
+    seen = {shape(tree)}
+    found = []
+    for edit in sorted(set(_Editor(display, tree, table).edits()), key=lambda e: list(KINDS).index(e.kind)):
+        item = max(i for i, part in enumerate(tree.parts) if part.start <= edit.start)
+        text = edit.apply(display.text)
+        mutated: Node | None
+        try:
+            mutated = parse(text)
+        except MathError:
+            mutated = None
+        if edit.kind != "row" and (mutated is None or len(mutated.parts) != len(tree.parts)):
+            # A sign at the start of a row: the row goes on the one above, or that cannot be told.
+            edit = _bracketed(display.text, edit, tree.parts[item].parts[0])
+            text, mutated = _read(display.text, edit)
+        key = shape(mutated) if mutated else text
+        if key in seen:
+            continue
+        seen.add(key)
+        found.append(Mutant(edit.kind, edit.start, edit.end, edit.replacement, text, mutated, item))
+    return sorted(found, key=lambda m: (m.start, m.end, m.replacement))
+
+
+def _read(text: str, edit: Edit) -> tuple[str, Node]:
+    changed = edit.apply(text)
+    try:
+        return changed, parse(changed)
+    except MathError as error:
+        raise MathError(f"{edit} cannot be read: {error}: {changed}", edit.start) from None
+
+
+def _other(number: str) -> str:
+    """Return a number near another, of as many digits: LaTeX takes one digit alone where there are no braces."""
+    if "." in number:
+        return number + "1"
+    return str(int(number) - 1 if number.endswith("9") else int(number) + 1)
+
+
+def _bracketed(text: str, edit: Edit, chain: Node) -> Edit:
+    """Return the same change with the side of the relation that it is made in put in brackets."""
+    side = next(part for part in (chain.parts if chain.kind == "chain" else (chain,)) if edit.end <= part.end)
+    inner = text[side.start : edit.start] + edit.replacement + text[edit.end : side.end]
+    return Edit(edit.kind, side.start, side.end, f"({inner})")
+
+
+class _Editor:
+    """Walks through a display and yields the changes that make mistakes."""
+
+    def __init__(self, display: Display, tree: Node, table: Table) -> None:
+        self.text, self.tree, self.table = display.text, tree, table
+        self.bodies = {id(s.body) for s in table.symbols if s.label == display.label}
+        self.bare = {(node.start, node.end) for node in self.unbraced()}
+        world = World(table.at(display.label), "", 0)
+        self.world, self.by_base, self.ranges = world, world.by_base, world.ranges
+        self.names = list(dict.fromkeys(name(node) for node in tree.walk() if node.kind in ("sym", "sub", "prime")))
+
+    def edits(self) -> Iterator[Edit]:
+        for item in self.tree.parts:
+            for chain in item.parts:
+                yield from self.chain(chain)
+        yield from self.rows()
+
+    def rows(self) -> Iterator[Edit]:
+        r"""Yield statements run together, and rows that begin with a sign in place of a relation."""
+        for one, two in itertools.pairwise(self.tree.parts):
+            between = self.text[one.end : two.start]
+            yield self.edit("row", one.end, two.start, re.sub(r"\\\\(\[[^\]]*\])?|,", " ", between))
+        for chain in (chain for item in self.tree.parts for chain in item.parts if chain.kind == "chain"):
+            for left, mark in zip(chain.parts, chain.marks, strict=False):
+                assert mark.start_pos is not None
+                if r"\\" in self.text[left.end : mark.start_pos]:
+                    yield self.edit("row", mark.start_pos, mark.start_pos + len(mark), "-")
+
+    # text
+
+    def edit(self, kind: str, start: int, end: int, replacement: str) -> Edit:
+        before, after = self.text[:start], self.text[end:]
+        if re.search(r"\\[A-Za-z]+$", before) and re.match(r"[A-Za-z]", replacement or after):
+            replacement = " " + replacement
+        if re.search(r"\\[A-Za-z]+$", replacement) and re.match(r"[A-Za-z]", after):
+            replacement += " "
+        if re.search(r"\d$", replacement or before) and re.match(r"[\d.]", after) and (replacement or before):
+            replacement += " "
+        return Edit(kind, start, end, replacement)
+
+    def source(self, node: Node) -> str:
+        return self.text[node.start : node.end]
+
+    def unbraced(self) -> Iterator[Node]:
+        r"""Yield what stands without braces after ^, _ or \frac: it needs them when it becomes more than one token."""
+        for node in self.tree.walk():
+            ones = [node.sub, node.sup]
+            if node.kind in ("frac", "binom") and node.text != "/":
+                ones += node.parts
+            elif node.kind == "pow" or (node.kind == "sub" and len(node.parts) == 2):
+                ones.append(node.parts[1])
+            elif node.kind == "sqrt":
+                ones += node.parts
+            for one in ones:
+                if one is not None and not _GAP.sub("", self.text[: one.start]).endswith("{"):
+                    yield one
+
+    def put(self, kind: str, node: Node, replacement: str, *, alone: bool = False) -> Edit:
+        """Replace a node by a formula, in brackets or braces where these are needed."""
+        if (node.start, node.end) in self.bare:
+            replacement = "{" + replacement + "}"
+        elif not alone:
+            replacement = "(" + replacement + ")"
+        return self.edit(kind, node.start, node.end, replacement)
+
+    def name_put(self, kind: str, node: Node, other: str) -> Edit:
+        """Replace a symbol by another."""
+        if (node.start, node.end) in self.bare and not re.fullmatch(r"\\?[A-Za-z]+", other):
+            other = "{" + other + "}"
+        return self.edit(kind, node.start, node.end, other)
+
+    def unwrap(self, kind: str, node: Node, inner: Node) -> Edit:
+        """Replace a node by one of its parts."""
+        source = self.source(inner)
+        if inner.kind in _SUMS or inner.kind in ("juxt", "mul"):
+            source = f"({source})"
+        return self.edit(kind, node.start, node.end, source)
+
+    # relations
+
+    def chain(self, chain: Node, turned: dict[str, str] = _TURNED) -> Iterator[Edit]:
+        if chain.kind != "chain":
+            yield from self.side(chain)
+            return
+        for mark in chain.marks:
+            if str(mark) in turned:
+                kind = "inequality" if str(mark) in _TURNED else "condition"
+                assert mark.start_pos is not None
+                assert mark.end_pos is not None
+                yield self.edit(kind, mark.start_pos, mark.end_pos, turned[str(mark)] + " ")
+        defined = any(id(part) in self.bodies for part in chain.parts)
+        for part in chain.parts[1 if defined else 0 :]:
+            yield from self.side(part)
+
+    def side(self, node: Node) -> Iterator[Edit]:
+        """Yield the changes of one side of a relation."""
+        yield from self.value(node, alone=True)
+        yield from self.swapped(node)
+
+    # values
+
+    def value(self, node: Node | None, *, alone: bool = False) -> Iterator[Edit]:
+        """Yield the changes of a formula; `alone` says that nothing stands beside it, so that its sign counts."""
+        if node is None:
+            return
+        if alone and node.kind != "add":
+            yield from self.negated(node)
+        yield from getattr(self, f"_{node.kind}")(node, alone)
+
+    def _parts(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for part in node.parts:
+            yield from self.value(part)
+
+    _args = _chain = _dots = _top = _parts
+
+    def negated(self, node: Node) -> Iterator[Edit]:
+        if node.kind == "neg":
+            yield self.edit("sign", node.start, node.parts[0].start, "")
+        elif node.kind not in ("set", "dots", "top", "cases", "args") and self.source(node) not in ("0", r"\infty"):
+            if node.kind == "sym" and (node.text.startswith(r"\text") or node.text in self.ranges):
+                return
+            yield self.put("sign", node, "-" + self.source(node), alone=True)
+
+    def _num(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield self.edit("number", node.start, node.end, _other(node.text))
+
+    def _sym(self, node: Node, alone: bool) -> Iterator[Edit]:
+        if node.text in self.ranges:
+            yield from self.letter(node)
+            return
+        yield from self.exchanged(node, node.text, alone)
+
+    def _sub(self, node: Node, alone: bool) -> Iterator[Edit]:
+        exact = name(node)
+        if exact in self.by_base:
+            yield from self.exchanged(node, exact, alone)
+            return
+        base, *indices = node.parts
+        if base.kind in ("sym", "prime"):
+            yield from self.exchanged(base, name(base), alone, whole=node, count=len(subscripts(indices)))
+        else:
+            yield from self.value(base)
+        for part in indices:
+            yield from self.index(part)
+
+    def index(self, node: Node) -> Iterator[Edit]:
+        """Yield the changes of what stands in a subscript."""
+        if node.kind == "juxt":
+            for part in node.parts:
+                yield from self.index(part)
+        elif node.kind == "num":
+            yield self.edit("index", node.start, node.end, str(int(node.text) + 1))
+        elif node.kind == "sym" and node.text in self.ranges:
+            yield from self.letter(node)
+        elif node.kind in ("sym", "sub"):
+            yield from self.value(node)
+        else:
+            for part in node.parts:
+                yield from self.index(part)
+
+    def letter(self, node: Node) -> Iterator[Edit]:
+        """Yield an index swapped for another of its range, and for one of another range."""
+        others = [letter for letter in self.ranges if letter != node.text]
+        own = str(self.ranges[node.text])
+        for group in (
+            [o for o in others if str(self.ranges[o]) == own],
+            [o for o in others if str(self.ranges[o]) != own],
+        ):
+            for other in [o for o in group if o in self.names] or group[:1]:
+                yield self.edit("index", node.start, node.end, other)
+
+    def declared(self, base: str, count: int | None = None) -> list[Symbol]:
+        """Return the meanings of a name that are no functions; with so many indices, if that is told."""
+        own = [s for s in self.by_base.get(base, []) if s.params is None and s.kind not in ("index", "special")]
+        return own if count is None else [s for s in own if len(s.indices) == count] or own
+
+    def like(self, base: str, count: int | None = None) -> list[str]:
+        """Return the other names in the display that stand for something of the same shape."""
+        shapes = {self.dims(s) for s in self.declared(base, count)}
+        return [
+            other
+            for other in {re.sub(r"_\{.*", "", n) if n not in self.by_base else n: None for n in self.names}
+            if other != base and any(self.dims(s) in shapes for s in self.declared(other))
+        ]
+
+    def dims(self, symbol: Symbol) -> tuple[str, ...]:
+        return ("size" if symbol.kind == "size" else "", *(str(self.ranges[i]) for i in symbol.indices))
+
+    def exchanged(
+        self, base: Node, written: str, alone: bool, whole: Node | None = None, count: int | None = None
+    ) -> Iterator[Edit]:
+        """Yield a symbol replaced by each other one of its shape, and by 1 minus itself where that is one like it."""
+        for other in self.like(written, count):
+            yield self.name_put("exchange", base, other)
+        if self.complements(written, count):
+            node = whole or base
+            yield self.put("exchange", node, "1 - " + self.source(node), alone=alone)
+
+    def complements(self, base: str, count: int | None = None) -> bool:
+        own = {s.indices for s in self.declared(base, count)}
+        return any(
+            s.base == base and s.indices in own and s.params is None and s.domain.replace(" ", "") in _UNIT
+            for s in self.table.symbols
+        )
+
+    def swapped(self, side: Node) -> Iterator[Edit]:
+        """Yield a side with two symbols exchanged throughout, or y and 1 − y."""
+        places: dict[str, list[tuple[Node, Node]]] = {}
+        for node in self.values_in(side):
+            base = node.parts[0] if node.kind == "sub" and name(node) not in self.by_base else node
+            if self.declared(name(base)):
+                places.setdefault(name(base), []).append((base, node))
+        for one, two in itertools.combinations(places, 2):
+            if two in self.like(one):
+                changes = [(n, two) for n, _ in places[one]] + [(n, one) for n, _ in places[two]]
+                yield from self.rewritten(side, changes)
+        for one, own in places.items():
+            if self.complements(one) and len(own) > 1:
+                changes = []
+                for _, node in own:
+                    put = self.put("exchange", node, "1 - " + self.source(node))
+                    changes.append((node, put.replacement))
+                yield from self.rewritten(side, changes)
+
+    def rewritten(self, side: Node, changes: list[tuple[Node, str]]) -> Iterator[Edit]:
+        text, at = "", side.start
+        for node, replacement in sorted(changes, key=lambda change: change[0].start):
+            if node.start < at:
+                return
+            put = self.name_put("exchange", node, replacement)
+            text, at = text + self.text[at : node.start] + put.replacement, node.end
+        yield self.edit("exchange", side.start, side.end, text + self.text[at : side.end])
+
+    def values_in(self, node: Node | None) -> Iterator[Node]:
+        """Yield the symbols of a formula that stand for values: no indices, no names of functions."""
+        if node is None:
+            return
+        if node.kind in ("sym", "sub", "prime"):
+            yield node
+            return
+        if node.kind == "frac" and (operator := differential(node)):
+            yield from self.values_in(operator.body)
+            return
+        parts: list[Node] = []
+        if node.kind == "juxt":
+            for unit in self.units(node):
+                if len(unit) == 2:
+                    yield from self.values_in(unit[1])
+                else:
+                    parts += unit
+        else:
+            parts = list(node.parts)
+        for part in parts:
+            yield from self.values_in(part)
+
+    # sums and products
+
+    def _add(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for at, part in enumerate(node.parts):
+            inner = part.parts[0] if part.kind == "neg" else part
+            sign = part.start
+            if at == 0:
+                following = node.parts[1]
+                yield self.edit("sign", part.start, inner.start, "" if part.kind == "neg" else "-")
+                yield self.edit("term", part.start, following.start, "")
+            else:
+                if part.kind != "neg":
+                    sign = self.text.rindex("+", node.parts[at - 1].end, part.start)
+                yield self.edit("sign", sign, sign + 1, "+" if part.kind == "neg" else "-")
+                yield self.edit("term", self.from_row(node.parts[at - 1].end, sign, part.end), part.end, "")
+            yield from self.value(inner)
+
+    def from_row(self, before: int, start: int, end: int) -> int:
+        """Return where to begin if a piece goes: a row that has nothing else goes with it."""
+        rest = re.match(r"[^\\\w]*(\\\\|\\end|$)", self.text[end:])
+        return before if rest and r"\\" in self.text[before:start] else start
+
+    def _neg(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield from self.value(node.parts[0])
+
+    def _mul(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for at, part in enumerate(node.parts):
+            if at + 1 < len(node.parts):
+                yield self.edit("factor", part.start, node.parts[at + 1].start, "")
+            else:
+                yield self.edit("factor", node.parts[at - 1].end, part.end, "")
+            yield from self.value(part)
+
+    def units(self, node: Node) -> list[tuple[Node, ...]]:
+        """Return the factors of a product; a function and its arguments are one."""
+        units: list[tuple[Node, ...]] = []
+        parts = list(node.parts)
+        while parts:
+            width = 2 if len(parts) > 1 and self.applied(parts[0], parts[1]) else 1
+            units.append(tuple(parts[:width]))
+            parts = parts[width:]
+        return units
+
+    def applied(self, head: Node, after: Node) -> bool:
+        group = after
+        while group.kind in ("pow", "sub", "transpose", "fact"):
+            group = group.parts[0]
+        if group.kind != "group" or group.text != "(":
+            return False
+        if name(Node("juxt", (head, group))) in self.by_base:
+            return True
+        names = {name(head)} | ({name(head.parts[0])} if head.kind in ("sub", "prime") else set())
+        return any(s.params is not None or s.kind == "special" for n in names for s in self.by_base.get(n, []))
+
+    def _juxt(self, node: Node, alone: bool) -> Iterator[Edit]:
+        units = self.units(node)
+        for unit in units:
+            start, end = unit[0].start, unit[-1].end
+            operator = differential(unit[0]) if unit[0].kind == "frac" else None
+            if len(units) > 1:
+                yield self.edit("derivative" if operator else "factor", start, end, "")
+            if len(unit) == 2:
+                yield from self.application(*unit)
+            else:
+                yield from self.value(unit[0], alone=alone and len(units) == 1)
+
+    def application(self, head: Node, after: Node) -> Iterator[Edit]:
+        """Yield the changes of a function with its arguments."""
+        group = after
+        while group.kind != "group":
+            if group.kind == "pow":
+                yield from self.exponent(group)
+            elif group.kind == "sub":
+                for part in group.parts[1:]:
+                    yield from self.index(part)
+            else:
+                yield self.edit("exponent", group.parts[0].end, group.end, "")
+            group = group.parts[0]
+        if name(Node("juxt", (head, group))) in self.by_base:
+            return
+        if head.kind == "prime":
+            yield self.edit("derivative", head.parts[0].end, head.end, "")
+        base = head.parts[0] if head.kind == "prime" else head
+        if base.kind == "sub" and name(base) not in self.by_base:
+            base = base.parts[0]
+        arity = len(group.parts)
+        for other in self.names:
+            if other != name(base) and any(
+                s.params is not None and len(s.params) == arity for s in self.by_base.get(other, [])
+            ):
+                yield self.name_put("exchange", base, other)
+        if head.kind == "sub" and base is not head:
+            for part in head.parts[1:]:
+                yield from self.index(part)
+        yield self.edit("argument", group.start, group.end, "")
+        if any(part.kind == "dots" for part in group.parts):
+            return
+        if arity == 1:
+            yield self.edit("function", head.start, group.start, "")
+        yield from self.arguments(group)
+
+    def arguments(self, group: Node) -> Iterator[Edit]:
+        for one, two in itertools.pairwise(group.parts):
+            between = self.text[one.end : two.start]
+            yield self.edit("exchange", one.start, two.end, self.source(two) + between + self.source(one))
+        for part in group.parts:
+            if part.kind == "chain":
+                yield from self.chain(part, _OPPOSITE)
+            else:
+                yield from self.value(part, alone=True)
+
+    def _group(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for part in node.parts:
+            if part.kind == "chain":
+                yield from self.chain(part, _OPPOSITE)
+            else:
+                yield from self.value(part)
+
+    def _set(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for part in node.parts:
+            if part.kind != "dots":
+                yield from self.value(part)
+
+    # fractions and powers
+
+    def _frac(self, node: Node, alone: bool) -> Iterator[Edit]:
+        operator = differential(node)
+        if operator:
+            yield from self.derivative(node)
+            return
+        above, below = node.parts
+        tops, bottoms = self.source(above), self.source(below)
+        if node.text == "/":
+            between = self.text[above.end : below.start]
+            yield self.edit("fraction", node.start, node.end, bottoms + between + tops)
+            yield self.edit("factor", above.end, node.end, "")
+            if tops != "1":
+                yield self.edit("factor", above.start, above.end, "1")
+        else:
+            yield self.edit("fraction", node.start, node.end, rf"\frac{{{bottoms}}}{{{tops}}}")
+            yield self.unwrap("factor", node, above)
+            if tops != "1":
+                yield self.put("factor", above, "1", alone=True)
+        yield from self.value(above)
+        yield from self.value(below)
+
+    def derivative(self, node: Node) -> Iterator[Edit]:
+        """Yield the changes of a derivative: one order less, or by another variable."""
+        operator = differential(node)
+        assert operator is not None
+        sign = "d" if re.match(r"\\[td]?frac\s*\{\s*d", self.source(node)) else r"\partial"
+        body = self.source(operator.body) if operator.body else ""
+        wrapped = f"({body})" if operator.body is not None and operator.body.kind in _SUMS else body
+        left = len(operator.variables) - 1
+        if left:
+            for kept in {tuple(map(self.source, c)): c for c in itertools.combinations(operator.variables, left)}:
+                order = f"^{left}" if left > 1 else ""
+                below = r" \, ".join(f"{sign} {variable}" for variable in kept)
+                yield self.edit("derivative", node.start, node.end, rf"\frac{{{sign}{order} {wrapped}}}{{{below}}}")
+        elif body:
+            yield self.edit("derivative", node.start, node.end, wrapped)
+        for target in dict.fromkeys(operator.variables):
+            base = target.parts[0] if target.kind == "sub" and name(target) not in self.by_base else target
+            for other in (*self.like(name(base)), *self.beneath(name(base))):
+                yield self.name_put("derivative", base, other)
+            if base is not target:
+                for part in target.parts[1:]:
+                    yield from self.index(part)
+        yield from self.value(operator.body)
+
+    def beneath(self, base: str) -> list[str]:
+        """Return the derived quantities of one shape with a name that the display depends on and does not show."""
+        shapes = {self.dims(s) for s in self.declared(base)}
+        own = [s for s in dependencies(self.tree, self.world) if s.kind == "derived" and s.params is None]
+        shown = {*self.names, *(re.sub(r"_\{.*", "", n) for n in self.names), base}
+        return [s.base for s in own if s.base not in shown and self.dims(s) in shapes]
+
+    def _pow(self, node: Node, alone: bool) -> Iterator[Edit]:
+        base, exponent = node.parts
+        if base.kind == "sym" and base.text == "e":
+            yield self.unwrap("log", node, exponent)
+        yield from self.exponent(node)
+        yield from self.value(base)
+
+    def exponent(self, node: Node) -> Iterator[Edit]:
+        base, exponent = node.parts
+        if not (base.kind == "sym" and base.text == "e"):
+            yield self.edit("exponent", base.end, node.end, "")
+        if exponent.kind == "num":
+            yield self.edit("exponent", exponent.start, exponent.end, str(int(exponent.text) + 1))
+        else:
+            yield from self.value(exponent, alone=True)
+
+    def _transpose(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield self.edit("exponent", node.parts[0].end, node.end, "")
+        yield from self.value(node.parts[0])
+
+    def _fact(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield self.edit("function", node.parts[0].end, node.end, "")
+        yield from self.value(node.parts[0])
+
+    def _binom(self, node: Node, alone: bool) -> Iterator[Edit]:
+        above, below = map(self.source, node.parts)
+        yield self.edit("fraction", node.start, node.end, rf"\binom{{{below}}}{{{above}}}")
+        yield from self.value(node.parts[0])
+        yield from self.value(node.parts[1])
+
+    # functions
+
+    def _prime(self, node: Node, alone: bool) -> Iterator[Edit]:
+        if name(node) in self.by_base:
+            yield from self.exchanged(node, name(node), alone)
+        else:
+            yield self.edit("derivative", node.parts[0].end, node.end, "")
+
+    def _abs(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield self.edit("function", node.start, node.end, f"({self.source(node.parts[0])})")
+        yield from self.value(node.parts[0])
+
+    _norm = _sqrt = _ceil = _abs
+
+    def _inner(self, node: Node, alone: bool) -> Iterator[Edit]:
+        left, right = node.parts
+        for kept, other in ((left, right), (right, left)):  # one vector alone is no number: a factor is 1 in each place
+            yield self.put("factor", node, rf"({self.source(kept)})^\top ({self.source(other)})^0")
+            yield from self.value(kept, alone=True)
+
+    def _underbrace(self, node: Node, alone: bool) -> Iterator[Edit]:
+        yield from self.value(node.parts[0])
+
+    def _count(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for part in node.parts:
+            yield from self.chain(part, _OPPOSITE)
+
+    def _cases(self, node: Node, alone: bool) -> Iterator[Edit]:
+        for one, two in itertools.pairwise(node.parts):
+            a, b = one.parts[0], two.parts[0]
+            text = self.source(b) + self.text[a.end : b.start] + self.source(a)
+            yield self.edit("case", a.start, b.end, text)
+        for case in node.parts:
+            yield from self.value(case.parts[0], alone=True)
+            yield from self.chain(case.parts[1], _OPPOSITE)
+
+    def _call(self, node: Node, alone: bool) -> Iterator[Edit]:
+        body = node.parts[0]
+        end = node.start + len(re.match(r"\\[A-Za-z]+\*?", self.text[node.start :]).group())  # type: ignore[union-attr]
+        if node.text in (r"\max", r"\min"):
+            yield self.edit("operator", node.start, end, _OPERATORS[node.text])
+            for part in body.parts:
+                yield from self.value(part, alone=True)
+            return
+        kind = "log" if node.text in (r"\log", r"\ln", r"\exp") else "function"
+        if not (body.kind == "group" and len(body.parts) > 1):
+            yield self.edit("derivative" if node.text == r"\nabla" else kind, node.start, body.start, "")
+        if node.sup is not None and node.sup.kind == "num":
+            yield self.edit("exponent", node.sup.start, node.sup.end, str(int(node.sup.text) + 1))
+        yield from self.value(node.sub)
+        # What a function is of can be negated: a bracket's content, or what follows it without one.
+        inner = body.parts[0] if body.kind == "group" and len(body.parts) == 1 else body
+        if inner is body and inner.kind != "group" and inner.kind != "add":
+            yield self.put("sign", inner, "-" + self.source(inner))
+            yield from self.value(inner)
+        else:
+            yield from self.value(inner, alone=True)
+
+    def _big(self, node: Node, alone: bool) -> Iterator[Edit]:
+        end = node.start + len(node.text)
+        text = node.text
+        if text in _OPERATORS:
+            yield self.edit("operator", node.start, end, _OPERATORS[text])
+        elif "arg" in text:
+            other = text.replace("min", "max") if "min" in text else text.replace("max", "min")
+            yield self.edit("operator", node.start, end, other)
+        for sub in () if node.sub is None else node.sub.parts if node.sub.kind == "args" else (node.sub,):
+            yield from self.binding(sub, text)
+        if node.sup is not None:
+            yield from self.bound(node.sup)
+        body = node.parts[0]
+        if text == r"\int":
+            rest = body.parts[:-2]
+            body = rest[0] if len(rest) == 1 else Node("juxt", rest, "", rest[0].start, rest[-1].end)
+        yield from self.value(body)
+
+    def binding(self, sub: Node, text: str) -> Iterator[Edit]:
+        if text == r"\int":
+            yield from self.bound(sub)
+        elif sub.kind != "chain":
+            yield from self.value(sub)
+        elif sub.marks[0] == "=":
+            yield from self.value(sub.parts[0])
+            yield from self.bound(sub.parts[1])
+        else:
+            yield from self.chain(sub, _OPPOSITE)
+
+    def bound(self, node: Node) -> Iterator[Edit]:
+        if node.kind == "num":
+            for number in (int(node.text) - 1, int(node.text) + 1):
+                yield self.put("bound", node, str(number), alone=True)
+        elif self.source(node).strip("- ") != r"\infty":
+            for step in ("- 1", "+ 1"):
+                yield self.put("bound", node, f"{self.source(node)} {step}", alone=True)
+
+
+# what is no mistake
+
+
+class _Same:
+    """Says whether a mutant is no mistake: whether it says what the original says, or follows from it.
+
+    The two are compared at points far more general than those at which a display is checked: the sizes are others, the
+    variables are drawn from wider domains, where a formula has branches very near to 0 and 1 and far from them, and at
+    first every symbol is taken to be free, whatever it stands for.
+    """
+
+    POINTS = 4  # for each domain; one where each takes long
+    SOME = 6  # values of the indices left free, where each point takes long
+    EDGES = 32  # near to the edges of branches, and far from them
+    FINE = 12 * DIGITS  # digits, for numbers very near to 0 and 1
+    KEPT = ("function", "positive function", "random", "joint")
+
+    def __init__(self, table: Table, display: Display) -> None:
+        self.display, self.symbols = display, table.at(display.label)
+        self.checker = _Checker(table, display, self.symbols, 1, Record(display))
+
+    def reason(self, tree: Node, mutated: Node) -> str:
+        """Return why a mutant is no mistake; empty if that could not be shown."""
+        changes = self.changes(tree, mutated)
+        if not changes:
+            return ""
+        if self.renamed(tree, mutated):
+            return "the same, with another letter for an index"
+        if not any(self.varies(node) for one, two, *_ in changes for node in (one, two)) and all(
+            self.compare(one, two, derived=False) == "=" for one, two, *_ in changes
+        ):
+            return "the same function, whatever its symbols stand for"
+        if all(self.compare(one, two, derived=True) == "=" for one, two, *_ in changes):
+            return "the same function of the page's variables"
+        if all(given and self.compare(one, two, given) == "=" for one, two, _, given in changes):
+            return "the same function where the condition holds"
+        if all(way and self.compare(one, two, given) in ("=", way) for one, two, way, given in changes):
+            return "a weaker inequality, which follows from the original"
+        return ""
+
+    def renamed(self, tree: Node, mutated: Node) -> bool:
+        """Say whether one letter of an index became another of its range, wherever it stood."""
+        ranges = {s.base: str(s.fields["runs"]) for s in self.symbols.values() if s.kind == "index"}
+        items = next(pair for pair in zip(tree.parts, mutated.parts, strict=True) if shape(pair[0]) != shape(pair[1]))
+        used = [{part.text for part in item.walk() if part.kind == "sym" and part.text in ranges} for item in items]
+        return any(
+            ranges[old] == ranges[new] and new not in used[0] and shape(items[0], {old: new}) == shape(items[1])
+            for old in used[0]
+            for new in used[1] - used[0]
+        )
+
+    def varies(self, node: Node) -> bool:
+        """Say whether a formula looks at a symbol at other values than its own, so that what it stands for counts."""
+        return any(
+            (part.kind == "prime" and name(part) not in self.checker.by_base)
+            or (part.kind == "call" and part.text in (r"\nabla", r"\mathbb{E}", r"\operatorname{Var}"))
+            or (part.kind == "big" and part.text not in (r"\sum", r"\prod"))
+            or (part.kind == "frac" and differential(part) is not None)
+            for part in node.walk()
+        )
+
+    def changes(self, tree: Node, mutated: Node) -> list[tuple[Node, Node, str, list[Node]]]:
+        """Return the sides that differ; with each, the way in which it may move, and its conditions."""
+        found = []
+        if len(tree.parts) != len(mutated.parts):
+            return []
+        for item, other in zip(tree.parts, mutated.parts, strict=True):
+            if len(item.parts) != len(other.parts) or list(map(str, item.marks)) != list(map(str, other.marks)):
+                return []
+            given = [part for mark, part in zip(item.marks, item.parts[1:], strict=True) if mark.type == "IF"]
+            for one, two in zip(item.parts, other.parts, strict=True):
+                if shape(one) == shape(two):
+                    continue
+                sides = [chain.parts if chain.kind == "chain" else (chain,) for chain in (one, two)]
+                if list(map(str, one.marks)) != list(map(str, two.marks)) or len(sides[0]) != len(sides[1]):
+                    return []
+                for at, (left, right) in enumerate(zip(*sides, strict=True)):
+                    if shape(left) != shape(right):
+                        # A condition that changes can't be taken for granted; nor a claim that another follows from.
+                        own = [] if one in given else given
+                        links = len(item.parts) > 1 + len(given) or one in given
+                        found.append((*self.inner(left, right), "" if links else self.way(one, at), own))
+        return found
+
+    def inner(self, one: Node, two: Node) -> tuple[Node, Node]:
+        """Return two formulas; of two that say where something is least, what is to be least."""
+        if one.kind == two.kind == "big" and "arg" in one.text == two.text and shape(one.sub) == shape(two.sub):
+            return one.parts[0], two.parts[0]
+        return one, two
+
+    def way(self, chain: Node, at: int) -> str:
+        """Return `<` or `>` if a side of a chain that becomes less, or more, can only make its relations weaker."""
+        ways = set()
+        for beside, up, down in ((at - 1, (r"\le", "<"), (r"\ge", ">")), (at, (r"\ge", ">"), (r"\le", "<"))):
+            if 0 <= beside < len(chain.marks):
+                mark = str(chain.marks[beside])
+                mark = ALIASES.get(mark, mark)
+                ways.add(">" if mark in up else "<" if mark in down else "")
+        return ways.pop() if len(ways) == 1 else ""
+
+    def worlds(self, nodes: tuple[Node, ...], derived: bool) -> Iterator[World]:
+        """Yield the points: of each domain some, and if a formula has branches, points near their edges."""
+        slow = any(self.varies(node) for node in nodes)
+        points = 1 if slow else self.POINTS
+        branches = not slow and any(
+            part.kind in ("abs", "cases", "ceil")
+            or part.text in (r"\max", r"\min", r"\operatorname{sign}")
+            or (part.kind == "group" and any(inner.kind == "chain" and "=" not in inner.marks for inner in part.parts))
+            for node in nodes
+            for part in node.walk()
+        )
+        still = {  # what an extreme is taken over keeps its domain
+            name(part.sub)
+            for node in nodes
+            for part in node.walk()
+            if part.kind == "big" and part.sub is not None and part.sub.kind in ("sym", "sub")
+        }
+        domains = ("(0, 1)", "real", "positive")
+        for domain in (*domains, *(("near", "far") if branches else ())):
+            symbols, sizes, free = {}, set[int](), []
+            for key, symbol in self.symbols.items():
+                own = symbol
+                if symbol.kind == "size":
+                    size = int(symbol.fields["size"]) + 1
+                    while size in sizes:
+                        size += 1
+                    sizes.add(size)
+                    own = replace(symbol, fields={**symbol.fields, "size": size})
+                elif symbol.params is None and (
+                    (symbol.kind == "variable" and symbol.base not in still and not self.kept(symbol))
+                    or (symbol.kind == "derived" and not derived)
+                ):
+                    own = replace(symbol, kind="variable", domain=domain, body=None)
+                    free.append(own)
+                symbols[key] = own
+            for point in range(points if domain in domains else self.EDGES):
+                world = World(symbols, f"{self.display.label}/{domain}", point)
+                for symbol in symbols.values():
+                    if symbol.kind == "special" and "constant" in symbol.fields:
+                        world.values[symbol.key] = mpmath.mpf(0)
+                if domain in ("near", "far"):
+                    for symbol in free:
+                        world.values[symbol.key] = self.extreme(world, symbol, domain)
+                yield world
+
+    def extreme(self, world: World, symbol: Symbol, domain: str) -> Any:
+        """Return values very near to 0 and to 1, or from there to very far away."""
+        rng = Random(f"{world.seed}/{world.point}/{symbol.key}")
+        out = np.empty(tuple(world.length(letter) for letter in symbol.indices), dtype=object)
+        with mpmath.workdps(self.FINE):
+            for index in np.ndindex(*out.shape):
+                size = mpmath.exp(mpmath.mpf(rng.uniform(-300, 0 if domain == "near" else 300)))
+                near = 1 - size if rng.random() < 0.5 else size
+                out[index] = near if domain == "near" else size * rng.choice((-1, 1))
+        return out if out.shape else out[()]
+
+    def kept(self, symbol: Symbol) -> bool:
+        return symbol.domain in self.KEPT or r"\dots" in symbol.domain or r"\mathcal" in symbol.domain
+
+    def compare(self, one: Node, two: Node, given: list[Node] | None = None, *, derived: bool = True) -> str:
+        """Return how the second formula is to the first at every point: `=`, `<`, `>`, or nothing if it varies."""
+        compared, relations = 0, {"="}
+        with contextlib.suppress(MathError), mpmath.workdps(DIGITS):
+            for world in self.worlds((one, two), derived):
+                far = world.seed.endswith(("near", "far"))
+                with mpmath.workdps(self.FINE if far else DIGITS):
+                    self.checker.chosen = [part for part in given or () if self.checker._chooses(part)]
+                    met = self.checker._meet(world, given) if given else world
+                    if met is None:
+                        continue
+                    for values in self.values(one, two, met):
+                        if values[0] is None or values[1] is None or len(values[0]) != len(values[1]):
+                            return ""
+                        compared += 1
+                        for x, y in zip(*values, strict=True):
+                            if abs(x - y) > SAME * max(abs(x), abs(y)) and abs(x - y) > NOTHING ** (4 if far else 1):
+                                relations.add("<" if y < x else ">")
+            if compared >= 2 and len(relations) <= 2:
+                return next(iter(relations - {"="}), "=")
+        return ""
+
+    def values(self, one: Node, two: Node, world: World) -> Iterator[tuple[Any, Any]]:
+        """Yield the numbers of two formulas for all values of the indices left free, where either has some."""
+        envs = list(self.checker._envs([one, two], world))
+        if any(self.varies(node) for node in (one, two)):
+            envs = Random(world.seed).sample(envs, min(self.SOME, len(envs)))
+        for env in envs:
+            left, right = self.numbers(one, env), self.numbers(two, env)
+            if left is not None or right is not None:
+                yield left, right
+
+    def numbers(self, node: Node, env: Env) -> list[Any] | None:
+        """Return the numbers that a formula comes to; None if it has no value here."""
+        try:
+            orders: list[Any] = []  # a remainder counts as 0; what bounds it must be the same
+            world = env.world.changed(ORDERS, orders)
+            value = evaluate(node, replace(env, world=world))
+            return [*(real(x, node) for x in np.ravel(np.asarray(value, dtype=object))), *sorted(orders)]
+        except (MathError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
+            return None
+
+
+# the score
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one mutant.
+
+    Attributes:
+        display: The display.
+        mutant: The mutant.
+        verdict: `caught`, `equal` (it is no mistake: it says what the original says, or less) or `survived`.
+        reason: The display that named it, or why it is no mistake.
+    """
+
+    display: Display
+    mutant: Mutant
+    verdict: str
+    reason: str
+
+    @property
+    def row(self) -> str:
+        """The row of the display that has the change, as it reads with it."""
+        if self.mutant.tree is None:
+            row = self.mutant.text
+        else:
+            item = self.mutant.tree.parts[self.mutant.item]
+            row = self.mutant.text[item.start : item.end]
+        return " ".join(re.sub(r"\\\\(\[[^\]]*\])?", " ", row).replace("&", " ").split())
+
+    @property
+    def change(self) -> str:
+        """The change in words."""
+        old = self.display.text[self.mutant.start : self.mutant.end]
+        old, new = (" ".join(text.split()) for text in (old, self.mutant.replacement))
+        return f"{old or 'nothing'} -> {new or 'nothing'}"
+
+
+class _Scorer:
+    """Tries the mutants of one page."""
+
+    def __init__(self, page: Page) -> None:
+        self.page, self.table = page, Table(page)
+        self.used: dict[str, list[Symbol]] = {}  # by each display that holds as it stands
+        self.seconds: dict[str, float] = {}
+        self.failing: list[str] = []
+        self.known: dict[Any, dict[Any, Any]] = {}  # the values of the sides that a mutant leaves as they were
+        for display in page.displays:
+            start = time.perf_counter()
+            tree = self.table.trees.get(display.label)
+            if tree is None or check_display(self.table, display).faults:
+                self.failing.append(display.label)
+                continue
+            self.used[display.label] = dependencies(tree, World(self.table.at(display.label), "", 0))
+            self.seconds[display.label] = time.perf_counter() - start
+
+    def outcomes(self, labels: Collection[str] = ()) -> Iterator[Outcome]:
+        for display in self.page.displays:
+            if display.label not in self.used or (labels and display.label not in labels):
+                continue
+            tree = self.table.trees[display.label]
+            for mutant in mutants(display, tree, self.table):
+                if not self.outside(display, tree, mutant):
+                    yield self.outcome(display, tree, mutant)
+
+    def outside(self, display: Display, tree: Node, mutant: Mutant) -> bool:
+        """Say whether a mutant is of an assumption that defines nothing: it makes no claim that could be false."""
+        return display.role == "assumption" and not self.defined(display, tree, mutant.item)
+
+    def defined(self, display: Display, tree: Node, item: int) -> list[Symbol]:
+        """Return what an item of a display defines."""
+        sides = {id(part) for part in tree.parts[item].parts[0].parts}
+        return [s for s in self.table.symbols if s.label == display.label and id(s.body) in sides]
+
+    def outcome(self, display: Display, tree: Node, mutant: Mutant) -> Outcome:
+        if mutant.tree is None:
+            return Outcome(display, mutant, "caught", display.label)
+        by = self.caught(display, tree, mutant, mutant.tree)
+        if by:
+            return Outcome(display, mutant, "caught", by)
+        reason = _Same(self.table, display).reason(tree, mutant.tree)
+        return Outcome(display, mutant, "equal" if reason else "survived", reason)
+
+    def caught(self, display: Display, tree: Node, mutant: Mutant, mutated: Node) -> str:
+        """Return what names a mutant: the display itself, or a later one; empty if nothing does."""
+        own = self.defined(display, tree, mutant.item)
+        if not own:
+            part = replace(mutated, parts=(self.around(display, mutant, mutated),))
+            known = (
+                self.known.setdefault((display.label, mutant.item), {})
+                if self.same_conditions(tree, mutant, mutated)
+                else None
+            )
+            return display.label if check_display(self.table, display, part, known=known).faults else ""
+        table = copy(self.table)
+        table.faults = []
+        others = [s for s in self.table.symbols if s.label != display.label]
+        try:
+            table.symbols = others + table.defined(display, mutated)
+        except MathError:
+            return display.label
+        table.trees = {**self.table.trees, display.label: mutated}
+        later = self.dependents(display.label, {s.key for s in own})
+        for each in sorted((display, *later), key=lambda d: self.seconds[d.label]):  # the fastest first
+            if check_display(table, each).faults:
+                return each.label
+        return ""
+
+    def around(self, display: Display, mutant: Mutant, mutated: Node) -> Node:
+        """Return the mutated item; of a chain that nothing follows from, the relations that the changed part is in."""
+        item = mutated.parts[mutant.item]
+        before = self.table.trees[display.label].parts[mutant.item]
+        chain, old = item.parts[0], before.parts[0]
+        kinds = [mark.type for mark in item.marks]
+        if display.role or set(kinds) - {"IF"} or kinds != [mark.type for mark in before.marks]:
+            return item
+        if chain.kind != "chain" or list(map(str, old.marks)) != list(map(str, chain.marks)):
+            return item
+        if any(shape(one) != shape(two) for one, two in zip(before.parts[1:], item.parts[1:], strict=True)):
+            return item
+        sides = [one if shape(one) == shape(two) else two for one, two in zip(old.parts, chain.parts, strict=True)]
+        changed = [at for at, side in enumerate(sides) if side is not old.parts[at]]
+        first, last = max(changed[0] - 1, 0), changed[-1] + 1
+        small = replace(chain, parts=tuple(sides[first : last + 1]), marks=chain.marks[first:last])
+        return replace(item, parts=(small, *item.parts[1:]))
+
+    def same_conditions(self, tree: Node, mutant: Mutant, mutated: Node) -> bool:
+        """Say whether only the relations of an item changed, so that what was left as it was has the same values."""
+        old, new = tree.parts[mutant.item], mutated.parts[mutant.item]
+        return list(map(shape, old.parts[1:])) == list(map(shape, new.parts[1:]))
+
+    def dependents(self, label: str, keys: set[Any]) -> list[Display]:
+        """Return the later displays that say something about what a display defines."""
+        at = self.table.positions[label]
+        return [
+            display
+            for display in self.page.displays
+            if self.table.positions[display.label] > at
+            and any(s.label == label and s.key in keys for s in self.used.get(display.label, ()))
+        ]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What became of the mutants of a page.
+
+    Attributes:
+        page: The page's name.
+        outcomes: One for each mutant.
+        failing: The displays that don't hold as they stand, so that nothing can be said of their mutants.
+        seconds: How long it took.
+        fingerprint: A digest of all that this depends on.
+    """
+
+    page: str
+    outcomes: list[Outcome]
+    failing: list[str]
+    seconds: float
+    fingerprint: str = ""
+
+    @property
+    def displays(self) -> list[Line]:
+        """How many mistakes were caught in each display."""
+        labels = dict.fromkeys(outcome.display.label for outcome in self.outcomes)
+        return [line(label, [o for o in self.outcomes if o.display.label == label]) for label in labels]
+
+    @property
+    def survivors(self) -> list[Outcome]:
+        """The mutants that nothing named and that were not shown to be no mistakes."""
+        return [outcome for outcome in self.outcomes if outcome.verdict == "survived"]
+
+
+def score(path: Path, labels: Collection[str] = ()) -> Score:
+    """Try every mutant of a page's displays (of all, or of those labelled so), or of the docstrings' formulas."""
+    start = time.perf_counter()
+    pages = pages_of(path)
+    scorers = [_Scorer(page) for page in pages]
+    outcomes = [outcome for scorer in scorers for outcome in scorer.outcomes(labels)]
+    failing = [label or "a display without a label" for scorer in scorers for label in scorer.failing]
+    return Score(path.stem, outcomes, failing, time.perf_counter() - start, fingerprint(pages))
+
+
+def pages_of(path: Path) -> list[Page]:
+    """Return a page, or the docstrings' pages."""
+    return docstrings.pages() if path.name == DOCSTRINGS else [read(path)]
+
+
+def score_all(found: Sequence[Path], workers: int = 2) -> list[Score]:
+    """Score pages side by side, and return what was found in the same order."""
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        return list(pool.map(score, found))
+
+
+# what is told
+
+
+@dataclass(frozen=True)
+class Line:
+    """How many mistakes were caught on a page, of a kind, or in all.
+
+    Attributes:
+        name: The page, or the kind in words.
+        caught: How many mistakes the checker named.
+        survived: How many it did not name.
+        equal: How many more changes were shown to be no mistakes.
+    """
+
+    name: str
+    caught: int
+    survived: int
+    equal: int
+
+    @property
+    def mistakes(self) -> int:
+        """How many changes were not shown to be no mistakes."""
+        return self.caught + self.survived
+
+    @property
+    def share(self) -> float:
+        """The share of the mistakes that were caught."""
+        return self.caught / self.mistakes if self.mistakes else 1.0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.caught} of {self.mistakes} mistakes caught ({100 * self.share:.2f} %), "
+            f"{self.equal} more changes are no mistakes"
+        )
+
+
+@dataclass(frozen=True)
+class Survivor:
+    """A change that the checker did not name: where it is, what the row reads with it, and why that is true too."""
+
+    page: str
+    label: str
+    kind: str
+    row: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What there is to tell of the mutants: each page, each kind, all of them, and the survivors.
+
+    Attributes:
+        pages: A line for each page.
+        kinds: A line for each kind of mistake.
+        whole: A line for all.
+        survivors: The mistakes that were not caught.
+        displays: By page, a line for each display.
+        fingerprints: By page, a digest of all that its lines depend on.
+    """
+
+    pages: list[Line]
+    kinds: list[Line]
+    whole: Line
+    survivors: list[Survivor]
+    displays: dict[str, list[Line]]
+    fingerprints: dict[str, str]
+
+
+def line(name: str, outcomes: Collection[Outcome]) -> Line:
+    """Count outcomes."""
+    verdicts = Counter(outcome.verdict for outcome in outcomes)
+    return Line(name, verdicts["caught"], verdicts["survived"], verdicts["equal"])
+
+
+def tally(scores: Sequence[Score]) -> Tally:
+    """Return what there is to tell of the mutants of some pages."""
+    every = [outcome for score in scores for outcome in score.outcomes]
+    kinds = [line(words, [o for o in every if o.mutant.kind == kind]) for kind, words in KINDS.items()]
+    why = reasons()
+    survivors = [
+        Survivor(score.page, o.display.label, o.mutant.kind, o.row, why.get((score.page, o.display.label, o.row), ""))
+        for score in scores
+        for o in score.survivors
+    ]
+    pages = [line(score.page, score.outcomes) for score in scores if score.outcomes]
+    displays = {score.page: score.displays for score in scores if score.outcomes}
+    fingerprints = {score.page: score.fingerprint for score in scores if score.outcomes}
+    return Tally(pages, kinds, line("all", every), survivors, displays, fingerprints)
+
+
+def reasons() -> dict[tuple[str, str, str], str]:
+    """Return why each survivor is true too, by its page, its label and its row, as `survivors.yaml` has it."""
+    table = yaml.safe_load(REASONS.read_text(encoding="utf-8")) or {}
+    return {
+        (page, label, " ".join(entry["row"].split())): entry["why"]
+        for page, labels in table.items()
+        for label, entries in labels.items()
+        for entry in entries
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the score of pages, and the mutants that survive."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lossbook.equations.mutating",
+        description="Make every small mistake in the displays of pages, and list those that the checker does not name.",
+    )
+    parser.add_argument("pages", nargs="*", metavar="PAGE", help="a page, such as 03-bce; all unless given")
+    parser.add_argument("--label", action="append", default=[], help="only this display; may be repeated")
+    parser.add_argument("--equal", action="store_true", help="also list the changes that are no mistakes")
+    parser.add_argument("--record", action="store_true", help="try all pages, and write what the book shows")
+    options = parser.parse_args(arguments)
+    if options.record:
+        from lossbook.book import equations_page
+
+        found = tally(score_all(paths(Path.cwd())))
+        equations_page.save(found, equations_page.DATA)
+        print(found.whole)
+        return 0
+    why = reasons()
+    for path in paths(Path.cwd(), options.pages):
+        scored = score(path, options.label)
+        if not scored.outcomes and not scored.failing:
+            continue
+        for outcome in scored.outcomes:
+            if outcome.verdict == "survived" or (options.equal and outcome.verdict == "equal"):
+                print(f"  {outcome.display.label} [{outcome.mutant.kind}] {outcome.change}:  {outcome.row}")
+                reason = outcome.reason or why.get((scored.page, outcome.display.label, outcome.row))
+                print(f"      {reason or 'NOT CAUGHT, and survivors.yaml does not say why'}")
+        for label in scored.failing:
+            print(f"  {label} does not hold as it stands, so it has no mutants")
+        print(f"{line(scored.page, scored.outcomes)}, {scored.seconds:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

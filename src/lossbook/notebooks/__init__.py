@@ -1,0 +1,1 @@
+"""Notebooks as files and as running kernels, for lessons and pages alike."""

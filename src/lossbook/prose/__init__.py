@@ -1,0 +1,1 @@
+"""What texts say is held: rules by assertions, numbers by cells."""
