@@ -26,6 +26,7 @@ COLUMNS = [
     "lessons/{row}.ipynb",
     "solutions/{row}.ipynb",
     "src/lossbook/losses/{slug}.py",
+    "src/lossbook/cards/{slug}.py",
     "src/lossbook/exercises/{slug}.py",
     "src/lossbook/exercises/misconceptions/{slug}.py",
     "tests/losses/test_{slug}.py",
@@ -37,6 +38,7 @@ SHARED = {
         *("__init__", "arguments", "losses", "weighting"),
         *("fused_chunks", "fused_kernels", "fused_linear", "fused_parts", "fused_triton"),
     },
+    "src/lossbook/cards": {"__init__", "card", "lazy_mpmath"},
     "src/lossbook/exercises": {"__init__"},
     "src/lossbook/exercises/misconceptions": {"__init__"},
     "tests/losses": {

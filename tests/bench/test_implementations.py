@@ -1,11 +1,13 @@
 """What is timed is right: every implementation returns PyTorch's loss and gradients."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from lossbook.bench import implementations, running
 from lossbook.bench.implementations import CantRunError, applies, implementation
-from lossbook.bench.plan import BOTH, FORWARD, IMPLEMENTATIONS, KINDS, LOSSES, make_inputs
+from lossbook.bench.plan import BOTH, FORWARD, IMPLEMENTATIONS, KINDS, LOSSES, cases, make_inputs
 
 EAGER = [
     (loss, name)
@@ -23,7 +25,8 @@ def both(name, which, device="cpu", dtype="float32"):
 
 
 def agree(name, which, device="cpu"):
-    mine, theirs = both(name, which, device), both(name, "pytorch", device)
+    against = "pytorch" if applies(name, "pytorch") else "definition"
+    mine, theirs = both(name, which, device), both(name, against, device)
     assert len(mine) == 1 + LOSSES[name].differentiated
     for a, b in zip(mine, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
@@ -103,6 +106,25 @@ def test_liger_takes_its_own_order_of_arguments(monkeypatch):
         torch.testing.assert_close(call(*inputs), implementation(name, "pytorch", "cpu")(*inputs))
 
 
-def test_there_is_a_definition_of_every_loss():
-    assert implementations.DEFINITIONS.keys() == LOSSES.keys()
+def test_what_is_compared_is_among_the_implementations():
     assert {"definition", "reference", "compiled", "fused", "pytorch"} < set(IMPLEMENTATIONS)
+
+
+@pytest.fixture
+def without_a_twin(monkeypatch):
+    """A loss that PyTorch does not have, among those that are measured."""
+    monkeypatch.setitem(LOSSES, "mine", replace(LOSSES["mse_loss"], name="mine", twin=None))
+    return "mine"
+
+
+def test_a_loss_without_a_twin_has_every_implementation_but_pytorchs(without_a_twin):
+    which = [name for name in IMPLEMENTATIONS if applies(without_a_twin, name)]
+    assert which == ["definition", "reference", "compiled"]
+    for name in ("pytorch", "pytorch compiled"):
+        with pytest.raises(CantRunError, match="PyTorch has no mine"):
+            implementation(without_a_twin, name, "cpu")
+    agree(without_a_twin, "reference")
+    rows = [
+        running.run(case, running.Protocol(budget=0.01)) for case in cases([without_a_twin], which[:2], sizes=[(9,)])
+    ]
+    assert {row.status for row in rows} == {running.MEASURED}

@@ -1,4 +1,4 @@
-"""What the tests of the losses share: how to compare one with PyTorch's, and the cases to compare on."""
+"""What the tests of the losses share: how to compare one with PyTorch's, and the trials of the cards to compare on."""
 
 import re
 import warnings
@@ -10,12 +10,15 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import lossbook.losses
+from lossbook import cards
+from lossbook.cards import Draw
 
 torch.set_num_threads(1)
 
 NAMES = lossbook.losses.__all__
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 ULPS = 3.0
+FLOOR = 4.0  # what PyTorch's loss of logits rounds, of terms as large as this that cancel; ours are more precise
 FORBIDDEN = re.compile(r"loss|cross_entropy|kl_div|nll|log_softmax|log_?sigmoid|softplus")
 
 
@@ -79,12 +82,12 @@ def difference(mine, theirs, floor):
 
 
 def compare(name, *args, grads=None, floor=0.0, namespace=lossbook.losses, **kwargs):
-    """Say how a loss of ours differs from PyTorch's of the same name, or nothing."""
+    """Say how a loss of ours differs from PyTorch's, or from its definition if PyTorch has none; or nothing."""
     grads = grads or (True,) + (False,) * (len(args) - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mine = outcome(getattr(namespace, name), args, grads, kwargs)
-        theirs = outcome(getattr(F, name), args, grads, kwargs)
+        theirs = outcome(cards.of(name).held_against, args, grads, kwargs)
     return difference(mine, theirs, floor)
 
 
@@ -155,68 +158,39 @@ def watcher():
     return Watcher
 
 
-def all_cases():
-    """Yield ``(name, args, grads, kwargs)``: every loss through every option, once, in float64, seldom more."""
-    torch.manual_seed(0)
-    f64 = torch.float64
-    z, y_hat = torch.randn(6, 3, dtype=f64) * 3, torch.randn(6, 3, dtype=f64) * 2
-    p, q, w = torch.rand(6, 3, dtype=f64), torch.rand(6, 3, dtype=f64), torch.rand(6, 3, dtype=f64)
-    counts = torch.tensor([0.0, 1, 2, 3, 5, 8], dtype=f64)[:, None].expand(6, 3)
-    both, one = (True, True), (True, False)
+# The sizes at which a card's trials are made, by the kind of the loss.
+SIZES = {"elements": (6, 3), "classes": (6, 3), "vocabulary": (6, 2, 5)}
 
-    for reduction in ("none", "mean", "sum"):
-        r = {"reduction": reduction}
-        for weight in (None, w):
-            yield "mse_loss", (y_hat, z), both, {**r, "weight": weight}
-            yield "l1_loss", (y_hat, z), both, {**r, "weight": weight}
-            yield "huber_loss", (y_hat, z), both, {**r, "weight": weight, "delta": 0.7}
-            yield "binary_cross_entropy", (p, q), both, {**r, "weight": weight}
-            for pos_weight in (None, 3 * w[0]):
-                options = {**r, "weight": weight, "pos_weight": pos_weight}
-                yield "binary_cross_entropy_with_logits", (z, q), both, options
-        for beta in (0.0, 0.7):
-            yield "smooth_l1_loss", (y_hat, z), both, {**r, "beta": beta}
-        for full in (False, True):
-            for var in (w, w[:, 0], w[:, :1], w[:1]):
-                yield "gaussian_nll_loss", (y_hat, z, var), (True, True, True), {**r, "full": full, "eps": 0.1}
-            yield "gaussian_nll_loss", (y_hat, z), one, {**r, "full": full, "var": 0.3}
-            yield "gaussian_nll_loss", (y_hat[None], z[None], w[None, :, 0]), (True, True, True), {**r, "full": full}
-            yield "poisson_nll_loss", (z, counts), one, {**r, "full": full}
-            yield "poisson_nll_loss", (p, counts), one, {**r, "full": full, "log_input": False, "eps": 0.1}
-            yield "poisson_nll_loss", (p, counts + 0.5), both, {**r, "full": full}
-        for log_target in (False, True):
-            yield "kl_div", (z, q), both, {**r, "log_target": log_target}
-        for shape, sizes in (((6, 3), (6,)), ((1, 3, 6), (1, 6)), ((2, 3, 3, 1), (2, 3, 1)), ((3,), ())):
-            k = 0 if shape == (3,) else 1
-            logits = z.flatten()[: torch.Size(shape).numel()].reshape(shape)
-            log_p = logits - logits.logsumexp(k, keepdim=True)
-            y = torch.tensor([0, 1, 2, 1, 1, 2])[: torch.Size(sizes).numel()].reshape(sizes)
-            for weight in (None, w[0]):
-                for ignore_index in (-100, 1):
-                    options = {**r, "weight": weight, "ignore_index": ignore_index}
-                    yield "nll_loss", (log_p, y), one, options
-                    for smoothing in (0.0, 0.2):
-                        yield "cross_entropy", (logits, y), one, {**options, "label_smoothing": smoothing}
-                for smoothing in (0.0, 0.2):
-                    options = {**r, "weight": weight, "label_smoothing": smoothing}
-                    yield "cross_entropy", (logits, logits.sigmoid()), both, options
 
-    yield "kl_div", (z, q), both, {"reduction": "batchmean"}
-    yield "kl_div", (z[0, 0], q[0, 0]), both, {"reduction": "batchmean"}
-    extreme = torch.tensor([[0.0, 1000, -1000], [1000, 1000, -1000]], dtype=f64)
-    yield "cross_entropy", (extreme, torch.tensor([0, 2])), one, {"reduction": "none"}
-    labels = torch.tensor([[0.0, 1, 0], [0, 0.5, 1]], dtype=f64)
-    yield "binary_cross_entropy_with_logits", (extreme, labels), both, {"reduction": "none"}
-    certain = torch.tensor([[0.0, 1, 0.3], [0, 1, 0]], dtype=f64)
-    yield "binary_cross_entropy", (certain, labels), one, {"reduction": "none"}
-    half = (y_hat[:, :2].to(torch.bfloat16), z[:, :2].to(torch.bfloat16))
-    yield "huber_loss", half, both, {}
-    yield "cross_entropy", (half[0], torch.tensor([0, 1, 1, 0, 1, 1])), one, {}
+def trials_of(card):
+    """Return a card's trials, in float64."""
+    return list(card.trials(Draw.seeded(SIZES[card.kind], torch.float64, 0)))
+
+
+def unlike(card):
+    """Return how a card's loss differs from its twin on the trials, or from its definition if it has no twin."""
+    found = []
+    for trial in trials_of(card):
+        grads = tuple(place < trial.by for place in range(len(trial.args)))
+        mine, theirs = (outcome(loss, trial.args, grads, trial.options) for loss in (card.loss, card.held_against))
+        if problem := difference(mine, theirs, FLOOR):
+            found.append(f"{card.name} {trial.options}: {problem}")
+    return found
+
+
+@pytest.fixture(scope="session")
+def unlike_twin():
+    return unlike
 
 
 @pytest.fixture(scope="session")
 def cases():
-    return list(all_cases())
+    """Every loss through every option: ``(name, args, grads, kwargs)``."""
+    return [
+        (name, trial.args, tuple(place < trial.by for place in range(len(trial.args))), trial.options)
+        for name in NAMES
+        for trial in trials_of(cards.of(name))
+    ]
 
 
 @pytest.fixture(scope="session")

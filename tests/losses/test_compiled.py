@@ -6,7 +6,8 @@ import shutil
 import pytest
 import torch
 
-from lossbook import losses
+from lossbook import cards, losses
+from lossbook.cards import Draw
 
 N, K = 6, 4
 SPREAD, LATER = 5000, 7000  # sums long enough for every way that a compiler has to add
@@ -28,48 +29,28 @@ def classes(n):
     return torch.arange(n) % K
 
 
-def some_ignored(n):
-    return classes(n).masked_fill(torch.arange(n) % 3 == 0, -100)
+# By its card, the trials of each loss that are to be compiled, by their places among all its trials.
+SIZES = {"elements": lambda n: (n,), "classes": lambda n: (n, K)}
 
 
-def class_weights():
-    return torch.arange(1.0, K + 1)
+def trials(name, n):
+    """Return a loss's trials with n samples."""
+    card = cards.every()[name]
+    return list(card.trials(Draw.seeded(SIZES[card.kind](n), torch.float32, n)))
 
 
-CASES = {
-    "mse": (losses.mse_loss, lambda n: (numbers(n), numbers(n + 1)[1:]), {}),
-    "mse, sum": (losses.mse_loss, lambda n: (numbers(n), numbers(n + 1)[1:]), {"reduction": "sum"}),
-    "mse, none": (losses.mse_loss, lambda n: (numbers(n), numbers(n + 1)[1:]), {"reduction": "none"}),
-    "mse, mixed": (losses.mse_loss, lambda n: (numbers(n).half(), numbers(n + 1)[1:]), {}),
-    "mse, weighted": (lambda x, y, w: losses.mse_loss(x, y, weight=w), lambda n: (*[numbers(n)] * 2, rates(n)), {}),
-    "l1": (losses.l1_loss, lambda n: (numbers(n), numbers(n + 1)[1:]), {}),
-    "smooth l1": (losses.smooth_l1_loss, lambda n: (numbers(n), numbers(n + 1)[1:]), {"beta": 0.3}),
-    "huber": (losses.huber_loss, lambda n: (numbers(n), numbers(n + 1)[1:]), {"delta": 0.3}),
-    "huber, half": (losses.huber_loss, lambda n: (numbers(n).half(), numbers(n + 1)[1:].half()), {}),
-    "bce of logits": (losses.binary_cross_entropy_with_logits, lambda n: (numbers(n), rates(n)), {}),
-    "cross-entropy": (losses.cross_entropy, lambda n: (logits(n), some_ignored(n)), {}),
-    "cross-entropy, options": (
-        lambda z, y, w: losses.cross_entropy(z, y, w, label_smoothing=0.1, reduction="sum"),
-        lambda n: (logits(n), some_ignored(n), class_weights()),
-        {},
-    ),
-    "cross-entropy, probabilities": (losses.cross_entropy, lambda n: (logits(n), logits(n + 1)[1:].softmax(1)), {}),
-    "nll": (losses.nll_loss, lambda n: (logits(n).log_softmax(1), some_ignored(n)), {}),
-    "nll, weighted": (losses.nll_loss, lambda n: (logits(n).log_softmax(1), some_ignored(n), class_weights()), {}),
-    "gaussian": (losses.gaussian_nll_loss, lambda n: (numbers(n), numbers(n + 1)[1:], rates(n) + 0.1), {}),
-    "bce": (losses.binary_cross_entropy, lambda n: (rates(n), rates(n + 1)[1:]), {}),
-    "bce, certain": (
-        losses.binary_cross_entropy,
-        lambda n: (rates(n).round(), rates(n).round()),
-        {"reduction": "none"},
-    ),
-    "poisson": (losses.poisson_nll_loss, lambda n: (numbers(n), classes(n).float()), {"full": True}),
-    "kl": (
-        losses.kl_div,
-        lambda n: (logits(n).log_softmax(1), logits(n + 1)[1:].softmax(1)),
-        {"reduction": "batchmean"},
-    ),
-}
+CASES = [
+    (name, place)
+    for name in losses.__all__
+    if name in cards.every()
+    for place, trial in enumerate(trials(name, N))
+    if trial.compiled
+]
+
+
+def askew(x):
+    """Return the same numbers, their memory beginning one element into another's."""
+    return torch.cat([x[:1], x])[1:]
 
 
 def value_and_gradient(loss, args, options):
@@ -79,14 +60,22 @@ def value_and_gradient(loss, args, options):
     return value.detach(), gradient
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_one_graph_of_any_size_with_the_same_values(case):
-    loss, make, options = CASES[case]
+def test_every_loss_is_compiled():
+    assert {name for name, _ in CASES} == set(losses.__all__)
+    assert len(CASES) >= 20
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("name", "place"), CASES)
+def test_one_graph_of_any_size_with_the_same_values(name, place):
+    loss = cards.of(name).loss
     torch.compiler.reset()
     compiled = torch.compile(loss, backend="aot_eager", fullgraph=True, dynamic=True)
     for n in (N, SPREAD, LATER):
-        mine = value_and_gradient(compiled, make(n), options)
-        theirs = value_and_gradient(loss, make(n), options)
+        trial = trials(name, n)[place]
+        args = trial.args[0], *map(askew, trial.args[1:])
+        mine = value_and_gradient(compiled, args, trial.options)
+        theirs = value_and_gradient(loss, args, trial.options)
         for a, b in zip(mine, theirs, strict=True):
             torch.testing.assert_close(a, b)
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lossbook import losses
+from lossbook import cards, losses
 
 INF = math.inf
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -21,7 +21,7 @@ F64 = torch.float64
 
 
 def with_option(option):
-    return [name for name in losses.__all__ if option in inspect.signature(getattr(F, name)).parameters]
+    return [name for name in losses.__all__ if option in inspect.signature(getattr(losses, name)).parameters]
 
 
 OF_CLASSES = with_option("ignore_index")
@@ -45,7 +45,7 @@ def test_a_byte_is_not_taken_for_a_negative_index(name, ignore_index, void):
     with pytest.raises(IndexError, match=f"class {void}"):
         getattr(losses, name)(input, target, ignore_index=ignore_index)
     with pytest.raises((IndexError, UnicodeDecodeError)):  # PyTorch's own message has the byte in it, unprintable
-        getattr(F, name)(input, target, ignore_index=ignore_index)
+        cards.of(name).held_against(input, target, ignore_index=ignore_index)
 
 
 @pytest.mark.parametrize("name", OF_CLASSES)
@@ -122,7 +122,7 @@ SHAPES = ((0,), (0, 3), (3, 0), (2, 0, 3))
 @pytest.mark.parametrize("name", [name for name in losses.__all__ if name not in OF_CLASSES])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_of_nothing(agrees, name, shape):
-    count = sum(p.default is p.empty for p in inspect.signature(getattr(F, name)).parameters.values())
+    count = sum(p.default is p.empty for p in inspect.signature(getattr(losses, name)).parameters.values())
     for reduction in REDUCTIONS:
         agrees(name, *[torch.empty(shape)] * count, grads=(True,) * count, reduction=reduction)
 

@@ -1,7 +1,8 @@
 """Every loss under everything that PyTorch does to a function: each cell equals PyTorch's own, in value and dtype.
 
 The matrix is made from what ``lossbook.losses`` exports. A loss that is added there is in it without being named: its
-arguments are those of a few kinds that PyTorch's loss of the same name accepts.
+arguments are those of a few kinds that PyTorch's loss of the same name accepts. Where PyTorch has none, they are the
+card's, and the right outcome is that of the definition.
 """
 
 import inspect
@@ -16,7 +17,8 @@ import torch.nn.functional as F
 from torch._subclasses import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from lossbook import losses
+from lossbook import cards, losses
+from lossbook.cards import Draw
 
 N, K = 4, 3
 AT_MOST = 3  # sets of arguments for a loss
@@ -35,17 +37,20 @@ def kinds(seed):
 
 
 def required(name):
-    return [p.name for p in inspect.signature(getattr(F, name)).parameters.values() if p.default is p.empty]
+    return [p.name for p in inspect.signature(getattr(losses, name)).parameters.values() if p.default is p.empty]
 
 
 def argument_sets(name):
-    """Return up to ``AT_MOST`` tuples of arguments that PyTorch's loss accepts, each of other kinds."""
+    """Return up to ``AT_MOST`` tuples of arguments that PyTorch's loss accepts, each of other kinds; or the card's."""
+    card = cards.of(name)
+    if card.twin is None:
+        return [card.inputs(Draw.seeded((N, K), torch.float32, seed)) for seed in range(AT_MOST)]
     found = []
     tables = [kinds(seed) for seed in range(len(required(name)))]
     for choice in itertools.product(*(table.items() for table in tables)):
         args = tuple(value for _, value in choice)
         try:
-            value = getattr(F, name)(*args)
+            value = card.twin(*args)
         except (RuntimeError, ValueError, TypeError):
             continue
         if value.isfinite().all() and args[0].is_floating_point():
@@ -309,8 +314,7 @@ def problem(mine, theirs):
     return ""
 
 
-def bound(module, name, options):
-    function = getattr(module, name)
+def bound(function, options):
     return lambda *args: function(*args, **options)
 
 
@@ -320,22 +324,33 @@ def option_sets(cell):
         yield from ({"reduction": reduction} for reduction in REDUCTIONS[1:])
 
 
-def gaussian(mu, y, v, reduction="mean"):
-    each = (torch.log(v) + (mu - y) ** 2 / v) / 2
-    return {"none": lambda: each, "mean": each.mean, "sum": each.sum}[reduction]()
+def precisely(card):
+    """Return a card's definition, computed in float64, in the dtype that it has in the arguments' own.
 
+    Under autocast that is at least float32, as it is for every loss of PyTorch's.
+    """
 
-# PyTorch's reads values to refuse some, and so fails in a cell in which there are none to read.
-FORMULAS = {"gaussian_nll_loss": gaussian}
+    def definition(*args, **options):
+        wide = (arg.double() if arg.is_floating_point() else arg for arg in args)
+        dtype = card.on_paper(*args, **options).dtype
+        if dtype in HALVES and torch.is_autocast_enabled("cpu"):
+            dtype = torch.float32
+        return card.on_paper(*wide, **options).to(dtype)
+
+    return definition
 
 
 def right_outcome(name, cell, options, args):
-    """What PyTorch's loss gives in a cell, uncompiled; or where it can't, what its formula gives."""
+    """What PyTorch's loss gives in a cell, uncompiled; or its definition, where there is none or it can't do that.
+
+    PyTorch's ``gaussian_nll_loss`` reads values to refuse some, and so fails in a cell in which there are none to read.
+    """
     run = partial(CELLS[cell], compiled=uncompiled) if cell in COMPILED else CELLS[cell]
-    theirs = tried(run, bound(F, name, options), args)
-    if isinstance(theirs, Exception) and name in FORMULAS:
-        theirs = tried(run, partial(FORMULAS[name], **options), args)
-    assert not isinstance(theirs, Exception), f"PyTorch's {name} can't do {cell} ({theirs}): put its formula there"
+    card = cards.of(name)
+    theirs = tried(run, bound(card.twin, options), args) if card.twin else NotImplementedError()
+    if isinstance(theirs, Exception):
+        theirs = tried(run, bound(precisely(card), options), args)
+    assert not isinstance(theirs, Exception), f"neither PyTorch's {name} nor its definition can do {cell}: {theirs}"
     return theirs
 
 
@@ -346,7 +361,7 @@ def test_cell_equals_pytorchs(name, cell):
     assert sets, f"{name}: PyTorch's takes no arguments of these kinds; add the kind that it takes to kinds()"
     for args, options in itertools.product(sets[: 1 if cell in COMPILED else None], option_sets(cell)):
         run = partial(CELLS[cell], compiled=in_one_graph) if cell in COMPILED else CELLS[cell]
-        mine = tried(run, bound(losses, name, options), args)
+        mine = tried(run, bound(getattr(losses, name), options), args)
         wrong = problem(mine, right_outcome(name, cell, options, args))
         assert not wrong, f"{name} {options}, {[tuple(x.shape) for x in args]}: {wrong}"
 
@@ -367,9 +382,8 @@ NO_NUMBERS = {
 
 
 def options_of(name, kind):
-    parameters = inspect.signature(getattr(F, name)).parameters.values()
-    deprecated = ("size_average", "reduce")
-    return [p.name for p in parameters if type(p.default).__name__ == kind and p.name not in deprecated]
+    parameters = inspect.signature(getattr(losses, name)).parameters.values()
+    return [p.name for p in parameters if type(p.default).__name__ == kind]
 
 
 NUMERIC = [(name, kind, option) for name in losses.__all__ for kind in NUMBERS for option in options_of(name, kind)]
@@ -378,8 +392,9 @@ NUMERIC = [(name, kind, option) for name in losses.__all__ for kind in NUMBERS f
 @pytest.mark.parametrize(("name", "kind", "option"), NUMERIC)
 def test_options_may_be_numbers_of_numpys_and_tensors_without_dimensions(name, kind, option):
     args = argument_sets(name)[0]
+    both = getattr(losses, name), cards.of(name).held_against
     for number in NUMBERS[kind]:
-        mine, theirs = (tried(value, bound(module, name, {option: number}), args) for module in (losses, F))
+        mine, theirs = (tried(value, bound(function, {option: number}), args) for function in both)
         assert not problem(mine, theirs), f"{option}={number!r}: {problem(mine, theirs)}"
 
 

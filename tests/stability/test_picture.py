@@ -8,13 +8,13 @@ import matplotlib
 import matplotlib.pyplot as plt
 import pytest
 
-from lossbook.stability import FORMS, LOSSES, Verdict, alternative, cells, draw, findings, table, wrong
+from lossbook.stability import FORMS, Verdict, alternative, cells, draw, entries, findings, table, wrong
 from lossbook.stability.picture import MARKS, MEANING
 
 matplotlib.use("Agg")
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted({loss.chapter for loss in LOSSES})
+CHAPTERS = sorted({entry.chapter for entry in entries()})
 
 
 @pytest.fixture(scope="module")

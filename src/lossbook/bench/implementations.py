@@ -11,59 +11,22 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, exp, log
 
-from lossbook import losses
 from lossbook.bench.plan import LOSSES
+from lossbook.cards import Function, every
 
-Function = Callable[..., Tensor]
-FUSED = ("cross_entropy", "linear_cross_entropy")
+# The losses that have a fused form, with its card.
+FUSED = {card.name.rpartition(".")[2]: card for card in every().values() if card.unfused}
 
 
 class CantRunError(RuntimeError):
     """An implementation can't run here; the message says why, and what it would need."""
 
 
-def _r(x: Tensor, y: Tensor) -> Tensor:
-    return x - y
-
-
-def _softmax(z: Tensor) -> Tensor:
-    return exp(z) / exp(z).sum(1, keepdim=True)
-
-
-def _at(p: Tensor, y: Tensor) -> Tensor:
-    return p[torch.arange(len(y), device=y.device), y]
-
-
-# The formula of each page, written down as it stands there and averaged.
-DEFINITIONS: dict[str, Function] = {
-    "mse_loss": lambda x, y: (_r(x, y) ** 2).mean(),
-    "l1_loss": lambda x, y: _r(x, y).abs().mean(),
-    "smooth_l1_loss": lambda x, y: torch.where(_r(x, y).abs() < 1, _r(x, y) ** 2 / 2, _r(x, y).abs() - 1 / 2).mean(),
-    "huber_loss": lambda x, y: torch.where(_r(x, y).abs() <= 1, _r(x, y) ** 2 / 2, _r(x, y).abs() - 1 / 2).mean(),
-    "gaussian_nll_loss": lambda x, y, v: -log(exp(-(_r(x, y) ** 2) / (2 * v)) / v.sqrt()).mean(),
-    "binary_cross_entropy": lambda p, y: -(y * log(p) + (1 - y) * log(1 - p)).mean(),
-    "binary_cross_entropy_with_logits": lambda z, y: (log(1 + exp(z)) - y * z).mean(),
-    "poisson_nll_loss": lambda z, y: -log(exp(z) ** y * exp(-exp(z))).mean(),
-    "cross_entropy": lambda z, y: -log(_at(_softmax(z), y)).mean(),
-    "nll_loss": lambda log_p, y: -_at(log_p, y).mean(),
-    "kl_div": lambda log_p, q: (q * (log(q) - log_p)).sum() / len(q),
-    "linear_cross_entropy": lambda h, w, y: -log(_at(_softmax(h @ w.T), y)).mean(),
-}
-
-
-def _linear_reference(hidden: Tensor, vocabulary: Tensor, target: Tensor) -> Tensor:
-    return losses.cross_entropy(hidden @ vocabulary.T, target)
-
-
-def _linear_pytorch(hidden: Tensor, vocabulary: Tensor, target: Tensor) -> Tensor:
-    return F.cross_entropy(F.linear(hidden, vocabulary), target)
-
-
 def applies(loss: str, implementation: str) -> bool:
     """Return whether a loss has an implementation that can be had here: Liger's is used if it is installed."""
+    if implementation in ("pytorch", "pytorch compiled"):
+        return LOSSES[loss].twin is not None
     if implementation == "fused":
         return loss in FUSED
     if implementation == "liger":
@@ -77,16 +40,22 @@ def compiler() -> str | None:
     return next(filter(None, map(shutil.which, names)), None)
 
 
+def _definition(loss: str) -> Function:
+    """Return the formula of the page, written down as it stands there, and reduced."""
+    card = LOSSES[loss]
+    return partial(card.on_paper, **card.options)
+
+
 def _reference(loss: str) -> Function:
-    if loss == "linear_cross_entropy":
-        return _linear_reference
-    return partial(getattr(losses, loss), **dict(LOSSES[loss].options))
+    card = LOSSES[loss]
+    return partial(card.unfused or card.loss, **card.options)
 
 
 def _pytorch(loss: str) -> Function:
-    if loss == "linear_cross_entropy":
-        return _linear_pytorch
-    return partial(getattr(F, loss), **dict(LOSSES[loss].options))
+    card = LOSSES[loss]
+    if card.twin is None:
+        raise CantRunError(f"PyTorch has no {loss}")
+    return partial(card.twin, **card.options)
 
 
 def _compiled(function: Function, device: str) -> Function:
@@ -103,16 +72,13 @@ def _compiled(function: Function, device: str) -> Function:
 def _fused(loss: str, device: str) -> Function:
     if loss not in FUSED:
         raise CantRunError(f"{loss} has no fused form; those that have are {', '.join(FUSED)}")
-    from lossbook.losses import fused
+    if loss == "cross_entropy":
+        from lossbook.losses import fused
 
-    if loss == "linear_cross_entropy":
-        linear: Function = fused.linear_cross_entropy
-        return linear
-    there, why = fused.available(device)
-    if not there:
-        raise CantRunError(why)
-    function: Function = fused.cross_entropy
-    return function
+        there, why = fused.available(device)
+        if not there:
+            raise CantRunError(why)
+    return FUSED[loss].loss
 
 
 def _liger(loss: str, device: str) -> Function:
@@ -139,7 +105,7 @@ def implementation(loss: str, name: str, device: str) -> Function:
 
     """
     makers: dict[str, Callable[[], Function]] = {
-        "definition": lambda: DEFINITIONS[loss],
+        "definition": lambda: _definition(loss),
         "reference": lambda: _reference(loss),
         "compiled": lambda: _compiled(_reference(loss), device),
         "fused": lambda: _fused(loss, device),

@@ -15,8 +15,9 @@ from torch import Tensor
 
 from lossbook.bench import memory
 from lossbook.bench.implementations import CantRunError, applies, implementation
-from lossbook.bench.plan import BOTH, FORWARD, LOSSES, PASSES, Inputs, Size, make_inputs, shown
+from lossbook.bench.plan import BOTH, FORWARD, LOSSES, PASSES, make_inputs, shown
 from lossbook.bench.running import load, passing
+from lossbook.cards import Inputs, Size
 from lossbook.timing.measure import measure
 from lossbook.timing.texts import seconds_text, three_digits
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import torch
 from torch.profiler import ProfilerActivity, profile
 
-from lossbook.bench.plan import BOTH, DTYPES, Case, Size
+from lossbook.bench.plan import BOTH, DTYPES, Case
+from lossbook.cards import Size
 
 # Copies of the largest array that each implementation holds at once, at most, on the CPU, where what is too much for
 # the machine can't be caught afterwards. On a GPU it can, and only what every implementation needs is asked for.

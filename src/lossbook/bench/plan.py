@@ -1,18 +1,15 @@
-"""What is measured: losses, their sizes and inputs, and the cases that a command asks for."""
+"""What is measured: the losses that have cards, at which sizes, and the cases that a command asks for."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-from torch import Tensor
 
-Size = tuple[int, ...]
-Inputs = tuple[Tensor, ...]
+from lossbook.cards import KINDS as KINDS
+from lossbook.cards import Card, Draw, Inputs, Size, every
 
 DEVICES = ("cpu", "cuda")
 DTYPES = {
@@ -25,8 +22,7 @@ PASSES = ("forward", "forward + backward")
 FORWARD, BOTH = PASSES
 IMPLEMENTATIONS = ("definition", "reference", "compiled", "fused", "pytorch", "pytorch compiled", "liger")
 
-# What a kind's size is called, and the sizes measured on each device unless others are asked for.
-KINDS = {"elements": ("N",), "classes": ("N", "K"), "vocabulary": ("N", "D", "V")}
+# The sizes measured on each device unless others are asked for, by the kind of what they count.
 SIZES: dict[str, dict[str, tuple[Size, ...]]] = {
     "cpu": {
         "elements": ((1_000,), (1_000_000,)),
@@ -55,96 +51,18 @@ class WrongCommandError(ValueError):
     """What was asked for can't be measured anywhere; the message says what must be given."""
 
 
-@dataclass(frozen=True)
-class Loss:
-    """A loss to measure.
-
-    Args:
-        name: Its name, that of ``torch.nn.functional`` where PyTorch has it.
-        kind: One of ``KINDS``: what its size counts.
-        make: Given a size, a dtype and a generator on the CPU, its arguments there.
-        differentiated: How many of its arguments, from the first, need a gradient.
-        options: Its options, the same for every implementation.
-
-    """
-
-    name: str
-    kind: str
-    make: Callable[[Size, torch.dtype, torch.Generator], Inputs]
-    differentiated: int = 1
-    options: tuple[tuple[str, Any], ...] = ()
+SEED = 420
 
 
-def _normal(size: Sequence[int], dtype: torch.dtype, g: torch.Generator) -> Tensor:
-    return torch.randn(*size, generator=g, dtype=torch.float32).to(dtype)
+def _losses() -> dict[str, Card]:
+    """Return the cards by what is measured: a fused loss is the fused implementation of the one of its name."""
+    found: dict[str, Card] = {}
+    for card in sorted(every().values(), key=lambda card: list(KINDS).index(card.kind)):
+        found.setdefault(card.name.rpartition(".")[2], card)
+    return found
 
 
-def _uniform(size: Sequence[int], dtype: torch.dtype, g: torch.Generator) -> Tensor:
-    """Return numbers in [0.05, 0.95]: probabilities that are 0 or 1 in no dtype."""
-    return (torch.rand(*size, generator=g, dtype=torch.float32) * 0.9 + 0.05).to(dtype)
-
-
-def _differences(size: Size, dtype: torch.dtype, g: torch.Generator) -> Inputs:
-    return _normal(size, dtype, g), _normal(size, dtype, g)
-
-
-def _with_variances(size: Size, dtype: torch.dtype, g: torch.Generator) -> Inputs:
-    return (*_differences(size, dtype, g), _uniform(size, dtype, g) + 0.5)
-
-
-def _labels(size: Size, dtype: torch.dtype, g: torch.Generator) -> Tensor:
-    return torch.randint(0, 2, size, generator=g).to(dtype)
-
-
-def _probabilities(size: Size, dtype: torch.dtype, g: torch.Generator) -> Inputs:
-    return _uniform(size, dtype, g), _labels(size, dtype, g)
-
-
-def _logits(size: Size, dtype: torch.dtype, g: torch.Generator) -> Inputs:
-    return _normal(size, dtype, g), _labels(size, dtype, g)
-
-
-def _counts(size: Size, dtype: torch.dtype, g: torch.Generator) -> Inputs:
-    return _normal(size, dtype, g) / 2, torch.randint(0, 5, size, generator=g).to(dtype)
-
-
-def _classes(size: Size, dtype: torch.dtype, g: torch.Generator) -> Inputs:
-    return _normal(size, dtype, g), torch.randint(0, size[-1], size[:1], generator=g)
-
-
-def _log_probabilities(size: Size, dtype: torch.dtype, g: torch.Generator) -> Inputs:
-    z, y = _classes(size, torch.float32, g)
-    return torch.log_softmax(z, 1).to(dtype), y
-
-
-def _distributions(size: Size, dtype: torch.dtype, g: torch.Generator) -> Inputs:
-    log_p, _ = _log_probabilities(size, dtype, g)
-    return log_p, torch.softmax(_normal(size, torch.float32, g), 1).to(dtype)
-
-
-def _hidden(size: Size, dtype: torch.dtype, g: torch.Generator) -> Inputs:
-    N, D, V = size
-    vocabulary = _normal((V, D), torch.float32, g) / math.sqrt(D)
-    return _normal((N, D), dtype, g), vocabulary.to(dtype), torch.randint(0, V, (N,), generator=g)
-
-
-LOSSES = {
-    loss.name: loss
-    for loss in (
-        Loss("mse_loss", "elements", _differences),
-        Loss("l1_loss", "elements", _differences),
-        Loss("smooth_l1_loss", "elements", _differences),
-        Loss("huber_loss", "elements", _differences),
-        Loss("gaussian_nll_loss", "elements", _with_variances),
-        Loss("binary_cross_entropy", "elements", _probabilities),
-        Loss("binary_cross_entropy_with_logits", "elements", _logits),
-        Loss("poisson_nll_loss", "elements", _counts),
-        Loss("cross_entropy", "classes", _classes),
-        Loss("nll_loss", "classes", _log_probabilities),
-        Loss("kl_div", "classes", _distributions, options=(("reduction", "batchmean"),)),
-        Loss("linear_cross_entropy", "vocabulary", _hidden, differentiated=2),
-    )
-}
+LOSSES = _losses()
 
 
 @dataclass(frozen=True)
@@ -201,13 +119,12 @@ def chosen(what: str, names: Sequence[str], allowed: Iterable[str]) -> tuple[str
     return tuple(dict.fromkeys(names)) or allowed
 
 
-def make_inputs(loss: Loss, size: Size, dtype: str, device: str) -> Inputs:
+def make_inputs(loss: Card, size: Size, dtype: str, device: str) -> Inputs:
     """Return the arguments of a loss: the same numbers each time, on a device, without a gradient."""
-    g = torch.Generator().manual_seed(420)
-    return tuple(item.to(device) for item in loss.make(size, DTYPES[dtype], g))
+    return tuple(item.to(device) for item in loss.inputs(Draw.seeded(size, DTYPES[dtype], SEED)))
 
 
-def sizes_for(loss: Loss, device: str, sizes: Sequence[Size], quick: bool) -> tuple[Size, ...]:
+def sizes_for(loss: Card, device: str, sizes: Sequence[Size], quick: bool) -> tuple[Size, ...]:
     """Return the sizes at which a loss is measured: those asked for that fit its kind, or the device's usual ones."""
     if not sizes:
         if quick:
@@ -269,13 +186,13 @@ def cases(
     ]
 
 
-def traffic(loss: Loss, inputs: Inputs, passes: str) -> int:
+def traffic(loss: Card, inputs: Inputs, passes: str) -> int:
     """Return the bytes that no implementation can do without: each input read once, each result written once.
 
-    ``nll_loss`` needs one entry of each row alone; its gradient is written whole all the same.
+    A loss that picks needs one entry of each row alone; its gradient is written whole all the same.
     """
     size = sum(item.numel() * item.element_size() for item in inputs)
-    if loss.name == "nll_loss":
+    if loss.picks:
         log_p, y = inputs
         size = y.numel() * (log_p.element_size() + y.element_size())
     if passes == BOTH:

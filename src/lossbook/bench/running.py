@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from lossbook.bench import memory
-from lossbook.bench.implementations import CantRunError, Function, implementation
-from lossbook.bench.plan import BOTH, LOSSES, Case, Inputs, Loss, make_inputs, shown, traffic
+from lossbook.bench.implementations import CantRunError, implementation
+from lossbook.bench.plan import BOTH, LOSSES, Case, make_inputs, shown, traffic
+from lossbook.cards import Card, Function, Inputs
 from lossbook.timing.measure import measure
 from lossbook.timing.work import Work, work_of
 
@@ -85,7 +86,7 @@ class Row:
         return float(self.numbers["seconds"])
 
 
-def passing(function: Function, inputs: Inputs, loss: Loss, passes: str) -> tuple[Callable[..., Any], Inputs]:
+def passing(function: Function, inputs: Inputs, loss: Card, passes: str) -> tuple[Callable[..., Any], Inputs]:
     """Return what is timed and its arguments: the loss alone without gradients, or the loss and its gradients."""
     if passes != BOTH:
 
@@ -195,7 +196,7 @@ def load() -> float | None:
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
-def _least(case: Case, loss: Loss, inputs: Inputs) -> Work | None:
+def _least(case: Case, loss: Card, inputs: Inputs) -> Work | None:
     """Return the work that no implementation can do without: the traffic, and the matrix products.
 
     None where there is no bound to compare with: the speed of products is measured in float32 alone.

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from lossbook import losses
+from lossbook import cards, losses
 from lossbook.course import chapters
 from lossbook.equations.pages import Display, Page, table_rows
 
@@ -52,8 +52,8 @@ def _own(module: ModuleType) -> list[tuple[str, Callable[..., Any]]]:
 
 def pages() -> list[Page]:
     """Return one page for each docstring that has a formula, and for each public loss."""
-    path = Path(__file__).parent / "docstrings.yaml"
-    tables = yaml.safe_load(path.read_text(encoding="utf-8"))
+    of_losses = {card.loss: card.symbols for card in cards.every().values()}
+    of_others = cards.symbols()
     made = []
     for name, function in documented().items():
         text = inspect.getdoc(function) or ""
@@ -71,12 +71,15 @@ def pages() -> list[Page]:
         for number, text in enumerate(formulas):
             label = name if not number else f"{name}-{number + 1}"
             page.parts.append(Display(page.name, label, "formula", textwrap.dedent(text), first))
-        if name not in tables:
-            page.faults.append(f"{page.name}: its symbols are not declared in {path.name}")
+        declared = of_losses.get(function) or of_others.get(name)
+        if declared is None:
+            module = function.__module__.rpartition(".")[2]
+            where = cards.path(module if module in MODULES else "recipe")
+            page.faults.append(f"{page.name}: its symbols are not declared in {where}")
         else:
-            page.parts += table_rows(tables[name], 1)
+            page.parts += table_rows(yaml.safe_load(declared), 1)
         made.append(page)
-    unknown = sorted(set(tables) - set(documented()))
+    unknown = sorted(set(of_others) - set(documented()))
     if unknown:
-        made[0].faults.append(f"{path.name} declares symbols of {', '.join(unknown)}, which is no function")
+        made[0].faults.append(f"the cards declare symbols of {', '.join(unknown)}, which is no function")
     return made

@@ -17,12 +17,8 @@ from lossbook.book.verify import DOCSTRINGS, Report, verify_all
 from lossbook.equations.pages import Page
 
 PACKAGE = Path(__file__).parents[1]
-READ = (
-    "equations/*",
-    "losses/*.py",
-    "book/docstrings.*",
-    "book/verify.py",
-)  # of the package: what a report depends on beside the page
+# Of the package: what a report depends on beside the page.
+READ = ("equations/*", "losses/*.py", "cards/*.py", "book/docstrings.py", "book/verify.py")
 USED = ("torch", "mpmath", "lark", "numpy")
 
 

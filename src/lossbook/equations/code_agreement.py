@@ -41,7 +41,7 @@ class Code:
     @property
     def public(self) -> bool:
         """Whether it is a loss that PyTorch has too."""
-        return self.function in losses.__all__
+        return self.function in losses.__all__ and hasattr(F, self.function)
 
 
 def read_code(text: str) -> Code:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lossbook.figures import BLUE, GREY, ORANGE, PURPLE, SKY, VERMILION, figure
-from lossbook.stability.declared import DTYPES, FORMS, LOSSES, Declared
+from lossbook.stability.entries import DTYPES, FORMS, entries
 from lossbook.stability.table import Row
 from lossbook.stability.verdicts import Verdict
 
@@ -62,7 +62,7 @@ def draw(rows: Sequence[Row]) -> Figure:
     if not rows:
         raise ValueError("there are no rows to draw")
     cells = {(row.loss, row.case, row.form, row.dtype): row for row in rows}
-    headings = {loss.name: loss.paper for loss in LOSSES}
+    headings = {row.loss: row.paper for row in rows}
     cases = _cases(rows)
     height = HEADER + FOOTER + sum(HEADING + CELL * len(labels) for labels in cases.values())
     drawn, (axes,) = figure(height=height, width=WIDTH + 2 * MARGIN)
@@ -75,14 +75,15 @@ def draw(rows: Sequence[Row]) -> Figure:
     top = HEADER
     for loss, labels in cases.items():
         axes.text(0, top + HEADING - 0.05, loss, weight="bold", fontsize=SMALL, va="bottom")
-        paper = headings.get(loss, "")
-        axes.text(WIDTH, top + HEADING - 0.05, f"on paper: {paper}", fontsize=TINY, va="bottom", ha="right")
+        axes.text(WIDTH, top + HEADING - 0.05, f"on paper: {headings[loss]}", fontsize=TINY, va="bottom", ha="right")
         top += HEADING
         for label in labels:
             axes.text(0, top + CELL / 2, label, fontsize=TINY, va="center")
             for form in FORMS:
                 for dtype in DTYPE_NAMES:
-                    row = cells[loss, label, form, dtype]
+                    row = cells.get((loss, label, form, dtype))
+                    if row is None:
+                        continue  # PyTorch has no such loss
                     left = _left(form, dtype)
                     _draw_mark(axes, left, top, row.of_value)
                     _draw_mark(axes, left + CELL, top, row.of_gradient)
@@ -98,11 +99,12 @@ def alternative(chapter: str) -> str:
 
     The page's own alternative text is this one; what was found is in ``findings``, which a cell prints below it.
     """
-    chosen = [loss for loss in LOSSES if loss.chapter == chapter]
-    names = "; ".join(loss.name for loss in chosen)
+    chosen = [entry for entry in entries() if entry.chapter == chapter]
+    names = "; ".join(entry.name for entry in chosen)
+    theirs = "PyTorch's" if all(entry.pytorch for entry in chosen) else "PyTorch's, where it has the loss"
     return (
         f"A table of marks. Its lines are extreme inputs of: {names}. Its columns are each loss "
-        f"on paper, ours and PyTorch's, each in {', '.join(DTYPE_NAMES[:-1])} and {DTYPE_NAMES[-1]}, with one mark for "
+        f"on paper, ours and {theirs}, each in {', '.join(DTYPE_NAMES[:-1])} and {DTYPE_NAMES[-1]}, with one mark for "
         "the value and one for the gradient. A dot is right; every other mark is a way to be wrong, and the text below "
         "counts them."
     )
@@ -120,11 +122,13 @@ def findings(rows: Sequence[Row]) -> str:
     lines = [f"{'cells that are not right':<{width}}   {'of':>4}" + "".join(f"{form:>10}" for form in FORMS)]
     for loss in cases:
         mine = [row for row in rows if row.loss == loss]
-        counts = "".join(f"{wrong(mine, form):>10}" for form in FORMS)
+        counts = "".join(f"{wrong(mine, form) if cells(mine, form) else '–':>10}" for form in FORMS)
         lines.append(f"{loss:<{width}}   {cells(mine, FORMS[0]):>4}{counts}")
-    left = [line for loss in LOSSES if loss.name in cases for line in _left_in_ours(loss, rows)]
+    left = [line for loss, labels in cases.items() for line in _left_in_ours(loss, labels, rows)]
     if left:
         lines += ["", "Not right in ours:", *left]
+    if not cells(rows, FORMS[2]):
+        return "\n".join([*lines, "", "PyTorch has no such loss."])
     other = _pytorch_differs(rows)
     lines += ["", "PyTorch's verdicts " + ("differ from ours:" if other else "are the same as ours, in every cell.")]
     return "\n".join(lines + other)
@@ -194,15 +198,15 @@ def _draw_legend(axes: Axes, top: float) -> None:
         axes.text(left + CELL + 0.06, y + CELL / 2, meaning, fontsize=TINY, va="center")
 
 
-def _left_in_ours(loss: Declared, rows: Sequence[Row]) -> list[str]:
+def _left_in_ours(loss: str, labels: Sequence[str], rows: Sequence[Row]) -> list[str]:
     """Return lines that say where our form of a loss is not right, one paragraph for each reason."""
     places: dict[str, list[str]] = {}
-    for label in _cases(rows)[loss.name]:
-        mine = [r for r in rows if (r.loss, r.case, r.form) == (loss.name, label, FORMS[1]) and not r.right]
+    for label in labels:
+        mine = [r for r in rows if (r.loss, r.case, r.form) == (loss, label, FORMS[1]) and not r.right]
         if mine:
-            reason = loss.why.get(label, "no reason is known")
+            reason = mine[0].why or "no reason is known"
             places.setdefault(reason, []).append(f"{label} ({_verdicts(mine)})")
-    lines = [f"{loss.name}: {'; '.join(where)}. Why: {reason}." for reason, where in places.items()]
+    lines = [f"{loss}: {'; '.join(where)}. Why: {reason}." for reason, where in places.items()]
     return [part for line in lines for part in _wrapped(line)]
 
 

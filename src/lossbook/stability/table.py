@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import mpmath
 import torch
 
-from lossbook.stability.declared import DTYPES, FORMS, LOSSES, Case, Declared
+from lossbook.cards import Case
+from lossbook.stability.entries import DTYPES, FORMS, Entry, entries
 from lossbook.stability.verdicts import Verdict, error_in_ulps, judge, judge_gradient
 
 
@@ -30,6 +31,8 @@ class Row:
         ulps: How far the value is from the truth rounded to the dtype, in units of the last place.
         of_value: The value's verdict.
         of_gradient: The gradient's verdict, that of its worst entry.
+        paper: The form on paper, as the table's heading shows it.
+        why: Why ours is not right there, or nothing.
 
     """
 
@@ -45,6 +48,8 @@ class Row:
     ulps: float
     of_value: Verdict
     of_gradient: Verdict
+    paper: str
+    why: str
 
     @property
     def right(self) -> bool:
@@ -52,47 +57,47 @@ class Row:
         return self.of_value is self.of_gradient is Verdict.RIGHT
 
 
-def table(chapter: str | None = None, losses: Iterable[Declared] = LOSSES) -> list[Row]:
+def table(chapter: str | None = None, losses: Iterable[Entry] | None = None) -> list[Row]:
     """Compute the table.
 
     Args:
         chapter: The number and slug of a page, such as ``"03-bce"``, for the losses of that page; None for all.
-        losses: The losses to choose from.
+        losses: The entries to choose from, those of all cards unless given.
 
     Returns:
-        A row for each loss, case, form and dtype, in that order.
+        A row for each entry, case, form that there is and dtype, in that order.
 
     Raises:
         ValueError: There is no loss of that chapter.
 
     """
-    chosen = [loss for loss in losses if chapter in (None, loss.chapter)]
+    chosen = [loss for loss in (entries() if losses is None else losses) if chapter in (None, loss.chapter)]
     if not chosen:
         raise ValueError(f"chapter is {chapter!r}, and no loss of the table is of that chapter")
     return [row for loss in chosen for case in loss.cases for row in _rows(loss, case)]
 
 
-def _rows(loss: Declared, case: Case) -> list[Row]:
+def _rows(loss: Entry, case: Case) -> list[Row]:
     """Return the rows of one case, computing the truth once a dtype."""
     truths = {dtype: _truth(loss, case, dtype) for dtype in DTYPES}
-    return [_row(loss, case, form, dtype, *truths[dtype]) for form in FORMS for dtype in DTYPES]
+    return [_row(loss, case, form, dtype, *truths[dtype]) for form in loss.forms for dtype in DTYPES]
 
 
-def _truth(loss: Declared, case: Case, dtype: torch.dtype) -> tuple[mpmath.mpf, list[mpmath.mpf]]:
+def _truth(loss: Entry, case: Case, dtype: torch.dtype) -> tuple[mpmath.mpf, list[mpmath.mpf]]:
     """Return the exact loss and gradient at the input and target as rounded to a dtype."""
-    x, y = ([mpmath.mpf(v) for v in torch.tensor(values, dtype=dtype).tolist()] for values in (case.input, case.target))
-    return loss.truth(x, y, mpmath.mpf(case.option))
+    x, y = (torch.tensor(values, dtype=dtype).tolist() for values in (case.input, case.target))
+    return loss.truth(x, y, case.option)
 
 
-def _row(loss: Declared, case: Case, form: str, dtype: torch.dtype, truth: mpmath.mpf, slopes: list[mpmath.mpf]) -> Row:
+def _row(loss: Entry, case: Case, form: str, dtype: torch.dtype, truth: mpmath.mpf, slopes: list[mpmath.mpf]) -> Row:
     """Compute one form in one dtype at one input, and judge it."""
     x = torch.tensor(case.input, dtype=dtype, requires_grad=True)
     y = torch.tensor(case.target, dtype=dtype)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of broadcasting and of means, which no form here uses
-        result = loss.form(form)(x, y, case.option)
+        result = loss.forms[form](x, y, case.option)
         (gradient,) = torch.autograd.grad(result, x)
-    value, entries = result.item(), tuple(gradient.tolist())
+    value, slopes_found = result.item(), tuple(gradient.tolist())
     bound = None if form == FORMS[0] else loss.bound
     return Row(
         chapter=loss.chapter,
@@ -101,10 +106,12 @@ def _row(loss: Declared, case: Case, form: str, dtype: torch.dtype, truth: mpmat
         form=form,
         dtype=str(dtype).removeprefix("torch."),
         value=value,
-        gradient=entries,
+        gradient=slopes_found,
         true_value=float(truth),
         true_gradient=tuple(float(slope) for slope in slopes),
         ulps=error_in_ulps(value, truth, dtype),
         of_value=judge(value, truth, dtype, bound=bound),
-        of_gradient=judge_gradient(entries, slopes, dtype),
+        of_gradient=judge_gradient(slopes_found, slopes, dtype),
+        paper=loss.paper,
+        why=case.why,
     )

@@ -8,7 +8,7 @@ from enum import Enum
 import mpmath
 import torch
 
-from lossbook.stability.truths import DIGITS
+from lossbook.stability.entries import DIGITS
 
 # A form may be this many units in the last place off and still be right. The longest formula of the book rounds about
 # eight times on its way, each time by at most one unit, and an error that is squared or passes through a difference of
