@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -76,6 +77,23 @@ def known_inputs(env: BuildEnvironment) -> dict[str, dict[str, str]]:
     return kept
 
 
+def cores() -> int:
+    """Return how many pages are worked on side by side."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
+
+
+def allow_side_by_side(app: Sphinx, config: Any) -> None:
+    """Have pages read and written on all cores. Jupyter Book has no option for it.
+
+    Two extensions do not say whether that is safe. It is: one numbers the sections when all pages have been read, the
+    other copies files when all have been written.
+    """
+    if sys.platform.startswith("linux"):
+        for name in ("sphinx_multitoc_numbering", "sphinx-mathjax-offline"):
+            app.extensions[name].parallel_read_safe = True
+        app.parallel = cores()
+
+
 def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Execute those of the pages to be read that the cache does not hold, a kernel on each core.
 
@@ -99,7 +117,7 @@ def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> No
             pages.append(page)
     if not pages:
         return
-    side_by_side = min(len(pages), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
+    side_by_side = min(len(pages), cores())
     logger.info("executing %d pages with %d kernels", len(pages), side_by_side)
     os.environ.update(kernels.ENVIRONMENT)
     getLogger("traitlets").setLevel(WARNING)
@@ -249,6 +267,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_config_value("lossbook_pages_read", [], "env")
     app.add_config_value("lossbook_code", "", "env")
     app.connect("config-inited", note_code)
+    app.connect("config-inited", allow_side_by_side)
     app.connect("env-get-outdated", outdated)
     app.connect("env-before-read-docs", execute_pages)
     app.connect("build-finished", forget_faulty_build)
