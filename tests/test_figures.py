@@ -9,6 +9,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
 from lossbook import figures
+from lossbook.notebooks import kernels
 from lossbook.notebooks.execute import execute
 
 matplotlib.use("Agg")
@@ -47,6 +48,11 @@ def test_the_ground_is_opaque_so_that_dark_mode_does_not_swallow_the_labels():
 
 
 # Words for those who cannot see it
+
+
+def test_kernels_show_described_figures_as_plain_ones():
+    assert kernels.ENVIRONMENT[figures.PLAIN] == "1"
+
 
 LIVE = """\
 import os

@@ -77,8 +77,8 @@ def test_enough_cells_print_something_to_compare(path: Path) -> None:
 # nbval runs them again
 
 
-def nbval(path: Path, report: Path) -> dict[int, str]:
-    """Run nbval on a notebook and return each code cell's outcome: passed, failure, error or skipped."""
+def nbval_command(path: Path, report: Path) -> dict[int, str]:
+    """Run nbval on a notebook by its command; return each code cell's outcome: passed, failure, error or skipped."""
     command = [sys.executable, "-m", "pytest", "-p", "nbval.plugin", "--nbval", "--nbval-current-env"]
     command += ["--nbval-cell-timeout=120"]
     command += ["-q", "-p", "no:cacheprovider", "-o", "addopts=", f"--junitxml={report}", path.name]
@@ -95,13 +95,47 @@ def nbval(path: Path, report: Path) -> dict[int, str]:
     return outcomes
 
 
+@pytest.fixture
+def nbval(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, warm_kernels: None):
+    """Return what runs nbval on a notebook in this process, and returns what `nbval_command` does."""
+    monkeypatch.setattr(request.config.option, "nbval_current_env", True)
+    monkeypatch.setattr(request.config.option, "nbval_cell_timeout", 120.0)
+    for name, value in kernels.ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+
+    def run(path: Path) -> dict[int, str]:
+        notebook = IPyNbFile.from_parent(request.session, path=path)
+        cells = list(notebook.collect())
+        notebook.setup()
+        try:
+            return {number: outcome(number, cell) for number, cell in enumerate(cells)}
+        finally:
+            notebook.teardown()
+
+    return run
+
+
+def outcome(number: int, cell: IPyNbCell) -> str:
+    """Run a cell as nbval does, and say what came of it."""
+    if cell.parent.timed_out:  # a cell before this one took too long: nbval marks it, and pytest does not run it
+        return "skipped"
+    try:
+        cell.setup()
+        cell.runtest()
+    except pytest.skip.Exception:
+        return "skipped"
+    except Exception as error:
+        print(f"cell {number}: {cell.repr_failure(pytest.ExceptionInfo.from_exception(error))}")
+        return "failure"
+    return "passed"
+
+
 @every_notebook
-@pytest.mark.usefixtures("warm_kernels")
-def test_nbval_finds_the_same_outputs(path: Path, tmp_path: Path) -> None:
+def test_nbval_finds_the_same_outputs(path: Path, tmp_path: Path, nbval) -> None:
     copy = tmp_path / "elsewhere" / path.name  # a lesson runs from anywhere
     copy.parent.mkdir()
     copy.write_bytes(path.read_bytes())
-    assert nbval(copy, tmp_path / "report.xml") == dict.fromkeys(range(len(code_cells(path))), "passed")
+    assert nbval(copy) == dict.fromkeys(range(len(code_cells(path))), "passed")
 
 
 # A wrong output is seen
@@ -153,8 +187,7 @@ Table()
 """
 
 
-@pytest.mark.usefixtures("warm_kernels")
-def test_nbval_fails_on_exactly_the_cells_with_a_wrong_character(tmp_path: Path) -> None:
+def test_nbval_fails_on_exactly_the_cells_with_a_wrong_character(tmp_path: Path, nbval) -> None:
     cells = [
         new_code_cell("x = 1", execution_count=1),
         new_code_cell("print(x)", execution_count=2, outputs=[new_output("stream", text="1\n")]),
@@ -165,11 +198,22 @@ def test_nbval_fails_on_exactly_the_cells_with_a_wrong_character(tmp_path: Path)
     nb = new_notebook(cells=cells, metadata=METADATA)
     path = tmp_path / "small.ipynb"
     path.write_text(to_text(nb), encoding="utf-8")
-    assert nbval(path, tmp_path / "report.xml") == dict.fromkeys(range(4), "passed")
+    assert nbval(path) == dict.fromkeys(range(4), "passed")
 
     kinds = [kind for cell in nb.cells for kind, _ in mutants(cell)]
     assert sorted(kinds) == ["text", "text/html", "text/latex", "text/plain", "text/plain"]
     for number in (1, 3):
         nb.cells[number].outputs = [outputs for _, outputs in mutants(nb.cells[number])][-1]
     path.write_text(to_text(nb), encoding="utf-8")
-    assert nbval(path, tmp_path / "report.xml") == {0: "passed", 1: "failure", 2: "passed", 3: "failure"}
+    expected = {0: "passed", 1: "failure", 2: "passed", 3: "failure"}
+    assert nbval(path) == expected
+    assert nbval_command(path, tmp_path / "report.xml") == expected, "as whoever runs nbval by its command sees it"
+
+
+def test_a_cell_that_raises_and_one_behind_it_do_not_pass(tmp_path: Path, nbval) -> None:
+    path = tmp_path / "raises.ipynb"
+    cells = [new_code_cell("1 / 0", execution_count=1), new_code_cell("x = 1", execution_count=2)]
+    path.write_text(to_text(new_notebook(cells=cells, metadata=METADATA)), encoding="utf-8")
+    outcomes = nbval(path)
+    assert outcomes[0] == "failure"
+    assert outcomes == nbval_command(path, tmp_path / "report.xml")

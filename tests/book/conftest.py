@@ -190,6 +190,12 @@ class TinyBook:
         self.write("one", PAGE.format(title="One", code="from lossbook import told\nprint(told.WORD)"))
         self.write("two", PAGE.format(title="Two", code="print(1 + 1)"))
 
+    def add(self, name: str, text: str) -> None:
+        """Write a page more, and put it into the contents."""
+        with (self.root / "_toc.yml").open("a") as contents:
+            contents.write(f"- file: book/{name}\n")
+        self.write(name, text)
+
     def write(self, name: str, text: str) -> None:
         (self.root / "book" / f"{name}.md").write_text(text)
 

@@ -1,45 +1,62 @@
 """What is executed again, and what is not."""
 
+from jupyter_cache import get_cache
 
-def test_only_what_changed_is_executed(tiny, page_with):
+
+def test_what_a_page_reads_decides_whether_it_is_executed_again(tiny, page_with):
+    package = tiny.source / "lossbook"
+    (package / "found.py").write_text("WORD = 'by name'\n")
+    (package / "unused.py").write_text("WORD = 'nobody'\n")
+    (tiny.root / "data").mkdir()
+    (tiny.root / "data" / "told.txt").write_text("old")
+    tiny.add("data", page_with("print(open('../data/told.txt').read())"))
+    tiny.add("dynamic", page_with("import importlib\nprint(importlib.import_module('lossbook.' + 'found').WORD)"))
+    tiny.add("lists", page_with("import os\nprint(len(os.listdir('../data')), 'files')"))
+    started = (
+        "import subprocess, sys\nprint(subprocess.check_output([sys.executable, '-c', 'print(40 + 2)'], text=True))"
+    )
+    tiny.add("starts", page_with(started))
+    tiny.add("raises", page_with(":tags: [raises-exception]\nraise ValueError('on purpose')"))
+    every = {f"book/{name}" for name in ("one", "two", "data", "dynamic", "lists", "starts", "raises")}
+
     built = tiny.build()
     assert built.code == 0, built.log
-    assert built.executed == {"book/one", "book/two"}
+    assert built.executed == every
     assert "first" in tiny.text("one")
+    assert "old" in tiny.text("data")
+    assert "1 files" in tiny.text("lists")
 
     assert tiny.build().executed == set(), "nothing changed"
 
     tiny.write("two", page_with("print(6 * 7)"))
-    assert tiny.build().executed == {"book/two"}
+    (tiny.root / "data" / "told.txt").write_text("new")
+    assert tiny.build().executed == {"book/two", "book/data", "book/starts"}
     assert "42" in tiny.text("two")
+    assert "new" in tiny.text("data")
 
     tiny.write("two", page_with("print(6 * 7)") + "\nSome prose.\n")
-    assert tiny.build().executed == set(), "prose is not code"
+    (package / "unused.py").write_text("WORD = 'still nobody'\n")
+    (tiny.root / "data" / "more.txt").write_text("more")
+    expected = {"book/lists", "book/starts"}  # who starts a process may have read anything
+    assert tiny.build().executed == expected, "prose is not code, and nobody imports this module"
     assert "Some prose." in tiny.text("two")
+    assert "2 files" in tiny.text("lists")
 
+    (package / "told.py").write_text("WORD = 'again'\n")
+    assert tiny.build().executed == {"book/one", "book/starts"}
+    assert "again" in tiny.text("one")
 
-def test_a_change_of_the_package_is_shown_however_the_book_is_built(tiny):
-    assert tiny.build().code == 0
-    for number, build in enumerate((tiny.build, tiny.build_leniently)):
-        (tiny.source / "lossbook" / "told.py").write_text(f"WORD = 'again {number}'\n")
-        assert build().code == 0
-        assert f"again {number}" in tiny.text("one")
-    caches = list((tiny.root / "_build" / ".jupyter_cache").iterdir())
-    assert len(caches) == 1, "caches of older code are removed"
+    (package / "told.py").write_text("WORD = 'and again'\n")
+    (package / "found.py").write_text("WORD = 'otherwise'\n")
+    built = tiny.build_leniently()
+    assert built.code == 0
+    assert built.executed == {"book/one", "book/dynamic", "book/starts"}, "however the book is built"
+    assert "and again" in tiny.text("one")
+    assert "otherwise" in tiny.text("dynamic")
+    records = get_cache(tiny.root / "_build" / ".jupyter_cache").list_cache_records()
+    assert len(records) == len(every) + 1, "outputs of older code are removed; a page's older cells may come back"
 
-
-def test_a_tag_is_part_of_what_is_cached(tiny, page_with):
-    code = "raise ValueError('on purpose')"
-    tiny.write("two", page_with(f":tags: [raises-exception]\n{code}"))
-    assert tiny.build().code == 0
-    tiny.write("two", page_with(code))
-    assert tiny.build().code != 0
-
-
-def test_a_change_of_data_that_a_page_reads_is_shown(tiny, page_with):
-    (tiny.root / "data").mkdir()
-    for word in ("old", "new"):
-        (tiny.root / "data" / "told.txt").write_text(word)
-        tiny.write("two", page_with("print(open('../data/told.txt').read())"))
-        assert tiny.build().code == 0
-        assert word in tiny.text("two")
+    tiny.write("raises", page_with("raise ValueError('on purpose')"))
+    built = tiny.build()
+    assert built.code != 0, "a tag is part of what is cached"
+    assert built.executed == {"book/raises", "book/starts"}

@@ -12,11 +12,13 @@ from bs4 import BeautifulSoup
 from myst_nb.core.read import read_myst_markdown_notebook
 
 from lossbook.book import breaking
+from lossbook.book.inputs import Course
 from lossbook.book.sphinx_ext import ANSI, Page, execute
 from lossbook.notebooks import kernels
 from lossbook.prose import rules
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("warm_kernels")
 HEAD = "---\nfile_format: mystnb\nkernelspec:\n  name: python3\n---\n\n# Two\n\n"
 WORDS = r"""
 Here {claim}``the logarithm **never** exceeds $x - 1$, as `math.log` and {doc}`one` say <log-bound>``. A list:
@@ -98,7 +100,7 @@ def run(*cells, allow=True):
     sources = [nbformat.v4.new_code_cell(code, metadata={"claim": "a"} if held else {}) for code, held in cells]
     notebook = nbformat.v4.new_notebook(cells=sources)
     config = SimpleNamespace(execution_allow_errors=allow, execution_timeout=120)
-    fault, _ = execute(Page("book/page", ROOT / "book" / "page.md", notebook, config))
+    fault, _, _ = execute(Course(ROOT, []), Page("book/page", ROOT / "book" / "page.md", notebook, config))
     if not allow:
         return fault
     errors = [[o for o in cell.outputs if o.output_type == "error"] for cell in notebook.cells]

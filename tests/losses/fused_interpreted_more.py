@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from fused_interpreted import DTYPES, INF, NAN, REDUCTIONS, draw, run, small_blocks, sums  # noqa: F401
+from fused_interpreted import (  # noqa: F401
+    DTYPES,
+    INF,
+    NAN,
+    REDUCTIONS,
+    draw,
+    patched_once,
+    run,
+    small_blocks,
+    sums,
+)
 from torch.autograd import forward_ad, gradgradcheck
 
 from lossbook.losses import fused, fused_kernels

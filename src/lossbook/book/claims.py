@@ -40,9 +40,9 @@ def mark(app: Sphinx, doctree: nodes.document) -> None:
     root = Path(app.srcdir)
     if (root / rules.SETTINGS).is_file():
         app.env.note_dependency(str(root / rules.SETTINGS))
-    for fault in rules.check(path, root):
-        logger.warning("%s", fault, location=app.env.docname)
     page = rules.read(path)
+    for fault in rules.check_page(page, root):
+        logger.warning("%s", fault, location=app.env.docname)
     holders = {cell.number: cell.claims[0] for cell in page.cells if cell.claims}
     for container in doctree.findall(nodes.container):
         if container.get("cell_index") in holders:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-import platform
 import re
-import shutil
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from importlib.metadata import version
+from functools import cache, partial
 from logging import WARNING, getLogger
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import pybtex.plugin  # type: ignore[import-untyped]
 from docutils import nodes
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
 from jupyter_cache.executors.utils import single_nb_execution
 from myst_nb.core.read import create_nb_reader
 from nbformat import NotebookNode
+from pygments.lexers import get_lexer_by_name
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
 from sphinx.errors import SphinxError
@@ -29,12 +29,11 @@ from sphinx.util import logging
 
 from lossbook.address import published
 from lossbook.book import breaking
+from lossbook.book.inputs import EVERYTHING, Course, noted
 from lossbook.notebooks import kernels
 
 logger = logging.getLogger(__name__)
 
-PACKAGE = Path(__file__).parents[1]
-SHOWN = ("torch", "numpy", "matplotlib", "ipython", "ipykernel")  # packages whose version changes what a page shows
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 # Set by the tests, which run every notebook with nbval and compare its outputs: the build then takes them as committed.
@@ -57,35 +56,42 @@ class Page:
     config: Any  # myst-nb's configuration of this page
 
 
-def source_key(root: Path, patterns: list[str], package: Path = PACKAGE) -> str:
-    """Return a name for everything beside a page's own text that its output depends on.
+def note_code(app: Sphinx, config: Any) -> None:
+    """Have every page read again when any of the package's code is another: what a page shows of it is not only run."""
+    app.lossbook_course = Course(Path(app.srcdir), config.lossbook_pages_read)  # type: ignore[attr-defined]
+    config.lossbook_code = app.lossbook_course.code()  # type: ignore[attr-defined]
+    config.nb_execution_cache_path = str(Path(app.outdir).parent / ".jupyter_cache")
 
-    It changes with any file of the package, with any file under ``root`` that a pattern matches, and with the version
-    of Python or of a package that pages show.
+
+def outdated(app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], removed: set[str]) -> list[str]:
+    """Return the pages that must be read again because something that their code reads has changed."""
+    kept = known_inputs(env)
+    course: Course = app.lossbook_course  # type: ignore[attr-defined]
+    course.everything()
+    return [name for name in env.found_docs & kept.keys() if not course.unchanged(kept[name])]
+
+
+def known_inputs(env: BuildEnvironment) -> dict[str, dict[str, str]]:
+    """Return what each page's code read when it ran, by the page's name; it is kept with Sphinx's environment."""
+    kept: dict[str, dict[str, str]] = env.__dict__.setdefault("lossbook_inputs", {})
+    return kept
+
+
+def cores() -> int:
+    """Return how many pages are worked on side by side."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
+
+
+def allow_side_by_side(app: Sphinx, config: Any) -> None:
+    """Have pages read and written on all cores. Jupyter Book has no option for it.
+
+    Two extensions do not say whether that is safe. It is: one numbers the sections when all pages have been read, the
+    other copies files when all have been written.
     """
-    digest = hashlib.sha256()
-    for name in SHOWN:
-        digest.update(f"{name} {version(name)}\n".encode())
-    digest.update(platform.python_version().encode())
-    for folder, globs in ((package, ["**/*"]), (root, patterns)):
-        for path in sorted({path for pattern in globs for path in folder.glob(pattern)}):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"\n{path.relative_to(folder).as_posix()}\n".encode())
-                digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def choose_cache(app: Sphinx, config: Any) -> None:
-    """Give every state of what pages read a cache folder of its own, and remove the folders of other states.
-
-    Sphinx reads every page again when this setting changes, so no page keeps an output of old code.
-    """
-    caches = Path(app.outdir).parent / ".jupyter_cache"
-    cache = caches / source_key(Path(app.srcdir), config.lossbook_pages_read)
-    config.nb_execution_cache_path = str(cache)
-    for old in caches.glob("*"):
-        if old.is_dir() and old != cache:
-            shutil.rmtree(old, ignore_errors=True)
+    if sys.platform.startswith("linux"):
+        for name in ("sphinx_multitoc_numbering", "sphinx-mathjax-offline"):
+            app.extensions[name].parallel_read_safe = True
+        app.parallel = cores()
 
 
 def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
@@ -96,33 +102,42 @@ def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> No
 
     """
     cache = get_cache(env.mystnb_config.execution_cache_path)  # type: ignore[attr-defined]
-    pages = [page for name in sorted(docnames) if (page := read_page(env, name)) and not cached(cache, page)]
-    if os.environ.get(AS_COMMITTED):
-        for page in [page for page in pages if page.path.suffix == ".ipynb"]:
-            keep(cache, page, 0.0)
-            pages.remove(page)
+    course: Course = app.lossbook_course  # type: ignore[attr-defined]
+    course.everything()  # as it is before any of them runs
+    inputs = known_inputs(env)
+    pages = []
+    for name in sorted(docnames):
+        inputs.pop(name, None)
+        page = read_page(env, name)
+        if page and (kept := cached(cache, page, course)):
+            inputs[name] = kept
+        elif page and os.environ.get(AS_COMMITTED) and page.path.suffix == ".ipynb":
+            inputs[name] = keep(cache, page, 0.0, course.inputs({EVERYTHING}))
+        elif page:
+            pages.append(page)
     if not pages:
         return
-    side_by_side = min(len(pages), len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 2, 8)
+    side_by_side = min(len(pages), cores())
     logger.info("executing %d pages with %d kernels", len(pages), side_by_side)
     os.environ.update(kernels.ENVIRONMENT)
     getLogger("traitlets").setLevel(WARNING)
     faults = []
     with kernels.warm(), ThreadPoolExecutor(side_by_side) as pool:
-        for page, (fault, seconds) in zip(pages, pool.map(execute, pages), strict=True):
+        for page, (fault, seconds, noted) in zip(pages, pool.map(partial(execute, course), pages), strict=True):
             logger.info("  %s: %.1f s%s", page.docname, seconds, ", failed" if fault else "")
             if fault:
                 faults.append(fault)
             else:
-                keep(cache, page, seconds)
+                inputs[page.docname] = keep(cache, page, seconds, course.inputs(noted))
     if faults:
         raise PageError("\n\n".join(faults))
 
 
-def keep(cache: Any, page: Page, seconds: float) -> None:
-    """Put a page into the cache with the outputs that it has."""
-    bundle = CacheBundleIn(page.notebook, str(page.path), data={"execution_seconds": seconds})
+def keep(cache: Any, page: Page, seconds: float, inputs: dict[str, str]) -> dict[str, str]:
+    """Put a page into the cache with the outputs that it has and what they depend on, which is returned."""
+    bundle = CacheBundleIn(page.notebook, str(page.path), data={"execution_seconds": seconds, "inputs": inputs})
     cache.cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
+    return inputs
 
 
 def read_page(env: BuildEnvironment, docname: str) -> Page | None:
@@ -139,36 +154,42 @@ def read_page(env: BuildEnvironment, docname: str) -> Page | None:
     return Page(docname, path, notebook, config) if has_code and config.execution_mode == "cache" else None
 
 
-def cached(cache: Any, page: Page) -> bool:
-    """Tell whether the cache holds this page's code with its outputs."""
+def cached(cache: Any, page: Page, course: Course) -> dict[str, str]:
+    """Return what a page depends on if the cache holds its code with outputs that are still right; else nothing."""
     try:
-        cache.match_cache_notebook(page.notebook)
+        inputs: dict[str, str] = cache.match_cache_notebook(page.notebook).data.get("inputs", {})
     except KeyError:
-        return False
-    return True
+        return {}
+    return inputs if course.unchanged(inputs) else {}
 
 
-def execute(page: Page) -> tuple[str, float]:
-    """Execute a page in place. Return what went wrong, if anything, and the seconds it took.
+def execute(course: Course, page: Page) -> tuple[str, float, set[str]]:
+    """Execute a page in place. Return what went wrong, if anything, the seconds it took and what it read.
 
     A text page runs in its folder. A notebook runs in an empty one, as on Colab, so it can lean on no file beside it.
     """
     started = time.perf_counter()
     holders = [cell.source for cell in page.notebook.cells if cell.metadata.get("claim")]
     try:
-        with TemporaryDirectory() as empty:
+        with TemporaryDirectory() as empty, TemporaryDirectory() as aside:
+            told = Path(aside) / "told"
             result = single_nb_execution(
                 page.notebook,
                 cwd=empty if page.path.suffix == ".ipynb" else str(page.path.parent),
                 allow_errors=page.config.execution_allow_errors,
                 timeout=page.config.execution_timeout,
-                extra_arguments=["--IPKernelApp.log_level=ERROR", *breaking.kernel_arguments(holders)],
+                extra_arguments=[
+                    "--IPKernelApp.log_level=ERROR",
+                    course.kernel_argument(told),
+                    *breaking.kernel_arguments(holders),
+                ],
             )
+            read = noted(told)
         error = result.err
         join_streams(page.notebook)
     except Exception as other:  # the kernel died or never started
-        error = other
-    return (describe(page, error) if error else ""), time.perf_counter() - started
+        error, read = other, set()
+    return (describe(page, error) if error else ""), time.perf_counter() - started, read
 
 
 def join_streams(notebook: NotebookNode) -> None:
@@ -240,8 +261,14 @@ def stay_inside(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Connect to Sphinx."""
+    # These are looked up for each block of code and each reference, among all that any installed package offers.
+    app.add_lexer("ipython3", type(get_lexer_by_name("ipython3")))
+    pybtex.plugin.entry_points = cache(pybtex.plugin.entry_points)
     app.add_config_value("lossbook_pages_read", [], "env")
-    app.connect("config-inited", choose_cache)
+    app.add_config_value("lossbook_code", "", "env")
+    app.connect("config-inited", note_code)
+    app.connect("config-inited", allow_side_by_side)
+    app.connect("env-get-outdated", outdated)
     app.connect("env-before-read-docs", execute_pages)
     app.connect("build-finished", forget_faulty_build)
     app.connect("doctree-resolved", stay_inside)

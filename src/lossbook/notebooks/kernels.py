@@ -24,7 +24,6 @@ from jupyter_client.connect import KernelConnectionInfo
 from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 
-from lossbook.figures import PLAIN
 from lossbook.notebooks import warm_process
 
 # One thread a kernel: kernels that run side by side do not fight for the cores, and a sum is taken in the same
@@ -35,7 +34,7 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     "PYTHONOPTIMIZE": "",  # it would leave the assertions out
-    PLAIN: "1",
+    "LOSSBOOK_PLAIN_PICTURES": "1",  # figures.PLAIN; to import it is to import Matplotlib
 }
 NAME = "lossbook-warm"  # of the provisioner, in pyproject.toml
 SOCKET = "LOSSBOOK_WARM_KERNELS"
