@@ -9,9 +9,9 @@ from pathlib import Path
 
 from lossbook import files
 from lossbook.book.docstrings import NAME
+from lossbook.book.mutants import Line, Survivor, Tally
 from lossbook.book.verify import Report
 from lossbook.equations.checking import Record
-from lossbook.equations.mutating import Line, Survivor, Tally
 from lossbook.equations.wording import power
 
 DATA = Path("data") / "equations" / "mutants.json"

@@ -7,18 +7,20 @@ from zlib import crc32
 import pytest
 
 from lossbook.book import equations_page
+from lossbook.book.mutants import Score, line, main, pages_of, reasons, score, tally
 from lossbook.book.report_cache import fingerprint
 from lossbook.book.verify import DOCSTRINGS, paths
-from lossbook.equations import evaluating, mutating
+from lossbook.equations import evaluating
 from lossbook.equations.checking import check_display
-from lossbook.equations.mutating import KINDS, Score, line, mutants, reasons, score, shape, tally
+from lossbook.equations.edits import KINDS, _Editor, mutants, shape
 from lossbook.equations.pages import Display, Page, Row, read
+from lossbook.equations.scoring import Outcome, _Scorer
 from lossbook.equations.symbols import Table
 
 ROOT = Path(__file__).parents[2]
 LEAST = 0.98
 NAMES = [path.stem for path in paths(ROOT) if path.name == DOCSTRINGS or read(path).displays]
-RECORD = "run: python -m lossbook.equations.mutating --record"
+RECORD = "run: python -m lossbook.book.mutants --record"
 THOROUGH = "LOSSBOOK_THOROUGH" in os.environ
 SAMPLED = 6  # one display of so many
 
@@ -64,12 +66,12 @@ def tried(displays: dict[str, str], symbols: dict[str, dict] = SYMBOLS, label: s
     made = page(displays, symbols)
     for display in made.displays:
         assert not check_display(Table(made), display).faults
-    return {outcome.row: outcome.verdict for outcome in mutating._Scorer(made).outcomes([label])}
+    return {outcome.row: outcome.verdict for outcome in _Scorer(made).outcomes([label])}
 
 
-def outcomes(latex: str) -> list[mutating.Outcome]:
+def outcomes(latex: str) -> list[Outcome]:
     """Return what becomes of the mutants of a display."""
-    return list(mutating._Scorer(page({"shown": latex})).outcomes())
+    return list(_Scorer(page({"shown": latex})).outcomes())
 
 
 # what is generated
@@ -187,7 +189,7 @@ def test_no_other_mistake_is_made(kind, latex, number):
 
 def test_every_kind_of_formula_that_is_evaluated_has_mistakes_of_its_own():
     for kind in evaluating._HANDLERS:
-        assert hasattr(mutating._Editor, f"_{kind}"), f"write how a mistake is made in a formula of the kind {kind!r}"
+        assert hasattr(_Editor, f"_{kind}"), f"write how a mistake is made in a formula of the kind {kind!r}"
 
 
 def test_what_a_definition_defines_is_left_as_it_is():
@@ -307,14 +309,14 @@ def test_a_definition_is_pinned_by_what_is_said_of_it_later():
 
 def test_a_display_that_does_not_hold_has_no_mutants():
     made = page({"wrong": "a = 2 a", "right": "a + a = 2 a"})
-    scorer = mutating._Scorer(made)
+    scorer = _Scorer(made)
     assert scorer.failing == ["wrong"]
     assert {outcome.display.label for outcome in scorer.outcomes()} == {"right"}
 
 
 def test_the_numbers_add_up():
     made = page({"shown": r"(a - b)^2 = a^2 - 2 a b + b^2", "more": r"2 - p > 0"})
-    outcomes = list(mutating._Scorer(made).outcomes())
+    outcomes = list(_Scorer(made).outcomes())
     told = tally([Score("page", outcomes, [], 0.0)])
     assert told.whole.caught + told.whole.survived + told.whole.equal == len(outcomes)
     assert told.whole.mistakes == sum(one.mistakes for one in told.kinds) == told.pages[0].mistakes
@@ -325,7 +327,7 @@ def test_the_numbers_add_up():
 
 def test_the_command_names_what_is_not_caught(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    assert mutating.main(["03-bce", "--label", "bce-bernoulli", "--equal"]) == 0
+    assert main(["03-bce", "--label", "bce-bernoulli", "--equal"]) == 0
     shown = capsys.readouterr().out
     assert r"bce-bernoulli [exchange] y -> 1 - y:  1 - y \in \{0, 1\}" in shown
     assert "True as well" in shown
@@ -339,7 +341,7 @@ def test_the_command_names_what_is_not_caught(monkeypatch, capsys):
 def test_the_record_of_a_page_is_of_the_page_as_it_is(name):
     """What the book shows was measured on these very displays, with this very checker."""
     recorded = equations_page.load(ROOT / equations_page.DATA).fingerprints[name]
-    assert fingerprint(mutating.pages_of(paths(ROOT, [name])[0])) == recorded, RECORD
+    assert fingerprint(pages_of(paths(ROOT, [name])[0])) == recorded, RECORD
 
 
 @pytest.mark.parametrize("name", NAMES)
