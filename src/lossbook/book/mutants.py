@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
 import yaml
 
+from lossbook import files
 from lossbook.book import docstrings
 from lossbook.book.report_cache import fingerprint
-from lossbook.book.verify import DOCSTRINGS, paths
+from lossbook.book.verify import DOCSTRINGS, paths, references
 from lossbook.equations.edits import KINDS
 from lossbook.equations.pages import Page, read
-from lossbook.equations.scoring import Outcome, _Scorer
+from lossbook.equations.scoring import Outcome, Scorer
 
+DATA = Path("data") / "equations" / "mutants.json"
 REASONS = Path(__file__).with_name("survivors.yaml")
 
 
@@ -57,10 +60,14 @@ class Score:
 def score(path: Path, labels: Collection[str] = ()) -> Score:
     """Try every mutant of a page's displays (of all, or of those labelled so), or of the docstrings' formulas."""
     start = time.perf_counter()
-    pages = pages_of(path)
-    scorers = [_Scorer(page) for page in pages]
-    outcomes = [outcome for scorer in scorers for outcome in scorer.outcomes(labels)]
-    failing = [label or "a display without a label" for scorer in scorers for label in scorer.failing]
+    pages, outcomes, failing = pages_of(path), list[Outcome](), list[str]()
+    for page in pages:
+        scorer = Scorer(page, references())
+        for display in page.displays:
+            if not labels or display.label in labels:
+                outcomes += scorer.outcomes(display)
+                if not scorer.holds(display):
+                    failing.append(display.label or "a display without a label")
     return Score(path.stem, outcomes, failing, time.perf_counter() - start, fingerprint(pages))
 
 
@@ -152,10 +159,10 @@ def line(name: str, outcomes: Collection[Outcome]) -> Line:
 def tally(scores: Sequence[Score]) -> Tally:
     """Return what there is to tell of the mutants of some pages."""
     every = [outcome for score in scores for outcome in score.outcomes]
-    kinds = [line(words, [o for o in every if o.mutant.kind == kind]) for kind, words in KINDS.items()]
+    kinds = [line(words, [o for o in every if o.kind == kind]) for kind, words in KINDS.items()]
     why = reasons()
     survivors = [
-        Survivor(score.page, o.display.label, o.mutant.kind, o.row, why.get((score.page, o.display.label, o.row), ""))
+        Survivor(score.page, o.display.label, o.kind, o.row, why.get((score.page, o.display.label, o.row), ""))
         for score in scores
         for o in score.survivors
     ]
@@ -176,6 +183,21 @@ def reasons() -> dict[tuple[str, str, str], str]:
     }
 
 
+def save(found: Tally, path: Path) -> None:
+    """Write what became of the mutants."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.replace(path, json.dumps(asdict(found), indent=1, ensure_ascii=False) + "\n")
+
+
+def load(path: Path) -> Tally:
+    """Read what `save` wrote."""
+    data = json.loads(path.read_text(encoding="utf-8"))
+    pages, kinds = ([Line(**line) for line in data[name]] for name in ("pages", "kinds"))
+    survivors = [Survivor(**survivor) for survivor in data["survivors"]]
+    displays = {page: [Line(**line) for line in lines] for page, lines in data["displays"].items()}
+    return Tally(pages, kinds, Line(**data["whole"]), survivors, displays, data["fingerprints"])
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the score of pages, and the mutants that survive."""
     parser = argparse.ArgumentParser(
@@ -188,10 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--record", action="store_true", help="try all pages, and write what the book shows")
     options = parser.parse_args(arguments)
     if options.record:
-        from lossbook.book import equations_page
-
         found = tally(score_all(paths(Path.cwd())))
-        equations_page.save(found, equations_page.DATA)
+        save(found, DATA)
         print(found.whole)
         return 0
     why = reasons()
@@ -201,7 +221,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         for outcome in scored.outcomes:
             if outcome.verdict == "survived" or (options.equal and outcome.verdict == "equal"):
-                print(f"  {outcome.display.label} [{outcome.mutant.kind}] {outcome.change}:  {outcome.row}")
+                print(f"  {outcome.display.label} [{outcome.kind}] {outcome.change}:  {outcome.row}")
                 reason = outcome.reason or why.get((scored.page, outcome.display.label, outcome.row))
                 print(f"      {reason or 'NOT CAUGHT, and survivors.yaml does not say why'}")
         for label in scored.failing:

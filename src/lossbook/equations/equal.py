@@ -11,7 +11,7 @@ from typing import Any
 import mpmath
 import numpy as np
 
-from lossbook.equations.checking import DIGITS, NOTHING, SAME, Record, _Checker
+from lossbook.equations.checking import DIGITS, NOTHING, SAME, environments
 from lossbook.equations.edits import shape
 from lossbook.equations.evaluating import ALIASES, ORDERS, Env, World, differential, evaluate, real
 from lossbook.equations.pages import Display
@@ -19,7 +19,7 @@ from lossbook.equations.parsing import MathError, Node, name
 from lossbook.equations.symbols import Symbol, Table
 
 
-class _Same:
+class Equality:
     """Says whether a mutant is no mistake: whether it says what the original says, or follows from it.
 
     The two are compared at points far more general than those at which a display is checked: the sizes are others, the
@@ -34,8 +34,8 @@ class _Same:
     KEPT = ("function", "positive function", "random", "joint")
 
     def __init__(self, table: Table, display: Display) -> None:
-        self.display, self.symbols = display, table.at(display.label)
-        self.checker = _Checker(table, display, self.symbols, 1, Record(display))
+        self.table, self.display, self.symbols = table, display, table.at(display.label)
+        self.by_base = World(self.symbols, "", 0).by_base
 
     def reason(self, tree: Node, mutated: Node) -> str:
         """Return why a mutant is no mistake; empty if that could not be shown."""
@@ -70,7 +70,7 @@ class _Same:
     def varies(self, node: Node) -> bool:
         """Say whether a formula looks at a symbol at other values than its own, so that what it stands for counts."""
         return any(
-            (part.kind == "prime" and name(part) not in self.checker.by_base)
+            (part.kind == "prime" and name(part) not in self.by_base)
             or (part.kind == "call" and part.text in (r"\nabla", r"\mathbb{E}", r"\operatorname{Var}"))
             or (part.kind == "big" and part.text not in (r"\sum", r"\prod"))
             or (part.kind == "frac" and differential(part) is not None)
@@ -145,7 +145,7 @@ class _Same:
                     sizes.add(size)
                     own = replace(symbol, fields={**symbol.fields, "size": size})
                 elif symbol.params is None and (
-                    (symbol.kind == "variable" and symbol.base not in still and not self.kept(symbol))
+                    (symbol.kind == "variable" and symbol.base not in still and not self._kept(symbol))
                     or (symbol.kind == "derived" and not derived)
                 ):
                     own = replace(symbol, kind="variable", domain=domain, body=None)
@@ -172,7 +172,7 @@ class _Same:
                 out[index] = near if domain == "near" else size * rng.choice((-1, 1))
         return out if out.shape else out[()]
 
-    def kept(self, symbol: Symbol) -> bool:
+    def _kept(self, symbol: Symbol) -> bool:
         return symbol.domain in self.KEPT or r"\dots" in symbol.domain or r"\mathcal" in symbol.domain
 
     def compare(self, one: Node, two: Node, given: list[Node] | None = None, *, derived: bool = True) -> str:
@@ -182,11 +182,10 @@ class _Same:
             for world in self.worlds((one, two), derived):
                 far = world.seed.endswith(("near", "far"))
                 with mpmath.workdps(self.FINE if far else DIGITS):
-                    self.checker.chosen = [part for part in given or () if self.checker._chooses(part)]
-                    met = self.checker._meet(world, given) if given else world
-                    if met is None:
+                    envs = environments(self.table, self.display, [one, two], given or [], world)
+                    if envs is None:
                         continue
-                    for values in self.values(one, two, met):
+                    for values in self.values(one, two, envs):
                         if values[0] is None or values[1] is None or len(values[0]) != len(values[1]):
                             return ""
                         compared += 1
@@ -197,11 +196,10 @@ class _Same:
                 return next(iter(relations - {"="}), "=")
         return ""
 
-    def values(self, one: Node, two: Node, world: World) -> Iterator[tuple[Any, Any]]:
+    def values(self, one: Node, two: Node, envs: list[Env]) -> Iterator[tuple[Any, Any]]:
         """Yield the numbers of two formulas for all values of the indices left free, where either has some."""
-        envs = list(self.checker._envs([one, two], world))
-        if any(self.varies(node) for node in (one, two)):
-            envs = Random(world.seed).sample(envs, min(self.SOME, len(envs)))
+        if envs and any(self.varies(node) for node in (one, two)):
+            envs = Random(envs[0].world.seed).sample(envs, min(self.SOME, len(envs)))
         for env in envs:
             left, right = self.numbers(one, env), self.numbers(two, env)
             if left is not None or right is not None:

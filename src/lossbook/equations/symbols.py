@@ -10,7 +10,7 @@ from lossbook.equations import domains
 from lossbook.equations.pages import Display, Page, Row
 from lossbook.equations.parsing import MathError, Node, name, parse, subscripts
 
-DEFINING = ("definition", "assumption", "formula")  # a docstring's formula defines what it can
+DEFINING = {"definition", "assumption", "formula"}  # a docstring's formula defines what it can
 LARGEST = 20  # size of anything
 KINDS = {"runs": "index", "size": "size", "equals": "derived", "in": "variable"}  # by the first field that a row has
 RELATIONS = (r"\approx", r"\propto", r"\to", r"\longrightarrow", r"\nabla")  # what a page may say the meaning of
