@@ -1,12 +1,13 @@
 """The checker names nearly every small mistake in the book's equations, and for each other one it is known why not."""
 
 import os
+from math import ceil
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 
-from lossbook.book.mutants import DATA, Score, line, load, main, pages_of, reasons, score, tally
+from lossbook.book import report_cache
+from lossbook.book.mutants import DATA, Score, keys, line, load, main, pages_of, reasons, score, tally
 from lossbook.book.report_cache import fingerprint
 from lossbook.book.verify import DOCSTRINGS, paths
 from lossbook.equations import evaluating
@@ -22,7 +23,7 @@ LEAST = 0.98
 NAMES = [path.stem for path in paths(ROOT) if path.name == DOCSTRINGS or read(path).displays]
 RECORD = "run: python -m lossbook.book.mutants --record"
 THOROUGH = "LOSSBOOK_THOROUGH" in os.environ
-SAMPLED = 6  # one display of so many
+SAMPLED = 25  # one display of so many
 
 SYMBOLS = {
     "n, m": {"runs": "N"},
@@ -360,7 +361,11 @@ def test_the_record_of_a_page_is_of_the_page_as_it_is(name):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_of_a_page_s_mutants_nearly_all_are_caught_and_each_other_one_is_explained(name):
-    """All of them on the page; a sample of its displays is tried again, or all where LOSSBOOK_THOROUGH is set."""
+    """All of them on the page; a sample of its displays is tried again, or all where LOSSBOOK_THOROUGH is set.
+
+    Which are sampled changes with all that their mutants depend on. What was tried in this folder, of the same displays
+    with the same checker, is kept.
+    """
     recorded = load(ROOT / DATA)
     lines = {one.name: one for one in recorded.displays[name]}
     total = next(one for one in recorded.pages if one.name == name)
@@ -368,8 +373,10 @@ def test_of_a_page_s_mutants_nearly_all_are_caught_and_each_other_one_is_explain
         assert sum(getattr(one, count) for one in lines.values()) == getattr(total, count)
     assert total.share >= LEAST
 
-    sample = [] if THOROUGH else [label for label in lines if crc32(label.encode()) % SAMPLED == 0] or [*lines][:1]
-    found = score(paths(ROOT, [name])[0], sample)
+    path = paths(ROOT, [name])[0]
+    order = sorted((key, label) for label, key in keys(path).items() if label in lines)
+    sample = [] if THOROUGH else [label for _, label in order[: ceil(len(order) / SAMPLED)]]
+    found = score(path, sample)
     assert found.failing == []
     assert {one.name: one for one in found.displays} == {label: lines[label] for label in sample or lines}, RECORD
     said = {(outcome.display.label, told(outcome.text)) for outcome in found.outcomes}
@@ -396,3 +403,106 @@ def test_what_the_book_shows_adds_up():
     told = {(one.page, one.label, one.row): one.why for one in shown.survivors}
     assert told == reasons()
     assert len(shown.survivors) == shown.whole.survived
+
+
+# what is kept
+
+COURSE = """# A page
+
+```{symbols}
+"a, b": {is: a number, in: positive}
+```
+
+```{math}
+:label: first
+a + a = 2 a
+```
+
+```{math}
+:class: definition
+:label: product
+c = a b
+```
+
+```{math}
+:label: last
+c^2 = a^2 b^2
+```
+"""
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    path = tmp_path / "book" / "page.md"
+    path.parent.mkdir()
+    path.write_text(COURSE)
+    return path
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The displays whose mutants were tried anew."""
+    labels = []
+
+    class Noting(Scorer):
+        def outcomes(self, display):
+            labels.append(display.label)
+            return super().outcomes(display)
+
+    monkeypatch.setattr("lossbook.book.mutants.Scorer", Noting)
+    return labels
+
+
+def test_what_was_tried_is_not_tried_again(course, seen):
+    first, again = score(course), score(course)
+    assert seen == ["first", "product", "last"]
+    assert len(first.outcomes) > 10
+    assert (again.outcomes, again.failing, again.fingerprint) == (first.outcomes, first.failing, first.fingerprint)
+    score(course, ["last"])
+    assert seen == ["first", "product", "last"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "again"),
+    [
+        ("# A page", "# Another title", []),
+        ("a + a = 2 a", "a + a = a 2", ["first", "product"]),  # a mistake in a definition may be named anywhere
+        ("c^2 = a^2 b^2", "c^2 = b^2 a^2", ["product", "last"]),
+        ("c = a b", "c = b a", ["first", "product", "last"]),
+        ("in: positive", "in: real", ["first", "product", "last"]),
+        (":label: last", ":label: end", ["product", "end"]),
+    ],
+)
+def test_only_what_depends_on_a_change_is_tried_again(course, seen, old, new, again):
+    score(course)
+    seen.clear()
+    course.write_text(COURSE.replace(old, new))
+    found = score(course)
+    assert seen == again
+    assert {outcome.display for outcome in found.outcomes} == set(read(course).displays)
+
+
+def test_a_display_that_does_not_hold_is_told_each_time(course, seen):
+    course.write_text(COURSE.replace("2 a", "3 a"))
+    assert score(course).failing == score(course).failing == ["first"]
+    assert seen == ["product", "last"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle", b"\x80\x05N."])
+def test_a_file_that_holds_no_scores_is_made_again(course, seen, content):
+    first = score(course, ["first"])
+    (file,) = (course.parents[1] / "_build" / "mutants").iterdir()
+    file.write_bytes(content)
+    assert score(course, ["first"]).outcomes == first.outcomes
+    assert seen == ["first", "first"]
+
+
+def test_a_change_of_the_checker_is_seen(course, seen, monkeypatch, tmp_path):
+    score(course, ["first"])
+    (tmp_path / "package" / "equations").mkdir(parents=True)
+    (tmp_path / "package" / "equations" / "one.py").write_text("")
+    monkeypatch.setattr(report_cache, "PACKAGE", tmp_path / "package")
+    report_cache._code.cache_clear()
+    score(course, ["first"])
+    report_cache._code.cache_clear()
+    assert seen == ["first", "first"]

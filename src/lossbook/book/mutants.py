@@ -9,22 +9,23 @@ import time
 from collections import Counter
 from collections.abc import Collection, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
 import yaml
 
 from lossbook import files
-from lossbook.book import docstrings
-from lossbook.book.report_cache import fingerprint
+from lossbook.book import docstrings, report_cache
+from lossbook.book.report_cache import digest, fingerprint, folder
 from lossbook.book.verify import DOCSTRINGS, paths, references
 from lossbook.equations.edits import KINDS
 from lossbook.equations.pages import Page, read
-from lossbook.equations.scoring import Outcome, Scorer
+from lossbook.equations.scoring import Outcome, Scorer, basis
 
 DATA = Path("data") / "equations" / "mutants.json"
 REASONS = Path(__file__).with_name("survivors.yaml")
+Tried = tuple[str, list[Outcome] | None]  # a display's mutants: a digest, and what became of them; None if it is false
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,38 @@ class Score:
 
 
 def score(path: Path, labels: Collection[str] = ()) -> Score:
-    """Try every mutant of a page's displays (of all, or of those labelled so), or of the docstrings' formulas."""
+    """Try every mutant of a page's displays (of all, or of those labelled so), or of the docstrings' formulas.
+
+    What became of a display's mutants is kept in ``_build/mutants`` of the book until something changes that it
+    depends on.
+    """
     start = time.perf_counter()
     pages, outcomes, failing = pages_of(path), list[Outcome](), list[str]()
+    place = folder(path) / "_build" / "mutants" / f"{path.stem}.pickle"
+    before: dict[str, Tried] = report_cache.load(place, dict) or {}
+    after: dict[str, Tried] = {}
     for page in pages:
-        scorer = Scorer(page, references())
+        scorer = None
         for display in page.displays:
-            if not labels or display.label in labels:
-                outcomes += scorer.outcomes(display)
-                if not scorer.holds(display):
-                    failing.append(display.label or "a display without a label")
+            key, tried = digest(basis(page, display)), before.get(display.label)
+            if labels and display.label not in labels:
+                after |= {display.label: tried} if tried else {}
+                continue
+            if tried is None or tried[0] != key:
+                scorer = scorer or Scorer(page, references())
+                tried = key, [*scorer.outcomes(display)] if scorer.holds(display) else None
+            after[display.label] = tried
+            if tried[1] is None:
+                failing.append(display.label or "a display without a label")
+            outcomes += [replace(each, display=display) for each in tried[1] or []]  # it may stand on another line now
+    if after != before:
+        report_cache.save(after, place)
     return Score(path.stem, outcomes, failing, time.perf_counter() - start, fingerprint(pages))
+
+
+def keys(path: Path) -> dict[str, str]:
+    """Return, for each display, a digest of all that what becomes of its mutants depends on."""
+    return {display.label: digest(basis(page, display)) for page in pages_of(path) for display in page.displays}
 
 
 def pages_of(path: Path) -> list[Page]:
