@@ -10,9 +10,8 @@ from lossbook.book import report_cache
 from lossbook.book.mutants import DATA, Score, keys, line, load, main, pages_of, reasons, score, tally
 from lossbook.book.report_cache import fingerprint
 from lossbook.book.verify import DOCSTRINGS, paths
-from lossbook.equations import evaluating
 from lossbook.equations.checking import check_display
-from lossbook.equations.edits import KINDS, _Editor, mutants, shape
+from lossbook.equations.edits import KINDS, mutants, shape
 from lossbook.equations.pages import Display, Page, Row, read
 from lossbook.equations.parsing import MathError, parse
 from lossbook.equations.scoring import Outcome, Scorer
@@ -193,11 +192,6 @@ def test_each_kind_of_mistake_is_made(kind, latex, expected):
 )
 def test_no_other_mistake_is_made(kind, latex, number):
     assert len(changes(latex, kind)) == number
-
-
-def test_every_kind_of_formula_that_is_evaluated_has_mistakes_of_its_own():
-    for kind in evaluating._HANDLERS:
-        assert hasattr(_Editor, f"_{kind}"), f"write how a mistake is made in a formula of the kind {kind!r}"
 
 
 def test_what_a_definition_defines_is_left_as_it_is():

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, assert_never
 
 import mpmath
 import numpy as np
@@ -38,10 +38,11 @@ from lossbook.equations.evaluating import (
     uses_of_functions,
     variable,
 )
+from lossbook.equations.notation import NOTATIONS
 from lossbook.equations.pages import Display, Page
 from lossbook.equations.parsing import MathError, Node, name
 from lossbook.equations.points import ALIKE, BEYOND, beyond, finite, numbered, resized, taken, together
-from lossbook.equations.symbols import Symbol, Table, is_place, pattern
+from lossbook.equations.symbols import Symbol, Symbols, Table, is_place, pattern
 
 DIGITS = 50  # of the working precision
 POINTS = 6
@@ -147,10 +148,7 @@ def check_display(
         record.faults.append(f"it cannot be read: {table.unread[display.label]}")
         return record
     symbols = table.at(display.label)
-    if any(
-        part.kind in ("abs", "cases", "ceil") or (part.kind == "call" and part.text in BRANCHING)
-        for part in tree.walk()
-    ):
+    if any(part.kind not in ("big", "group") and breaks(part) for part in tree.walk()):
         points *= MORE
     checker = _Checker(table, display, symbols, points, record, functions)
     checker.known = known
@@ -191,7 +189,7 @@ class _Checker:
         self,
         table: Table,
         display: Display,
-        symbols: dict[Any, Symbol],
+        symbols: Symbols,
         points: int,
         record: Record,
         functions: Functions = NONE,
@@ -513,7 +511,7 @@ class _Checker:
         world = World(self.symbols, "", 0)
         bodies = [s.body for node in nodes for s in dependencies(node, world) if s.body is not None]
         parts = (part for node in (*nodes, *bodies) for part in node.walk())
-        return any(_breaks(part) and self._continuous(part) for part in parts)
+        return any(breaks(part) and self._continuous(part) for part in parts)
 
     def _continuous(self, node: Node) -> bool:
         """Say whether a formula depends on a number that is of no set: all that those can be is tried already."""
@@ -1005,10 +1003,21 @@ def _alike(node: Node) -> str:
     return f"{kind} {text} {marks}({';'.join(inner)})"
 
 
-def _breaks(node: Node) -> bool:
+def breaks(node: Node) -> bool:
     """Say whether a formula is another one on either side of some value."""
-    condition = node.kind == "group" and len(node.parts) == 1 and node.parts[0].kind == "chain"
-    return condition or node.kind in ("abs", "cases", "ceil") or node.text in BRANCHING
+    notation = NOTATIONS.get(node.kind)
+    when = notation.breaks if notation else "never"
+    match when:
+        case "never":
+            return False
+        case "always":
+            return True
+        case "by its name":
+            return node.text in BRANCHING
+        case "at a condition":
+            return len(node.parts) == 1 and node.parts[0].kind == "chain"
+        case _:
+            assert_never(when)
 
 
 def _branches(nodes: list[Node]) -> dict[tuple[int, bool], Node]:
@@ -1048,7 +1057,7 @@ def _derivatives(node: Node) -> Iterator[tuple[Differential, Node]]:
                     yield operator, replace(part, parts=part.parts[at:])
 
 
-def _bases(node: Node, symbols: dict[Any, Symbol]) -> set[str]:
+def _bases(node: Node, symbols: Symbols) -> set[str]:
     """Return the names of what a formula depends on, without their indices."""
     world = World(symbols, "", 0)
     found = {name(part) for part in node.walk() if part.kind in ("sym", "sub", "prime")}

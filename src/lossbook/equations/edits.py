@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from lossbook.equations.evaluating import World, dependencies, differential
+from lossbook.equations.notation import NOTATIONS, Kind
 from lossbook.equations.pages import Display
 from lossbook.equations.parsing import MathError, Node, name, parse, subscripts
 from lossbook.equations.symbols import Symbol, Table
@@ -40,7 +41,6 @@ _TURNED |= {r"\le": r"\ge", r"\ge": r"\le", r"\leq": r"\ge", r"\geq": r"\le"}
 _OPPOSITE = {**_TURNED, "=": r"\ne", r"\ne": "=", r"\neq": "="}
 _OPERATORS = {r"\sum": r"\prod", r"\prod": r"\sum", r"\max": r"\min", r"\min": r"\max"}
 _UNIT = {"(0,1)", r"\{0,1\}", "[0,1]", "probabilities", "one-hot"}  # domains in which 1 − y lies as y does
-_SUMS = ("add", "neg")
 
 
 @dataclass(frozen=True)
@@ -151,6 +151,11 @@ def _bracketed(text: str, edit: Edit, chain: Node) -> Edit:
     return Edit(edit.kind, side.start, side.end, f"({inner})")
 
 
+def _binding(node: Node) -> str:
+    notation = NOTATIONS.get(node.kind)
+    return notation.binding if notation else "close"
+
+
 class _Editor:
     """Walks through a display and yields the changes that make mistakes."""
 
@@ -225,7 +230,7 @@ class _Editor:
     def unwrap(self, kind: str, node: Node, inner: Node) -> Edit:
         """Replace a node by one of its parts."""
         source = self.source(inner)
-        if inner.kind in _SUMS or inner.kind in ("juxt", "mul"):
+        if _binding(inner) != "close":
             source = f"({source})"
         return self.edit(kind, node.start, node.end, source)
 
@@ -258,18 +263,16 @@ class _Editor:
             return
         if alone and node.kind != "add":
             yield from self.negated(node)
-        yield from getattr(self, f"_{node.kind}")(node, alone)
+        yield from EDITS[node.kind](self, node, alone)
 
     def _parts(self, node: Node, alone: bool) -> Iterator[Edit]:
         for part in node.parts:
             yield from self.value(part)
 
-    _args = _chain = _dots = _top = _parts
-
     def negated(self, node: Node) -> Iterator[Edit]:
         if node.kind == "neg":
             yield self.edit("sign", node.start, node.parts[0].start, "")
-        elif node.kind not in ("set", "dots", "top", "cases", "args") and self.source(node) not in ("0", r"\infty"):
+        elif node.kind in NOTATIONS and NOTATIONS[node.kind].signed and self.source(node) not in ("0", r"\infty"):
             if node.kind == "sym" and (node.text.startswith(r"\text") or node.text in self.ranges):
                 return
             yield self.put("sign", node, "-" + self.source(node), alone=True)
@@ -558,7 +561,7 @@ class _Editor:
         assert operator is not None
         sign = "d" if re.match(r"\\[td]?frac\s*\{\s*d", self.source(node)) else r"\partial"
         body = self.source(operator.body) if operator.body else ""
-        wrapped = f"({body})" if operator.body is not None and operator.body.kind in _SUMS else body
+        wrapped = f"({body})" if operator.body is not None and _binding(operator.body) == "sum" else body
         left = len(operator.variables) - 1
         if left:
             for kept in {tuple(map(self.source, c)): c for c in itertools.combinations(operator.variables, left)}:
@@ -624,8 +627,6 @@ class _Editor:
     def _abs(self, node: Node, alone: bool) -> Iterator[Edit]:
         yield self.edit("function", node.start, node.end, f"({self.source(node.parts[0])})")
         yield from self.value(node.parts[0])
-
-    _norm = _sqrt = _ceil = _abs
 
     def _inner(self, node: Node, alone: bool) -> Iterator[Edit]:
         left, right = node.parts
@@ -707,3 +708,37 @@ class _Editor:
         elif self.source(node).strip("- ") != r"\infty":
             for step in ("- 1", "+ 1"):
                 yield self.put("bound", node, f"{self.source(node)} {step}", alone=True)
+
+
+# How mistakes are made in each kind of formula, and in what may stand beside formulas in brackets.
+EDITS: dict[Kind, Callable[[_Editor, Node, bool], Iterator[Edit]]] = {
+    "num": _Editor._num,
+    "sym": _Editor._sym,
+    "sub": _Editor._sub,
+    "prime": _Editor._prime,
+    "add": _Editor._add,
+    "neg": _Editor._neg,
+    "mul": _Editor._mul,
+    "inner": _Editor._inner,
+    "frac": _Editor._frac,
+    "juxt": _Editor._juxt,
+    "pow": _Editor._pow,
+    "transpose": _Editor._transpose,
+    "fact": _Editor._fact,
+    "group": _Editor._group,
+    "set": _Editor._set,
+    "abs": _Editor._abs,
+    "ceil": _Editor._abs,
+    "norm": _Editor._abs,
+    "sqrt": _Editor._abs,
+    "binom": _Editor._binom,
+    "cases": _Editor._cases,
+    "underbrace": _Editor._underbrace,
+    "count": _Editor._count,
+    "call": _Editor._call,
+    "big": _Editor._big,
+    "args": _Editor._parts,
+    "chain": _Editor._parts,
+    "dots": _Editor._parts,
+    "top": _Editor._parts,
+}

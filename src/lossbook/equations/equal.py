@@ -6,14 +6,15 @@ import contextlib
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
-from typing import Any
+from typing import Any, assert_never
 
 import mpmath
 import numpy as np
 
-from lossbook.equations.checking import DIGITS, NOTHING, SAME, environments
+from lossbook.equations.checking import DIGITS, NOTHING, SAME, breaks, environments
 from lossbook.equations.edits import shape
 from lossbook.equations.evaluating import ALIASES, ORDERS, Env, World, differential, evaluate, real
+from lossbook.equations.notation import NOTATIONS
 from lossbook.equations.pages import Display
 from lossbook.equations.parsing import MathError, Node, name
 from lossbook.equations.symbols import Symbol, Table
@@ -69,13 +70,24 @@ class Equality:
 
     def varies(self, node: Node) -> bool:
         """Say whether a formula looks at a symbol at other values than its own, so that what it stands for counts."""
-        return any(
-            (part.kind == "prime" and name(part) not in self.by_base)
-            or (part.kind == "call" and part.text in (r"\nabla", r"\mathbb{E}", r"\operatorname{Var}"))
-            or (part.kind == "big" and part.text not in (r"\sum", r"\prod"))
-            or (part.kind == "frac" and differential(part) is not None)
-            for part in node.walk()
-        )
+        return any(self._varies(part) for part in node.walk())
+
+    def _varies(self, node: Node) -> bool:
+        notation = NOTATIONS.get(node.kind)
+        when = notation.varies if notation else "never"
+        match when:
+            case "never":
+                return False
+            case "by its name":
+                return node.text in (r"\nabla", r"\mathbb{E}", r"\operatorname{Var}")
+            case "unless summed":
+                return node.text not in (r"\sum", r"\prod")
+            case "as a derivative":
+                return differential(node) is not None
+            case "unless declared":
+                return name(node) not in self.by_base
+            case _:
+                assert_never(when)
 
     def changes(self, tree: Node, mutated: Node) -> list[tuple[Node, Node, str, list[Node]]]:
         """Return the sides that differ; with each, the way in which it may move, and its conditions."""
@@ -121,8 +133,7 @@ class Equality:
         slow = any(self.varies(node) for node in nodes)
         points = 1 if slow else self.POINTS
         branches = not slow and any(
-            part.kind in ("abs", "cases", "ceil")
-            or part.text in (r"\max", r"\min", r"\operatorname{sign}")
+            (part.kind != "group" and breaks(part))
             or (part.kind == "group" and any(inner.kind == "chain" and "=" not in inner.marks for inner in part.parts))
             for node in nodes
             for part in node.walk()
