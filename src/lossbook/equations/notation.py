@@ -65,7 +65,7 @@ NOTATIONS: dict[Kind, Notation] = {
     "binom": Notation(r"\binom{5}{2}"),
     "cases": Notation(r"\begin{cases} x & x < t \\ s & x \ge t \end{cases}", breaks="always", signed=False),
     "underbrace": Notation(r"\underbrace{x}_{\text{here}}"),
-    "count": Notation(r"\# \{ v_n < x \}", binds="all"),
+    "count": Notation(r"\# \{ v_n < x \}", breaks="always", binds="all"),
     "call": Notation(r"\log s", breaks="by its name", varies="by its name"),
     "big": Notation(r"\sum_n v_n", breaks="by its name", binds="what is under it", varies="unless summed"),
 }
