@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from lossbook.book.verify import references
 from lossbook.equations.checking import Record, check_page
 from lossbook.equations.pages import read
 
@@ -40,7 +41,7 @@ def checked(tmp_path_factory: pytest.TempPathFactory) -> Callable[[dict[str, Any
 
     def run(symbols: dict[str, Any], displays: dict[str, str]) -> Found:
         page = read(write(tmp_path_factory.mktemp("pages") / "page.md", symbols, displays))
-        table, records = check_page(page)
+        table, records = check_page(page, functions=references())
         return [*page.faults, *table.faults], {record.display.label: record for record in records}
 
     return run

@@ -8,6 +8,7 @@ import pytest
 
 from lossbook import losses
 from lossbook.book import docstrings
+from lossbook.book.verify import references
 from lossbook.equations.checking import check_page
 from lossbook.equations.pages import read
 
@@ -116,12 +117,12 @@ def test_code_that_is_wrong_is_named(checked: Callable[..., Any], monkeypatch: p
 def test_every_public_loss_is_held_against_a_formula() -> None:
     held: set[str] = set()
     for page in docstrings.pages():
-        _, records = check_page(page, None)
+        _, records = check_page(page, functions=references())
         held |= {step.code for record in records for step in record.steps if step.code}
     assert set(losses.__all__) <= held
 
 
 def test_every_code_of_the_book_can_be_read() -> None:
     for path in sorted((ROOT / "book").glob("*.md")):
-        table, _ = check_page(read(path), set())
+        table, _ = check_page(read(path), set(), references())
         assert not table.faults

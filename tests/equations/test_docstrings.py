@@ -6,6 +6,7 @@ import pytest
 
 from lossbook import losses
 from lossbook.book import docstrings
+from lossbook.book.verify import references
 from lossbook.equations.checking import check_page
 
 
@@ -18,7 +19,7 @@ def _own_functions() -> Iterator[None]:
 
 def faults(name: str) -> list[str]:
     (page,) = (page for page in docstrings.pages() if page.name == f"docstring:{name}")
-    table, records = check_page(page)
+    table, records = check_page(page, functions=references())
     return [*page.faults, *table.faults, *(fault for record in records for fault in record.faults)]
 
 

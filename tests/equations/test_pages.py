@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from lossbook.book.verify import references
 from lossbook.equations.checking import check_page
 from lossbook.equations.pages import Page, read
 
@@ -141,7 +142,7 @@ def test_code_is_no_display(page) -> None:
 def test_a_row_that_says_nothing_is_named_with_its_line(page, rows: str, said: str) -> None:
     displays = "".join(f"```{{math}}\n:label: {label}\n1 = 2 - 1\n```\n\n" for label in ("first", "second"))
     found = page(f"# Title\n\n```{{symbols}}\n{rows}\n```\n\n{displays}")
-    table, _ = check_page(found)
+    table, _ = check_page(found, functions=references())
     faults = [*found.faults, *table.faults]
     assert any(said in fault for fault in faults), faults
     assert all(fault.startswith("page, line ") for fault in faults)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lossbook.book.verify import references
 from lossbook.course import chapters
 from lossbook.equations.checking import check_page
 from lossbook.equations.pages import Display, Page, read
@@ -149,7 +150,7 @@ def verdict(name: str, number: int, text: str) -> list[str]:
     display = own.displays[number % len(own.displays)]
     parts = [replace(display, text=text) if part is display else part for part in own.parts]
     start = time.perf_counter()
-    table, records = check_page(Page(own.name, own.path, parts), {display.label})
+    table, records = check_page(Page(own.name, own.path, parts), {display.label}, references())
     assert time.perf_counter() - start < SECONDS, text
     faults = [*table.faults, *(f"{own.name}, {display.label}, {f}" for record in records for f in record.faults)]
     for fault in faults:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lossbook.book import docstrings
-from lossbook.equations.mutating import shape
+from lossbook.equations.edits import shape
 from lossbook.equations.pages import read
 from lossbook.equations.parsing import Node, parse
 

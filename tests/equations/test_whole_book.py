@@ -13,7 +13,7 @@ import pytest
 from lossbook import losses
 from lossbook.book import report_cache
 from lossbook.book.docstrings import NAME
-from lossbook.book.verify import DOCSTRINGS, Report, paths
+from lossbook.book.verify import DOCSTRINGS, Report, paths, references
 from lossbook.equations.checking import check_page
 from lossbook.equations.pages import read
 
@@ -76,7 +76,7 @@ def test_a_planted_mistake_is_named(page: str, label: str, right: str, wrong: st
     assert shown.count(right) >= 1
     path = tmp_path / f"{page}.md"
     path.write_text(before + mark + shown.replace(right, wrong, 1) + fence + after, encoding="utf-8")
-    table, records = check_page(read(path), {label})
+    table, records = check_page(read(path), {label}, references())
     assert not table.faults
     (fault,) = [fault for record in records for fault in record.faults][:1]
     assert " is false: " in fault or " is not what code computes: " in fault

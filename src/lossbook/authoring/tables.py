@@ -71,7 +71,9 @@ def lessons_on_colab(course: Sequence[Chapter]) -> str:
 
 def equations(course: Sequence[Chapter]) -> str:
     """Return the cells that list the equations of each chapter, for the page of equations."""
-    cell = "```{{code-cell}} python3\n:tags: [remove-input]\n\nMarkdown(appendix.display_rows(by_name[{!r}]))\n```\n"
+    cell = (
+        "```{{code-cell}} python3\n:tags: [remove-input]\n\nMarkdown(equations_page.display_rows(by_name[{!r}]))\n```\n"
+    )
     parts = [f"### Chapter {c.number}: {c.title}\n\n" + cell.format(c.row).replace("'", '"') for c in course]
     return "\n".join(["", *parts, ""])
 

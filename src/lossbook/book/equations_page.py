@@ -2,34 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
-from pathlib import Path
 
-from lossbook import files
 from lossbook.book.docstrings import NAME
+from lossbook.book.mutants import Line, Survivor
 from lossbook.book.verify import Report
 from lossbook.equations.checking import Record
-from lossbook.equations.mutating import Line, Survivor, Tally
 from lossbook.equations.wording import power
-
-DATA = Path("data") / "equations" / "mutants.json"
-
-
-def save(tally: Tally, path: Path) -> None:
-    """Write what became of the mutants."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.replace(path, json.dumps(asdict(tally), indent=1, ensure_ascii=False) + "\n")
-
-
-def load(path: Path) -> Tally:
-    """Read what `save` wrote."""
-    data = json.loads(path.read_text(encoding="utf-8"))
-    pages, kinds = ([Line(**line) for line in data[name]] for name in ("pages", "kinds"))
-    survivors = [Survivor(**survivor) for survivor in data["survivors"]]
-    displays = {page: [Line(**line) for line in lines] for page, lines in data["displays"].items()}
-    return Tally(pages, kinds, Line(**data["whole"]), survivors, displays, data["fingerprints"])
 
 
 def display_rows(report: Report) -> str:

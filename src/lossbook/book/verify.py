@@ -9,11 +9,16 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 
+import torch.nn.functional as F
+
+from lossbook import losses
 from lossbook.book import docstrings
 from lossbook.equations.checking import Record, check_page
+from lossbook.equations.code_agreement import Functions, Library
 from lossbook.equations.pages import Display, Page, read
 
 PAGES = "book"
+CLASSES = {"cross_entropy": "target", "nll_loss": "target", "best_constant_cross_entropy": "y"}
 DOCSTRINGS = "docstrings"  # what stands for a page's name where the docstrings of the losses are meant
 
 
@@ -45,12 +50,19 @@ def paths(root: Path, names: Sequence[str] = ()) -> list[Path]:
     return [every[name] for name in wanted] if names else [*every.values()]
 
 
+def references() -> Functions:
+    """Return what the formulas are held against: the reference implementations, and PyTorch's own."""
+    own = Library("lossbook.losses", docstrings.functions())
+    public = {name: getattr(F, name) for name in losses.__all__ if hasattr(F, name)}
+    return Functions(own, (Library("torch.nn.functional", public, "PyTorch"),), CLASSES)
+
+
 def verify(path: Path) -> Report:
     """Check one page, or the docstrings of the losses if that is the path's name."""
     start, used = time.perf_counter(), time.process_time()
     report = Report(Page(path.stem, path), [], [], 0.0)
     for page in docstrings.pages() if path.name == DOCSTRINGS else [read(path)]:
-        table, records = check_page(page)
+        table, records = check_page(page, functions=references())
         report.records += records
         report.faults += [*page.faults, *table.faults]
         for record in records:

@@ -7,14 +7,14 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, assert_never
 
 import mpmath
 import numpy as np
 from lark import Token
 
 from lossbook.equations import domains
-from lossbook.equations.code_agreement import close, coded, computed, difference, read_code
+from lossbook.equations.code_agreement import NONE, Functions, close, coded, computed, difference, read_code
 from lossbook.equations.evaluating import (
     ALIASES,
     COMPARISONS,
@@ -38,10 +38,11 @@ from lossbook.equations.evaluating import (
     uses_of_functions,
     variable,
 )
+from lossbook.equations.notation import NOTATIONS
 from lossbook.equations.pages import Display, Page
 from lossbook.equations.parsing import MathError, Node, name
 from lossbook.equations.points import ALIKE, BEYOND, beyond, finite, numbered, resized, taken, together
-from lossbook.equations.symbols import Symbol, Table, is_place, pattern
+from lossbook.equations.symbols import Symbol, Symbols, Table, is_place, pattern
 
 DIGITS = 50  # of the working precision
 POINTS = 6
@@ -70,7 +71,7 @@ class Step:
         points: At how many points both sides were evaluated.
         worst: The largest relative difference of the sides of an equality; the smallest gap of an inequality.
         how: What was compared, in words.
-        code: The loss of `lossbook.losses` and of PyTorch that the right side was held against, if any.
+        code: The name of the function that the right side was held against, if any.
         derivative: Whether it was its derivative.
     """
 
@@ -103,17 +104,23 @@ class FalseError(MathError):
     """A relation that does not hold."""
 
 
-def check_page(page: Page, labels: set[str] | None = None) -> tuple[Table, list[Record]]:
-    """Check the displays of a page (all, or those labelled so), and return its symbols and a record of each display."""
+def check_page(page: Page, labels: set[str] | None = None, functions: Functions = NONE) -> tuple[Table, list[Record]]:
+    """Check the displays of a page, and return its symbols and a record of each display.
+
+    Args:
+        page: The page.
+        labels: Which displays; all unless given.
+        functions: What the page's formulas are held against where its table of symbols names code.
+    """
     table = Table(page)
     for row in page.rows:
         try:
             if "code" in row.fields:
-                read_code(str(row.fields["code"]))
+                read_code(str(row.fields["code"]), functions)
         except MathError as error:
             table.faults.append(f"{page.name}, line {row.line}: symbol {row.symbol}: {error}")
-    records = [check_display(table, display) for display in page.displays if labels is None or display.label in labels]
-    return table, records
+    wanted = [display for display in page.displays if labels is None or display.label in labels]
+    return table, [check_display(table, display, functions=functions) for display in wanted]
 
 
 def check_display(
@@ -122,6 +129,7 @@ def check_display(
     tree: Node | None = None,
     points: int = POINTS,
     known: dict[Any, Any] | None = None,
+    functions: Functions = NONE,
 ) -> Record:
     """Check one display of a page.
 
@@ -132,6 +140,7 @@ def check_display(
         points: At how many points each relation is evaluated.
         known: Values of sides at points, kept from one check to the next: only where the symbols and the conditions
             stay what they are.
+        functions: What formulas are held against where the table of symbols names code.
     """
     record = Record(display)
     tree = tree or table.trees.get(display.label)
@@ -139,12 +148,9 @@ def check_display(
         record.faults.append(f"it cannot be read: {table.unread[display.label]}")
         return record
     symbols = table.at(display.label)
-    if any(
-        part.kind in ("abs", "cases", "ceil") or (part.kind == "call" and part.text in BRANCHING)
-        for part in tree.walk()
-    ):
+    if any(part.kind not in ("big", "group") and breaks(part) for part in tree.walk()):
         points *= MORE
-    checker = _Checker(table, display, symbols, points, record)
+    checker = _Checker(table, display, symbols, points, record, functions)
     checker.known = known
     with mpmath.workdps(DIGITS):
         for item in tree.parts:
@@ -165,9 +171,31 @@ def check_display(
     return record
 
 
+def environments(
+    table: Table, display: Display, nodes: list[Node], conditions: list[Node], world: World
+) -> list[Env] | None:
+    """Return what formulas of a display can be evaluated in at a point: one for each value of their free indices.
+
+    None if the point cannot be made one at which the conditions hold.
+    """
+    checker = _Checker(table, display, table.at(display.label), 1, Record(display))
+    checker.chosen = [condition for condition in conditions if checker._chooses(condition)]
+    met = checker._meet(world, conditions)
+    return None if met is None else [*checker._envs(nodes, met)]
+
+
 class _Checker:
-    def __init__(self, table: Table, display: Display, symbols: dict[Any, Symbol], points: int, record: Record) -> None:
+    def __init__(
+        self,
+        table: Table,
+        display: Display,
+        symbols: Symbols,
+        points: int,
+        record: Record,
+        functions: Functions = NONE,
+    ) -> None:
         self.table, self.display, self.symbols, self.points, self.record = table, display, symbols, points, record
+        self.functions = functions
         self.by_base = World(symbols, "", 0).by_base
         self.known: dict[Any, Any] | None = None
         self.place = 0  # of the link that is being checked
@@ -255,7 +283,7 @@ class _Checker:
         other = as_factors(item, Env(world))
         if other is item:
             return None
-        checker = _Checker(self.table, self.display, self.symbols, self.points, Record(self.display))
+        checker = _Checker(self.table, self.display, self.symbols, self.points, Record(self.display), self.functions)
         try:
             checker.item(other)
         except Exception:  # whatever is wrong with it, it is not what was meant
@@ -312,9 +340,9 @@ class _Checker:
         return mark.start_pos if lines[1] == lines[2] else right.start
 
     def _agreement(self, chain: Node, conditions: list[Node]) -> None:
-        """Hold a loss that the page says code computes, or its derivative, against that code and PyTorch's."""
+        """Hold what the page says code computes, or its derivative, against that code."""
         for at, node in enumerate(chain.parts):
-            side = coded(node, self.table, self.display.label)
+            side = coded(node, self.table, self.display.label, self.functions)
             if side is None:
                 continue
             if at + 1 < len(chain.parts) and chain.marks[at] == "=":
@@ -328,7 +356,7 @@ class _Checker:
             nodes = [node, other]
             self.turning = []  # code is not run at more points for that
             for env in (env for world in self.worlds(conditions) for env in self._envs(nodes, world)):
-                found = computed(side, env)
+                found = computed(side, env, self.functions)
                 if found is not None:
                     shown = float(real(evaluate(other, env), other))
                     count += 1
@@ -342,9 +370,9 @@ class _Checker:
                         worst = max(worst, difference(value, shown))
             if not count:  # a derivative by what is no argument of the code
                 continue
-            how = (
-                f"the formula was held against lossbook.losses.{side.code}{' and PyTorch' if side.code.public else ''}"
-            )
+            own, others = self.functions.own, self.functions.twins(side.code.function)
+            held = [f"{own.name}.{side.code}", *(library.title or library.name for library in others)]
+            how = f"the formula was held against {' and '.join(held)}"
             step = Step(
                 self._text(node),
                 "=",
@@ -483,7 +511,7 @@ class _Checker:
         world = World(self.symbols, "", 0)
         bodies = [s.body for node in nodes for s in dependencies(node, world) if s.body is not None]
         parts = (part for node in (*nodes, *bodies) for part in node.walk())
-        return any(_breaks(part) and self._continuous(part) for part in parts)
+        return any(breaks(part) and self._continuous(part) for part in parts)
 
     def _continuous(self, node: Node) -> bool:
         """Say whether a formula depends on a number that is of no set: all that those can be is tried already."""
@@ -975,10 +1003,21 @@ def _alike(node: Node) -> str:
     return f"{kind} {text} {marks}({';'.join(inner)})"
 
 
-def _breaks(node: Node) -> bool:
+def breaks(node: Node) -> bool:
     """Say whether a formula is another one on either side of some value."""
-    condition = node.kind == "group" and len(node.parts) == 1 and node.parts[0].kind == "chain"
-    return condition or node.kind in ("abs", "cases", "ceil") or node.text in BRANCHING
+    notation = NOTATIONS.get(node.kind)
+    when = notation.breaks if notation else "never"
+    match when:
+        case "never":
+            return False
+        case "always":
+            return True
+        case "by its name":
+            return node.text in BRANCHING
+        case "at a condition":
+            return len(node.parts) == 1 and node.parts[0].kind == "chain"
+        case _:
+            assert_never(when)
 
 
 def _branches(nodes: list[Node]) -> dict[tuple[int, bool], Node]:
@@ -1018,7 +1057,7 @@ def _derivatives(node: Node) -> Iterator[tuple[Differential, Node]]:
                     yield operator, replace(part, parts=part.parts[at:])
 
 
-def _bases(node: Node, symbols: dict[Any, Symbol]) -> set[str]:
+def _bases(node: Node, symbols: Symbols) -> set[str]:
     """Return the names of what a formula depends on, without their indices."""
     world = World(symbols, "", 0)
     found = {name(part) for part in node.walk() if part.kind in ("sym", "sub", "prime")}

@@ -1,4 +1,4 @@
-"""Holds a displayed loss, or its derivative, against `lossbook.losses` and `torch.nn.functional`."""
+"""Holds a displayed formula, or its derivative, against functions that compute it: they are handed in."""
 
 from __future__ import annotations
 
@@ -6,30 +6,57 @@ import ast
 import inspect
 import math
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 
-from lossbook import losses
-from lossbook.book.docstrings import functions
 from lossbook.equations.evaluating import Env, _index, differential, evaluate, free_letters, parameters
 from lossbook.equations.parsing import MathError, Node, name, parse, subscripts
 from lossbook.equations.symbols import Symbol, Table, spread
 
-# The parameters that may be class indices, which begin at 0 in code.
-CLASSES = {"cross_entropy": "target", "nll_loss": "target", "best_constant_cross_entropy": "y"}
 PYTHON: dict[str, Callable[[float], Any]] = {"float": float, "int": int, "bool": bool}
-CLOSE = {torch.float64: 1e-9, torch.float32: 1e-5}  # relative, by the dtype of the result: some ten thousand ulps
+CLOSE = {"torch.float64": 1e-9, "torch.float32": 1e-5}  # relative, by the result's dtype: some ten thousand ulps
 TINY = 1e-12  # absolute
 
 
 @dataclass(frozen=True)
+class Library:
+    """Functions by their names, and what they are called together: `torch.nn.functional`, in a sentence `PyTorch`."""
+
+    name: str
+    functions: Mapping[str, Callable[..., Any]]
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Functions:
+    """The functions that the formulas of a page are held against.
+
+    They are called with PyTorch's tensors of float64, and differentiated by automatic differentiation.
+
+    Attributes:
+        own: The functions that the field `code` of a symbol may call.
+        others: Where there are others of the same names, which must give the same.
+        classes: By a function's name, the parameter that may be a class's index: it begins at 0 in code.
+    """
+
+    own: Library = field(default_factory=lambda: Library("", {}))
+    others: tuple[Library, ...] = ()
+    classes: Mapping[str, str] = field(default_factory=dict)
+
+    def twins(self, name: str) -> list[Library]:
+        """Return the other libraries that have a function of this name."""
+        return [library for library in self.others if name in library.functions]
+
+
+NONE = Functions()
+
+
+@dataclass(frozen=True)
 class Code:
-    """A call of a reference implementation: its name, and its arguments as formulas or as Python's literals."""
+    """A call of a function: its name, and its arguments as formulas or as Python's literals."""
 
     function: str
     arguments: tuple[tuple[str, Node | str], ...]  # the parameter's name and its value
@@ -38,29 +65,29 @@ class Code:
     def __str__(self) -> str:
         return self.function
 
-    @property
-    def public(self) -> bool:
-        """Whether it is a loss that PyTorch has too."""
-        return self.function in losses.__all__ and hasattr(F, self.function)
 
-
-def read_code(text: str) -> Code:
+def read_code(text: str, functions: Functions) -> Code:
     r"""Read the field `code` of a symbol, such as `cross_entropy(z, y, label_smoothing=\varepsilon)`.
 
     `grad(mse_loss(\hat{y}, y), \hat{y})` means the gradient of a call by one of its arguments.
 
     Raises:
-        MathError: It is no call of a public loss.
+        MathError: It is no call of one of the functions.
     """
     match = re.fullmatch(r"\s*(\w+)\((.*)\)\s*", text, re.S)
     if match and match[1] == "grad" and len(parts := _split(match[2])) == 2:
-        code = replace(read_code(parts[0]), by=(parse(parts[1]).parts[0].parts[0],))
+        code = replace(read_code(parts[0], functions), by=(parse(parts[1]).parts[0].parts[0],))
         if _argument(code.by[0], code) is None:
             raise MathError(f"the code is {text!r}; it must be a gradient by one of the call's arguments", 0)
         return code
-    if not match or match[1] not in functions():
-        raise MathError(f"the code is {text!r}; it must be a call of a function of lossbook.losses", 0)
-    names = list(inspect.signature(functions()[match[1]]).parameters)
+    if not match or match[1] not in functions.own.functions:
+        what = (
+            f"a call of a function of {functions.own.name}"
+            if functions.own.name
+            else "left out: no functions are known"
+        )
+        raise MathError(f"the code is {text!r}; it must be {what}", 0)
+    names = list(inspect.signature(functions.own.functions[match[1]]).parameters)
     arguments: list[tuple[str, Node | str]] = []
     for place, argument in enumerate(_split(match[2])):
         keyword = re.match(r"([a-z_]+)\s*=(?!=)", argument)
@@ -90,7 +117,7 @@ def _split(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Coded:
-    """A side of a relation that a reference implementation computes: the symbol, or a derivative of it."""
+    """A side of a relation that a function computes: the symbol, or a derivative of it."""
 
     symbol: Symbol
     code: Code
@@ -99,20 +126,20 @@ class Coded:
     by: tuple[Node, ...] = ()  # the variables of the derivative
 
 
-def coded(node: Node, table: Table, label: str) -> Coded | None:
+def coded(node: Node, table: Table, label: str, functions: Functions) -> Coded | None:
     """Return how code computes a side of a relation; None if the table of symbols names no code for it."""
     if node.kind == "frac":
         operator = differential(node)
         if operator is None or operator.body is None:
             return None
-        body = coded(operator.body, table, label)
+        body = coded(operator.body, table, label, functions)
         return replace(body, by=operator.variables) if body and not body.by else None
     if node.kind == "juxt" and node.parts[0].kind == "frac" and len(node.parts) > 1:
         operator = differential(node.parts[0])
         if operator is None or operator.body is not None:
             return None
         rest = node.parts[1:]
-        body = coded(rest[0] if len(rest) == 1 else replace(node, parts=rest), table, label)
+        body = coded(rest[0] if len(rest) == 1 else replace(node, parts=rest), table, label, functions)
         return replace(body, by=operator.variables) if body and not body.by else None
     arguments: tuple[Node, ...] = ()
     outer: tuple[Node, ...] = ()
@@ -143,28 +170,31 @@ def coded(node: Node, table: Table, label: str) -> Coded | None:
             if head.kind not in ("sym", "sub"):  # a formula: its free indices are the code's
                 letters = free_letters(head, table.letters)
                 indices = tuple(Node("sym", (), letter, head.start, head.end) for letter in letters)
-            return Coded(own[-1], read_code(str(own[-1].fields["code"])), tuple(indices), arguments)
+            code = read_code(str(own[-1].fields["code"]), functions)
+            return Coded(own[-1], code, tuple(indices), arguments)
     return None
 
 
-def computed(side: Coded, env: Env) -> dict[str, tuple[float, float]] | None:
-    """Return what `lossbook.losses` and PyTorch give at a point, each with the relative difference that is allowed.
+def computed(side: Coded, env: Env, functions: Functions) -> dict[str, tuple[float, float]] | None:
+    """Return what each library's function gives at a point, with the relative difference that is allowed.
 
     None if the derivative is not by an argument.
     """
+    import torch  # a page without code needs none
+
     if side.arguments:
         given = [evaluate(argument, env) for argument in side.arguments]
         env = replace(env, params={**env.params, **parameters(side.symbol, given, side.arguments[0])})
-    tensors = {parameter: _tensor(side.code, parameter, value, env) for parameter, value in side.code.arguments}
+    tensors = {
+        parameter: _tensor(side.code, parameter, value, env, functions) for parameter, value in side.code.arguments
+    }
     by = (*side.code.by, *side.by)
     targets = [_argument(variable, side.code) for variable in by]
     if any(target is None for target in targets):
         return None
     found = {}
-    each: dict[str, Callable[..., Any]] = {"lossbook.losses": functions()[side.code.function]}
-    if side.code.public:
-        each["torch.nn.functional"] = getattr(F, side.code.function)
-    for where, function in each.items():
+    for library in (functions.own, *functions.twins(side.code.function)):
+        function = library.functions[side.code.function]
         own = {
             key: value.clone().requires_grad_() if isinstance(value, torch.Tensor) and key in targets else value
             for key, value in tensors.items()
@@ -175,7 +205,7 @@ def computed(side: Coded, env: Env) -> dict[str, tuple[float, float]] | None:
             (slope,) = torch.autograd.grad(result, leaf, create_graph=more, materialize_grads=True)
             result = _pick(slope, variable.parts[1:] if variable.kind == "sub" else _inner(variable), env)
         result = torch.as_tensor(result, dtype=None if isinstance(result, torch.Tensor) else torch.float64)
-        found[where] = float(result.detach()), CLOSE[result.dtype]
+        found[library.name] = float(result.detach()), CLOSE[str(result.dtype)]
     return found
 
 
@@ -214,13 +244,15 @@ def _argument(variable: Node, code: Code) -> str | None:
     return None
 
 
-def _tensor(code: Code, parameter: str, value: Node | str, env: Env) -> Any:
+def _tensor(code: Code, parameter: str, value: Node | str, env: Env, functions: Functions) -> Any:
+    import torch
+
     if isinstance(value, str):
         return ast.literal_eval(value)
     array = _whole(value, env)
-    if CLASSES.get(code.function) == parameter and _is_class(value, env):
+    if functions.classes.get(code.function) == parameter and _is_class(value, env):
         return torch.tensor(array, dtype=torch.float64).long() - 1
-    wanted = str(inspect.signature(functions()[code.function]).parameters[parameter].annotation)
+    wanted = str(inspect.signature(functions.own.functions[code.function]).parameters[parameter].annotation)
     if wanted in PYTHON:
         return PYTHON[wanted](float(array))
     return torch.tensor(array, dtype=torch.float64)
@@ -246,7 +278,7 @@ def _is_class(value: Node, env: Env) -> bool:
 
 def _pick(result: Any, indices: Sequence[Node], env: Env) -> Any:
     for part in subscripts(indices):
-        if not isinstance(result, torch.Tensor) or result.ndim == 0:
+        if getattr(result, "ndim", 0) == 0:
             return result
         result = result[_index(part, env) - 1]
     return result

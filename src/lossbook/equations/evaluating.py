@@ -7,15 +7,16 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from random import Random
-from typing import Any
+from typing import Any, assert_never
 
 import mpmath
 import numpy as np
 
 from lossbook.equations import domains
 from lossbook.equations.domains import Chance, Value
+from lossbook.equations.notation import NOTATIONS, Kind
 from lossbook.equations.parsing import MathError, Node, name, subscripts
-from lossbook.equations.symbols import Symbol, spread
+from lossbook.equations.symbols import Key, Symbol, Symbols, spread
 
 CONSTANTS: dict[str, Callable[[], Value]] = {
     "e": lambda: mpmath.e + 0,
@@ -76,13 +77,13 @@ class Values(dict[Any, Value]):
 class World:
     """One point: the symbols that hold, and the values of the variables there."""
 
-    symbols: dict[Any, Symbol]
+    symbols: Symbols
     seed: str
     point: int
     values: Values = field(default_factory=lambda: Values())
     by_base: dict[str, list[Symbol]] = field(default_factory=dict)
     ranges: dict[str, Value] = field(default_factory=dict)
-    vectors: dict[Any, frozenset[str]] = field(default_factory=dict)
+    vectors: dict[Key, frozenset[str]] = field(default_factory=dict)
     way: str = ""  # where values are drawn, if not anywhere: one of `domains.WAYS`
     spent: list[int] = field(default_factory=lambda: [0])  # how many formulas were evaluated here
 
@@ -134,7 +135,7 @@ def evaluate(node: Node, env: Env) -> Value:
         MathError: A symbol is not declared, or the notation has no meaning; `position` tells where.
         UndefinedError: The value does not exist at this point.
     """
-    handler = _HANDLERS.get(node.kind)
+    handler = HANDLERS.get(node.kind)
     if handler is None:
         raise MathError("this cannot stand where a value must", node.start)
     spent = env.world.spent
@@ -1817,25 +1818,40 @@ def free_letters(node: Node | None, letters: Any, bound: frozenset[str] = frozen
         return []
     if node.kind == "sym":
         return [node.text] if node.text in letters and node.text not in bound else []
-    inner = bound
-    if node.kind == "big" and node.sub is not None:
-        bindings = node.sub.parts if node.sub.kind == "args" else (node.sub,)
-        inner = bound | {name(b.parts[0]) if b.kind == "chain" else name(b) for b in bindings}
-    if node.kind == "set" and _builder(node):
-        inner = bound | {name(node.parts[0])}
-    if node.kind == "big" and node.text == r"\int" and node.parts[0].kind == "juxt":
-        inner = inner | {name(node.parts[0].parts[-1])}
+    own = bound_by(node)
+    if own is None:
+        return []
+    inner = bound | own
     found: list[str] = []
-    if node.kind == "count":
-        return found
     pieces: list[tuple[Node | None, frozenset[str]]] = [(part, inner) for part in node.parts]
     pieces += [(node.sub, inner), (node.sup, bound)]
-    for piece, own in pieces:
-        found += [letter for letter in free_letters(piece, letters, own) if letter not in found]
+    for piece, around in pieces:
+        found += [letter for letter in free_letters(piece, letters, around) if letter not in found]
     return found
 
 
-_HANDLERS: dict[str, Callable[[Node, Env], Value]] = {
+def bound_by(node: Node) -> frozenset[str] | None:
+    """Return the letters that a formula itself binds in its parts; None if it leaves none free."""
+    notation = NOTATIONS.get(node.kind)
+    binds = notation.binds if notation else "nothing"
+    match binds:
+        case "nothing":
+            return frozenset()
+        case "all":
+            return None
+        case "what its condition is of":
+            return frozenset({name(node.parts[0])} if _builder(node) else ())
+        case "what is under it":
+            under = () if node.sub is None else node.sub.parts if node.sub.kind == "args" else (node.sub,)
+            letters = frozenset(name(b.parts[0]) if b.kind == "chain" else name(b) for b in under)
+            if node.text == r"\int" and node.parts[0].kind == "juxt":
+                letters |= {name(node.parts[0].parts[-1])}
+            return letters
+        case _:
+            assert_never(binds)
+
+
+HANDLERS: dict[Kind, Callable[[Node, Env], Value]] = {
     "num": _number,
     "sym": _sym,
     "sub": _sub,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 from lark import Lark, Token, Tree
 from lark.exceptions import UnexpectedCharacters, UnexpectedEOF, UnexpectedInput, UnexpectedToken
 from lark.lark import PostLex
+
+from lossbook.equations.notation import NOTATIONS, Kind
 
 OPENING = {"LPAR", "LSQB", "LBRACE", "LSET", "LANGLE", "LCEIL"}
 CLOSING = {"RPAR", "RSQB", "RBRACE", "RSET", "RANGLE", "RCEIL"}
@@ -64,7 +66,7 @@ class MathError(ValueError):
 class Node:
     """One part of a formula: its kind, its parts, its own text, and where it stands in the display."""
 
-    kind: str
+    kind: Kind
     parts: tuple[Node, ...] = ()
     text: str = ""
     start: int = 0
@@ -439,40 +441,42 @@ class _Builder:
     def build(self, item: Tree[Token] | Token) -> Node:
         if isinstance(item, Token):
             return self._leaf(item)
-        kind, meta = str(item.data), item.meta
+        rule, meta = str(item.data), item.meta
         start, end = getattr(meta, "start_pos", 0), getattr(meta, "end_pos", 0)
-        return self._whole(getattr(self, f"_{kind}", self._plain)(kind, item.children, start, end))
+        if rule in PLAIN:
+            return self._whole(self._plain(PLAIN[rule], item.children, start, end))
+        return self._whole(RULES[rule](self, rule, item.children, start, end))
 
     def _whole(self, node: Node) -> Node:
         r"""Return a node that holds all its text: the \bigl before its bracket, and its parts."""
         start = min((node.start, *(part.start for part in node.parts)))
-        if node.kind in ("group", "set", "abs", "norm", "ceil") and (size := _SIZE.search(self.source, 0, node.start)):
+        notation = NOTATIONS.get(node.kind)
+        if notation and notation.sized and (size := _SIZE.search(self.source, 0, node.start)):
             start = size.start()
         return node if start == node.start else replace(node, start=start)
 
     def _leaf(self, token: Token) -> Node:
-        kind = {"DIGITS": "num", "NUMBER": "num", "DOTS": "dots", "TOP": "top"}.get(token.type, "sym")
-        return Node(kind, (), _symbol(str(token)), token.start_pos or 0, token.end_pos or 0)
+        return Node(LEAVES.get(token.type, "sym"), (), _symbol(str(token)), token.start_pos or 0, token.end_pos or 0)
 
-    def _plain(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _plain(self, kind: Kind, children: list[Any], start: int, end: int) -> Node:
         parts = tuple(self.build(c) for c in children if not (isinstance(c, Token) and c.type in _SILENT))
         return Node(kind, parts, "", start, end)
 
-    def _marked(self, kind: str, children: list[Any], start: int, end: int, types: set[str]) -> Node:
+    def _marked(self, kind: Kind, children: list[Any], start: int, end: int, types: set[str]) -> Node:
         marks = tuple(c for c in children if isinstance(c, Token) and c.type in types)
         parts = tuple(self.build(c) for c in children if not (isinstance(c, Token) and c.type in types))
         return Node(kind, parts, "", start, end, marks=marks)
 
-    def _item(self, kind: str, children: list[Any], start: int, end: int) -> Node:
-        return self._marked(kind, children, start, end, {"IMPLIES", "IF"})
+    def _item(self, rule: str, children: list[Any], start: int, end: int) -> Node:
+        return self._marked("item", children, start, end, {"IMPLIES", "IF"})
 
-    def _chain(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _chain(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         if isinstance(children[0], Token) and children[0].type == "REL":
             raise MathError(f"nothing stands before {str(children[0])!r}", start)
-        node = self._marked(kind, children, start, end, {"REL"})
+        node = self._marked("chain", children, start, end, {"REL"})
         return node if node.marks else node.parts[0]
 
-    def _expr(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _expr(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         signed = isinstance(children[0], Token)
         signs = [Token("SIGN", "+"), *children] if not signed else children
         parts = []
@@ -483,18 +487,18 @@ class _Builder:
             parts.append(Node("neg", (node,), "-", at, node.end) if negative else node)
         return parts[0] if len(parts) == 1 else Node("add", tuple(parts), "", start, end)
 
-    def _term(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _term(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         node = self._marked("mul", children, start, end, {"DOT"})
         return node.parts[0] if len(node.parts) == 1 else node
 
-    def _quotient(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _quotient(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         parts = [self.build(c) for c in children if not isinstance(c, Token)]
         node = parts[0]
         for part in parts[1:]:
             node = Node("frac", (node, part), "/", node.start, part.end)
         return node
 
-    def _juxt(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _juxt(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         factors: list[Node] = []
         for child in children:
             node = self.build(child)
@@ -504,7 +508,7 @@ class _Builder:
                 raise MathError(f"two numbers beside each other: {PRODUCT}; a number has no space in it", other.start)
         return factors[0] if len(factors) == 1 else Node("juxt", tuple(factors), "", start, end)
 
-    def _call(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _call(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         head, scripts, body = children[0], children[1:-1], self.build(children[-1])
         sub, sup = self._scripts(scripts)
         if head in INVERTED and sup is not None and (sup.kind == "neg" and sup.parts[0].text == "1"):
@@ -523,7 +527,7 @@ class _Builder:
         called = Node("call", (first,), _symbol(str(head)), start, first.end, sub, sup)
         return Node("factors", (called, *factors[1:]), "", start, end) if len(factors) > 1 else called
 
-    def _big(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _big(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         head, scripts, body = children[0], children[1:-1], self.build(children[-1])
         sub, sup = self._scripts(scripts)
         factors = body.parts if body.kind == "juxt" else (body,)
@@ -544,7 +548,7 @@ class _Builder:
                 sup = inner
         return sub, sup
 
-    def _factor(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _factor(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         node = self.build(children[0])
         scripts = [c if isinstance(c, Token) else c.data for c in children[1:]]
         for before, after in itertools.pairwise(scripts):
@@ -554,8 +558,9 @@ class _Builder:
             children = [children[0], children[2], children[1]]
         for child in children[1:]:
             if isinstance(child, Token):
-                kind = "prime" if child.type == "PRIME" else "fact"
-                node = Node(kind, (node,), str(child), node.start, child.end_pos or end)
+                node = Node(
+                    "prime" if child.type == "PRIME" else "fact", (node,), str(child), node.start, child.end_pos or end
+                )
                 continue
             inner = self.build(child.children[0])
             start, stop = node.start, max(node.end, child.meta.end_pos)
@@ -568,44 +573,73 @@ class _Builder:
                 node = Node("pow", (node, inner), "", start, stop)
         return node
 
-    def _one(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _one(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         only = next(c for c in children if not (isinstance(c, Token) and c.type in _SILENT))
         if isinstance(only, Token) and only.type == "DIGITS" and len(only) > 1 and len(children) == 1:
             raise MathError(f"LaTeX takes only the {only[0]} of {only}: put it in braces", start)
         return self.build(only)
 
-    def _inner(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _inner(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         return self.build(children[0])
 
-    def _args(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _args(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         node = self._marked("args", children, start, end, {"ARGSEP"})
         return node.parts[0] if len(node.parts) == 1 else node
 
-    def _number(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _number(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         return self._leaf(children[0])
 
-    _symbol = _number
-
-    def _round(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _brackets(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         inner = next(self.build(c) for c in children if isinstance(c, Tree))
         parts, marks = (inner.parts, inner.marks) if inner.kind == "args" else ((inner,), ())
-        kind = kind if kind in ("set", "count") else "group"
-        return Node(kind, parts, str(self.source[start]), start, end, marks=marks)
+        return Node(BRACKETS[rule], parts, str(self.source[start]), start, end, marks=marks)
 
-    _square = _braces = _set = _count = _round
-
-    def _inner_product(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _inner_product(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         args = next(self.build(c) for c in children if isinstance(c, Tree))
         if args.kind != "args" or len(args.parts) != 2:
             raise MathError("an inner product has two vectors, with a comma between", start)
         return Node("inner", args.parts, "", start, end)
 
-    def _fracdd(self, kind: str, children: list[Any], start: int, end: int) -> Node:
+    def _fracdd(self, rule: str, children: list[Any], start: int, end: int) -> Node:
         digits = [(m.group(), start + m.start()) for m in re.finditer(r"\d", str(children[0]))]
         above, below = (Node("num", (), d, at, at + 1) for d, at in digits)
         return Node("frac", (above, below), "", start, end)
 
 
+LEAVES: dict[str, Kind] = {"DIGITS": "num", "NUMBER": "num", "DOTS": "dots", "TOP": "top"}  # by the kind of token
+BRACKETS: dict[str, Kind] = {"round": "group", "square": "group", "braces": "group", "set": "set", "count": "count"}
+# The rules of the grammar: those whose parts are their node's parts, and those that are more.
+PLAIN: dict[str, Kind] = {
+    "display": "display",
+    "abs": "abs",
+    "norm": "norm",
+    "ceil": "ceil",
+    "frac": "frac",
+    "binom": "binom",
+    "sqrt": "sqrt",
+    "underbrace": "underbrace",
+    "cases": "cases",
+    "case": "case",
+}
+RULES: dict[str, Callable[[_Builder, str, list[Any], int, int], Node]] = {
+    "item": _Builder._item,
+    "chain": _Builder._chain,
+    "expr": _Builder._expr,
+    "term": _Builder._term,
+    "quotient": _Builder._quotient,
+    "juxt": _Builder._juxt,
+    "call": _Builder._call,
+    "big": _Builder._big,
+    "factor": _Builder._factor,
+    "one": _Builder._one,
+    "inner": _Builder._inner,
+    "args": _Builder._args,
+    "number": _Builder._number,
+    "symbol": _Builder._number,
+    **dict.fromkeys(BRACKETS, _Builder._brackets),
+    "inner_product": _Builder._inner_product,
+    "fracdd": _Builder._fracdd,
+}
 _SILENT = {
     *("LPAR", "RPAR", "LSQB", "RSQB", "LBRACE", "RBRACE", "LSET", "RSET", "LBAR", "RBAR", "LNORM", "RNORM", "COUNT"),
     *("LVERT", "RVERT", "LANGLE", "RANGLE", "LCEIL", "RCEIL", "IF"),

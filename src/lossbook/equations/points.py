@@ -6,14 +6,12 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 from lossbook.equations import domains
 from lossbook.equations.evaluating import Env, World, dependencies, evaluate, real
 from lossbook.equations.parsing import MathError, Node, name, subscripts
-from lossbook.equations.symbols import Symbol
+from lossbook.equations.symbols import Symbol, Symbols
 
-Symbols = dict[Any, Symbol]
 RESIZED = (4, 5)  # the points with other sizes
 MOST = 8  # points for the values that symbols of finite sets can have together
 # The points beside those drawn: how values are drawn there, and the number of the point, which turns the signs.

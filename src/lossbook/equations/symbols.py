@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from lossbook.equations import domains
 from lossbook.equations.pages import Display, Page, Row
 from lossbook.equations.parsing import MathError, Node, name, parse, subscripts
 
-DEFINING = ("definition", "assumption", "formula")  # a docstring's formula defines what it can
+DEFINING = {"definition", "assumption", "formula"}  # a docstring's formula defines what it can
 LARGEST = 20  # size of anything
-KINDS = {"runs": "index", "size": "size", "equals": "derived", "in": "variable"}  # by the first field that a row has
+Meant = Literal["index", "size", "variable", "derived", "special"]
+KINDS: dict[str, Meant] = {"runs": "index", "size": "size", "equals": "derived", "in": "variable"}  # by the first field
+Key = tuple[str, tuple[str, ...], int | None]  # what tells symbols apart: their names, indices and number of arguments
 RELATIONS = (r"\approx", r"\propto", r"\to", r"\longrightarrow", r"\nabla")  # what a page may say the meaning of
 
 
@@ -34,7 +36,7 @@ class Symbol:
     """
 
     base: str
-    kind: str
+    kind: Meant
     indices: tuple[str, ...] = ()
     params: tuple[str, ...] | None = None
     body: Node | None = None
@@ -46,9 +48,12 @@ class Symbol:
     variables: tuple[Node, ...] = ()
 
     @property
-    def key(self) -> tuple[str, tuple[str, ...], int | None]:
+    def key(self) -> Key:
         """What tells it from other symbols: `H`, `H(q)` and `H(q, p)` are three, `y_n` and `y_k` two."""
         return self.base, self.indices, None if self.params is None else len(self.params)
+
+
+Symbols = dict[Key, Symbol]
 
 
 @dataclass
@@ -160,7 +165,7 @@ class Table:
                     line, column = display.place(error.position)
                     self.faults.append(f"{page.name}, {display.label}, line {line}, column {column}: {error}")
 
-    def at(self, label: str) -> dict[tuple[str, tuple[str, ...], int | None], Symbol]:
+    def at(self, label: str) -> Symbols:
         """Return the symbols that hold at a display, its own definitions included, by key."""
         position = self.positions[label]
         holding = [s for s in self.symbols if s.first <= position <= s.last]
@@ -217,7 +222,7 @@ class Table:
             if left is None:
                 left = Pattern(name(node), (), None)
             body = formula(str(fields["equals"])) if "equals" in fields else None
-            kind = next((kind for field, kind in KINDS.items() if field in fields), "special")
+            kind: Meant = next((kind for field, kind in KINDS.items() if field in fields), "special")
             domain = str(fields.get("in", ""))
             if domain == "joint" and left.params is None:
                 raise MathError(f"{left.base} must name the variables that it is the joint distribution of", 0)

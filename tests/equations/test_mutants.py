@@ -1,26 +1,28 @@
 """The checker names nearly every small mistake in the book's equations, and for each other one it is known why not."""
 
 import os
+from math import ceil
 from pathlib import Path
-from zlib import crc32
 
 import pytest
 
-from lossbook.book import equations_page
+from lossbook.book import report_cache
+from lossbook.book.mutants import DATA, Score, keys, line, load, main, pages_of, reasons, score, tally
 from lossbook.book.report_cache import fingerprint
 from lossbook.book.verify import DOCSTRINGS, paths
-from lossbook.equations import evaluating, mutating
 from lossbook.equations.checking import check_display
-from lossbook.equations.mutating import KINDS, Score, line, mutants, reasons, score, shape, tally
+from lossbook.equations.edits import KINDS, mutants, shape
 from lossbook.equations.pages import Display, Page, Row, read
+from lossbook.equations.parsing import MathError, parse
+from lossbook.equations.scoring import Outcome, Scorer
 from lossbook.equations.symbols import Table
 
 ROOT = Path(__file__).parents[2]
 LEAST = 0.98
 NAMES = [path.stem for path in paths(ROOT) if path.name == DOCSTRINGS or read(path).displays]
-RECORD = "run: python -m lossbook.equations.mutating --record"
+RECORD = "run: python -m lossbook.book.mutants --record"
 THOROUGH = "LOSSBOOK_THOROUGH" in os.environ
-SAMPLED = 6  # one display of so many
+SAMPLED = 25  # one display of so many
 
 SYMBOLS = {
     "n, m": {"runs": "N"},
@@ -64,12 +66,19 @@ def tried(displays: dict[str, str], symbols: dict[str, dict] = SYMBOLS, label: s
     made = page(displays, symbols)
     for display in made.displays:
         assert not check_display(Table(made), display).faults
-    return {outcome.row: outcome.verdict for outcome in mutating._Scorer(made).outcomes([label])}
+    (display,) = (display for display in made.displays if display.label == label)
+    return {outcome.row: outcome.verdict for outcome in Scorer(made).outcomes(display)}
 
 
-def outcomes(latex: str) -> list[mutating.Outcome]:
+def outcomes(latex: str) -> list[Outcome]:
     """Return what becomes of the mutants of a display."""
-    return list(mutating._Scorer(page({"shown": latex})).outcomes())
+    return every(page({"shown": latex}))
+
+
+def every(made: Page) -> list[Outcome]:
+    """Return what becomes of the mutants of a page."""
+    scorer = Scorer(made)
+    return [outcome for display in made.displays for outcome in scorer.outcomes(display)]
 
 
 # what is generated
@@ -185,11 +194,6 @@ def test_no_other_mistake_is_made(kind, latex, number):
     assert len(changes(latex, kind)) == number
 
 
-def test_every_kind_of_formula_that_is_evaluated_has_mistakes_of_its_own():
-    for kind in evaluating._HANDLERS:
-        assert hasattr(mutating._Editor, f"_{kind}"), f"write how a mistake is made in a formula of the kind {kind!r}"
-
-
 def test_what_a_definition_defines_is_left_as_it_is():
     assert {text.partition(" = ")[0] for kind in KINDS for text in changes("definition: s_n = a p_n", kind)} == {"s_n"}
 
@@ -252,8 +256,8 @@ def test_mistakes_are_caught():
     ],
 )
 def test_mistakes_that_are_refused_or_false_are_caught(latex, kind, row):
-    assert row in {outcome.row for outcome in outcomes(latex) if outcome.mutant.kind == kind}
-    assert {outcome.verdict for outcome in outcomes(latex) if outcome.mutant.kind == kind} <= {"caught", "equal"}
+    assert row in {outcome.row for outcome in outcomes(latex) if outcome.kind == kind}
+    assert {outcome.verdict for outcome in outcomes(latex) if outcome.kind == kind} <= {"caught", "equal"}
     assert next(outcome.verdict for outcome in outcomes(latex) if outcome.row == row) == "caught"
 
 
@@ -307,14 +311,13 @@ def test_a_definition_is_pinned_by_what_is_said_of_it_later():
 
 def test_a_display_that_does_not_hold_has_no_mutants():
     made = page({"wrong": "a = 2 a", "right": "a + a = 2 a"})
-    scorer = mutating._Scorer(made)
-    assert scorer.failing == ["wrong"]
-    assert {outcome.display.label for outcome in scorer.outcomes()} == {"right"}
+    assert [Scorer(made).holds(display) for display in made.displays] == [False, True]
+    assert {outcome.display.label for outcome in every(made)} == {"right"}
 
 
 def test_the_numbers_add_up():
     made = page({"shown": r"(a - b)^2 = a^2 - 2 a b + b^2", "more": r"2 - p > 0"})
-    outcomes = list(mutating._Scorer(made).outcomes())
+    outcomes = every(made)
     told = tally([Score("page", outcomes, [], 0.0)])
     assert told.whole.caught + told.whole.survived + told.whole.equal == len(outcomes)
     assert told.whole.mistakes == sum(one.mistakes for one in told.kinds) == told.pages[0].mistakes
@@ -325,7 +328,7 @@ def test_the_numbers_add_up():
 
 def test_the_command_names_what_is_not_caught(monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
-    assert mutating.main(["03-bce", "--label", "bce-bernoulli", "--equal"]) == 0
+    assert main(["03-bce", "--label", "bce-bernoulli", "--equal"]) == 0
     shown = capsys.readouterr().out
     assert r"bce-bernoulli [exchange] y -> 1 - y:  1 - y \in \{0, 1\}" in shown
     assert "True as well" in shown
@@ -335,29 +338,43 @@ def test_the_command_names_what_is_not_caught(monkeypatch, capsys):
 # the book
 
 
+def told(text: str) -> object:
+    """Return what a display says; the text itself if it cannot be read."""
+    try:
+        return shape(parse(text))
+    except MathError:
+        return text
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_record_of_a_page_is_of_the_page_as_it_is(name):
     """What the book shows was measured on these very displays, with this very checker."""
-    recorded = equations_page.load(ROOT / equations_page.DATA).fingerprints[name]
-    assert fingerprint(mutating.pages_of(paths(ROOT, [name])[0])) == recorded, RECORD
+    recorded = load(ROOT / DATA).fingerprints[name]
+    assert fingerprint(pages_of(paths(ROOT, [name])[0])) == recorded, RECORD
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_of_a_page_s_mutants_nearly_all_are_caught_and_each_other_one_is_explained(name):
-    """All of them on the page; a sample of its displays is tried again, or all where LOSSBOOK_THOROUGH is set."""
-    recorded = equations_page.load(ROOT / equations_page.DATA)
+    """All of them on the page; a sample of its displays is tried again, or all where LOSSBOOK_THOROUGH is set.
+
+    Which are sampled changes with all that their mutants depend on. What was tried in this folder, of the same displays
+    with the same checker, is kept.
+    """
+    recorded = load(ROOT / DATA)
     lines = {one.name: one for one in recorded.displays[name]}
     total = next(one for one in recorded.pages if one.name == name)
     for count in ("caught", "survived", "equal"):
         assert sum(getattr(one, count) for one in lines.values()) == getattr(total, count)
     assert total.share >= LEAST
 
-    sample = [] if THOROUGH else [label for label in lines if crc32(label.encode()) % SAMPLED == 0] or [*lines][:1]
-    found = score(paths(ROOT, [name])[0], sample)
+    path = paths(ROOT, [name])[0]
+    order = sorted((key, label) for label, key in keys(path).items() if label in lines)
+    sample = [] if THOROUGH else [label for _, label in order[: ceil(len(order) / SAMPLED)]]
+    found = score(path, sample)
     assert found.failing == []
     assert {one.name: one for one in found.displays} == {label: lines[label] for label in sample or lines}, RECORD
-    trees = {(o.display.label, shape(o.mutant.tree) if o.mutant.tree else o.mutant.text) for o in found.outcomes}
-    assert len(trees) == len(found.outcomes)
+    said = {(outcome.display.label, told(outcome.text)) for outcome in found.outcomes}
+    assert len(said) == len(found.outcomes)
     listed = {(label, row) for page_name, label, row in reasons() if page_name == name}
     survived = {(outcome.display.label, outcome.row) for outcome in found.survivors}
     assert survived == {each for each in listed if each[0] in (sample or lines)}
@@ -370,7 +387,7 @@ def test_each_reason_is_a_sentence_about_a_display_of_the_book():
 
 
 def test_what_the_book_shows_adds_up():
-    shown = equations_page.load(ROOT / equations_page.DATA)
+    shown = load(ROOT / DATA)
     assert {one.name for one in shown.pages if one.mistakes} == set(NAMES)
     assert sum(one.mistakes > 0 for one in shown.kinds) >= 12
     for lines in (shown.pages, shown.kinds):
@@ -380,3 +397,106 @@ def test_what_the_book_shows_adds_up():
     told = {(one.page, one.label, one.row): one.why for one in shown.survivors}
     assert told == reasons()
     assert len(shown.survivors) == shown.whole.survived
+
+
+# what is kept
+
+COURSE = """# A page
+
+```{symbols}
+"a, b": {is: a number, in: positive}
+```
+
+```{math}
+:label: first
+a + a = 2 a
+```
+
+```{math}
+:class: definition
+:label: product
+c = a b
+```
+
+```{math}
+:label: last
+c^2 = a^2 b^2
+```
+"""
+
+
+@pytest.fixture
+def course(tmp_path: Path) -> Path:
+    path = tmp_path / "book" / "page.md"
+    path.parent.mkdir()
+    path.write_text(COURSE)
+    return path
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The displays whose mutants were tried anew."""
+    labels = []
+
+    class Noting(Scorer):
+        def outcomes(self, display):
+            labels.append(display.label)
+            return super().outcomes(display)
+
+    monkeypatch.setattr("lossbook.book.mutants.Scorer", Noting)
+    return labels
+
+
+def test_what_was_tried_is_not_tried_again(course, seen):
+    first, again = score(course), score(course)
+    assert seen == ["first", "product", "last"]
+    assert len(first.outcomes) > 10
+    assert (again.outcomes, again.failing, again.fingerprint) == (first.outcomes, first.failing, first.fingerprint)
+    score(course, ["last"])
+    assert seen == ["first", "product", "last"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "again"),
+    [
+        ("# A page", "# Another title", []),
+        ("a + a = 2 a", "a + a = a 2", ["first", "product"]),  # a mistake in a definition may be named anywhere
+        ("c^2 = a^2 b^2", "c^2 = b^2 a^2", ["product", "last"]),
+        ("c = a b", "c = b a", ["first", "product", "last"]),
+        ("in: positive", "in: real", ["first", "product", "last"]),
+        (":label: last", ":label: end", ["product", "end"]),
+    ],
+)
+def test_only_what_depends_on_a_change_is_tried_again(course, seen, old, new, again):
+    score(course)
+    seen.clear()
+    course.write_text(COURSE.replace(old, new))
+    found = score(course)
+    assert seen == again
+    assert {outcome.display for outcome in found.outcomes} == set(read(course).displays)
+
+
+def test_a_display_that_does_not_hold_is_told_each_time(course, seen):
+    course.write_text(COURSE.replace("2 a", "3 a"))
+    assert score(course).failing == score(course).failing == ["first"]
+    assert seen == ["product", "last"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no pickle", b"\x80\x05N."])
+def test_a_file_that_holds_no_scores_is_made_again(course, seen, content):
+    first = score(course, ["first"])
+    (file,) = (course.parents[1] / "_build" / "mutants").iterdir()
+    file.write_bytes(content)
+    assert score(course, ["first"]).outcomes == first.outcomes
+    assert seen == ["first", "first"]
+
+
+def test_a_change_of_the_checker_is_seen(course, seen, monkeypatch, tmp_path):
+    score(course, ["first"])
+    (tmp_path / "package" / "equations").mkdir(parents=True)
+    (tmp_path / "package" / "equations" / "one.py").write_text("")
+    monkeypatch.setattr(report_cache, "PACKAGE", tmp_path / "package")
+    report_cache._code.cache_clear()
+    score(course, ["first"])
+    report_cache._code.cache_clear()
+    assert seen == ["first", "first"]

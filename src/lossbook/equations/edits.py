@@ -1,43 +1,17 @@
-"""Tests the checker: makes every small mistake in every display, and sees which of them the checker names."""
+"""Makes every small mistake that can be made in a display."""
 
 from __future__ import annotations
 
-import argparse
-import contextlib
 import itertools
 import re
-import sys
-import time
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from copy import copy
-from dataclasses import dataclass, replace
-from multiprocessing import get_context
-from pathlib import Path
-from random import Random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-import mpmath
-import numpy as np
-import yaml
-
-from lossbook.book import docstrings
-from lossbook.book.report_cache import fingerprint
-from lossbook.book.verify import DOCSTRINGS, paths
-from lossbook.equations.checking import DIGITS, NOTHING, SAME, Record, _Checker, check_display
-from lossbook.equations.evaluating import (
-    ALIASES,
-    ORDERS,
-    Env,
-    World,
-    dependencies,
-    differential,
-    evaluate,
-    real,
-)
-from lossbook.equations.pages import Display, Page, read
+from lossbook.equations.evaluating import World, dependencies, differential
+from lossbook.equations.notation import NOTATIONS, Kind
+from lossbook.equations.pages import Display
 from lossbook.equations.parsing import MathError, Node, name, parse, subscripts
 from lossbook.equations.symbols import Symbol, Table
 
@@ -61,14 +35,12 @@ KINDS = {
     "argument": "a function's argument left out",
     "row": "two statements run together, or a row begun with a sign",
 }
-REASONS = Path(__file__).with_name("survivors.yaml")
 _GAP = re.compile(r"(?:\s|\\[,;:! ]|\\q?quad(?![A-Za-z])|~)*$")
 _TURNED = {"<": ">", ">": "<", r"\lt": ">", r"\gt": "<"}
 _TURNED |= {r"\le": r"\ge", r"\ge": r"\le", r"\leq": r"\ge", r"\geq": r"\le"}
 _OPPOSITE = {**_TURNED, "=": r"\ne", r"\ne": "=", r"\neq": "="}
 _OPERATORS = {r"\sum": r"\prod", r"\prod": r"\sum", r"\max": r"\min", r"\min": r"\max"}
 _UNIT = {"(0,1)", r"\{0,1\}", "[0,1]", "probabilities", "one-hot"}  # domains in which 1 − y lies as y does
-_SUMS = ("add", "neg")
 
 
 @dataclass(frozen=True)
@@ -179,6 +151,11 @@ def _bracketed(text: str, edit: Edit, chain: Node) -> Edit:
     return Edit(edit.kind, side.start, side.end, f"({inner})")
 
 
+def _binding(node: Node) -> str:
+    notation = NOTATIONS.get(node.kind)
+    return notation.binding if notation else "close"
+
+
 class _Editor:
     """Walks through a display and yields the changes that make mistakes."""
 
@@ -253,7 +230,7 @@ class _Editor:
     def unwrap(self, kind: str, node: Node, inner: Node) -> Edit:
         """Replace a node by one of its parts."""
         source = self.source(inner)
-        if inner.kind in _SUMS or inner.kind in ("juxt", "mul"):
+        if _binding(inner) != "close":
             source = f"({source})"
         return self.edit(kind, node.start, node.end, source)
 
@@ -286,18 +263,16 @@ class _Editor:
             return
         if alone and node.kind != "add":
             yield from self.negated(node)
-        yield from getattr(self, f"_{node.kind}")(node, alone)
+        yield from EDITS[node.kind](self, node, alone)
 
     def _parts(self, node: Node, alone: bool) -> Iterator[Edit]:
         for part in node.parts:
             yield from self.value(part)
 
-    _args = _chain = _dots = _top = _parts
-
     def negated(self, node: Node) -> Iterator[Edit]:
         if node.kind == "neg":
             yield self.edit("sign", node.start, node.parts[0].start, "")
-        elif node.kind not in ("set", "dots", "top", "cases", "args") and self.source(node) not in ("0", r"\infty"):
+        elif node.kind in NOTATIONS and NOTATIONS[node.kind].signed and self.source(node) not in ("0", r"\infty"):
             if node.kind == "sym" and (node.text.startswith(r"\text") or node.text in self.ranges):
                 return
             yield self.put("sign", node, "-" + self.source(node), alone=True)
@@ -586,7 +561,7 @@ class _Editor:
         assert operator is not None
         sign = "d" if re.match(r"\\[td]?frac\s*\{\s*d", self.source(node)) else r"\partial"
         body = self.source(operator.body) if operator.body else ""
-        wrapped = f"({body})" if operator.body is not None and operator.body.kind in _SUMS else body
+        wrapped = f"({body})" if operator.body is not None and _binding(operator.body) == "sum" else body
         left = len(operator.variables) - 1
         if left:
             for kept in {tuple(map(self.source, c)): c for c in itertools.combinations(operator.variables, left)}:
@@ -652,8 +627,6 @@ class _Editor:
     def _abs(self, node: Node, alone: bool) -> Iterator[Edit]:
         yield self.edit("function", node.start, node.end, f"({self.source(node.parts[0])})")
         yield from self.value(node.parts[0])
-
-    _norm = _sqrt = _ceil = _abs
 
     def _inner(self, node: Node, alone: bool) -> Iterator[Edit]:
         left, right = node.parts
@@ -737,534 +710,35 @@ class _Editor:
                 yield self.put("bound", node, f"{self.source(node)} {step}", alone=True)
 
 
-# what is no mistake
-
-
-class _Same:
-    """Says whether a mutant is no mistake: whether it says what the original says, or follows from it.
-
-    The two are compared at points far more general than those at which a display is checked: the sizes are others, the
-    variables are drawn from wider domains, where a formula has branches very near to 0 and 1 and far from them, and at
-    first every symbol is taken to be free, whatever it stands for.
-    """
-
-    POINTS = 4  # for each domain; one where each takes long
-    SOME = 6  # values of the indices left free, where each point takes long
-    EDGES = 32  # near to the edges of branches, and far from them
-    FINE = 12 * DIGITS  # digits, for numbers very near to 0 and 1
-    KEPT = ("function", "positive function", "random", "joint")
-
-    def __init__(self, table: Table, display: Display) -> None:
-        self.display, self.symbols = display, table.at(display.label)
-        self.checker = _Checker(table, display, self.symbols, 1, Record(display))
-
-    def reason(self, tree: Node, mutated: Node) -> str:
-        """Return why a mutant is no mistake; empty if that could not be shown."""
-        changes = self.changes(tree, mutated)
-        if not changes:
-            return ""
-        if self.renamed(tree, mutated):
-            return "the same, with another letter for an index"
-        if not any(self.varies(node) for one, two, *_ in changes for node in (one, two)) and all(
-            self.compare(one, two, derived=False) == "=" for one, two, *_ in changes
-        ):
-            return "the same function, whatever its symbols stand for"
-        if all(self.compare(one, two, derived=True) == "=" for one, two, *_ in changes):
-            return "the same function of the page's variables"
-        if all(given and self.compare(one, two, given) == "=" for one, two, _, given in changes):
-            return "the same function where the condition holds"
-        if all(way and self.compare(one, two, given) in ("=", way) for one, two, way, given in changes):
-            return "a weaker inequality, which follows from the original"
-        return ""
-
-    def renamed(self, tree: Node, mutated: Node) -> bool:
-        """Say whether one letter of an index became another of its range, wherever it stood."""
-        ranges = {s.base: str(s.fields["runs"]) for s in self.symbols.values() if s.kind == "index"}
-        items = next(pair for pair in zip(tree.parts, mutated.parts, strict=True) if shape(pair[0]) != shape(pair[1]))
-        used = [{part.text for part in item.walk() if part.kind == "sym" and part.text in ranges} for item in items]
-        return any(
-            ranges[old] == ranges[new] and new not in used[0] and shape(items[0], {old: new}) == shape(items[1])
-            for old in used[0]
-            for new in used[1] - used[0]
-        )
-
-    def varies(self, node: Node) -> bool:
-        """Say whether a formula looks at a symbol at other values than its own, so that what it stands for counts."""
-        return any(
-            (part.kind == "prime" and name(part) not in self.checker.by_base)
-            or (part.kind == "call" and part.text in (r"\nabla", r"\mathbb{E}", r"\operatorname{Var}"))
-            or (part.kind == "big" and part.text not in (r"\sum", r"\prod"))
-            or (part.kind == "frac" and differential(part) is not None)
-            for part in node.walk()
-        )
-
-    def changes(self, tree: Node, mutated: Node) -> list[tuple[Node, Node, str, list[Node]]]:
-        """Return the sides that differ; with each, the way in which it may move, and its conditions."""
-        found = []
-        if len(tree.parts) != len(mutated.parts):
-            return []
-        for item, other in zip(tree.parts, mutated.parts, strict=True):
-            if len(item.parts) != len(other.parts) or list(map(str, item.marks)) != list(map(str, other.marks)):
-                return []
-            given = [part for mark, part in zip(item.marks, item.parts[1:], strict=True) if mark.type == "IF"]
-            for one, two in zip(item.parts, other.parts, strict=True):
-                if shape(one) == shape(two):
-                    continue
-                sides = [chain.parts if chain.kind == "chain" else (chain,) for chain in (one, two)]
-                if list(map(str, one.marks)) != list(map(str, two.marks)) or len(sides[0]) != len(sides[1]):
-                    return []
-                for at, (left, right) in enumerate(zip(*sides, strict=True)):
-                    if shape(left) != shape(right):
-                        # A condition that changes can't be taken for granted; nor a claim that another follows from.
-                        own = [] if one in given else given
-                        links = len(item.parts) > 1 + len(given) or one in given
-                        found.append((*self.inner(left, right), "" if links else self.way(one, at), own))
-        return found
-
-    def inner(self, one: Node, two: Node) -> tuple[Node, Node]:
-        """Return two formulas; of two that say where something is least, what is to be least."""
-        if one.kind == two.kind == "big" and "arg" in one.text == two.text and shape(one.sub) == shape(two.sub):
-            return one.parts[0], two.parts[0]
-        return one, two
-
-    def way(self, chain: Node, at: int) -> str:
-        """Return `<` or `>` if a side of a chain that becomes less, or more, can only make its relations weaker."""
-        ways = set()
-        for beside, up, down in ((at - 1, (r"\le", "<"), (r"\ge", ">")), (at, (r"\ge", ">"), (r"\le", "<"))):
-            if 0 <= beside < len(chain.marks):
-                mark = str(chain.marks[beside])
-                mark = ALIASES.get(mark, mark)
-                ways.add(">" if mark in up else "<" if mark in down else "")
-        return ways.pop() if len(ways) == 1 else ""
-
-    def worlds(self, nodes: tuple[Node, ...], derived: bool) -> Iterator[World]:
-        """Yield the points: of each domain some, and if a formula has branches, points near their edges."""
-        slow = any(self.varies(node) for node in nodes)
-        points = 1 if slow else self.POINTS
-        branches = not slow and any(
-            part.kind in ("abs", "cases", "ceil")
-            or part.text in (r"\max", r"\min", r"\operatorname{sign}")
-            or (part.kind == "group" and any(inner.kind == "chain" and "=" not in inner.marks for inner in part.parts))
-            for node in nodes
-            for part in node.walk()
-        )
-        still = {  # what an extreme is taken over keeps its domain
-            name(part.sub)
-            for node in nodes
-            for part in node.walk()
-            if part.kind == "big" and part.sub is not None and part.sub.kind in ("sym", "sub")
-        }
-        domains = ("(0, 1)", "real", "positive")
-        for domain in (*domains, *(("near", "far") if branches else ())):
-            symbols, sizes, free = {}, set[int](), []
-            for key, symbol in self.symbols.items():
-                own = symbol
-                if symbol.kind == "size":
-                    size = int(symbol.fields["size"]) + 1
-                    while size in sizes:
-                        size += 1
-                    sizes.add(size)
-                    own = replace(symbol, fields={**symbol.fields, "size": size})
-                elif symbol.params is None and (
-                    (symbol.kind == "variable" and symbol.base not in still and not self.kept(symbol))
-                    or (symbol.kind == "derived" and not derived)
-                ):
-                    own = replace(symbol, kind="variable", domain=domain, body=None)
-                    free.append(own)
-                symbols[key] = own
-            for point in range(points if domain in domains else self.EDGES):
-                world = World(symbols, f"{self.display.label}/{domain}", point)
-                for symbol in symbols.values():
-                    if symbol.kind == "special" and "constant" in symbol.fields:
-                        world.values[symbol.key] = mpmath.mpf(0)
-                if domain in ("near", "far"):
-                    for symbol in free:
-                        world.values[symbol.key] = self.extreme(world, symbol, domain)
-                yield world
-
-    def extreme(self, world: World, symbol: Symbol, domain: str) -> Any:
-        """Return values very near to 0 and to 1, or from there to very far away."""
-        rng = Random(f"{world.seed}/{world.point}/{symbol.key}")
-        out = np.empty(tuple(world.length(letter) for letter in symbol.indices), dtype=object)
-        with mpmath.workdps(self.FINE):
-            for index in np.ndindex(*out.shape):
-                size = mpmath.exp(mpmath.mpf(rng.uniform(-300, 0 if domain == "near" else 300)))
-                near = 1 - size if rng.random() < 0.5 else size
-                out[index] = near if domain == "near" else size * rng.choice((-1, 1))
-        return out if out.shape else out[()]
-
-    def kept(self, symbol: Symbol) -> bool:
-        return symbol.domain in self.KEPT or r"\dots" in symbol.domain or r"\mathcal" in symbol.domain
-
-    def compare(self, one: Node, two: Node, given: list[Node] | None = None, *, derived: bool = True) -> str:
-        """Return how the second formula is to the first at every point: `=`, `<`, `>`, or nothing if it varies."""
-        compared, relations = 0, {"="}
-        with contextlib.suppress(MathError), mpmath.workdps(DIGITS):
-            for world in self.worlds((one, two), derived):
-                far = world.seed.endswith(("near", "far"))
-                with mpmath.workdps(self.FINE if far else DIGITS):
-                    self.checker.chosen = [part for part in given or () if self.checker._chooses(part)]
-                    met = self.checker._meet(world, given) if given else world
-                    if met is None:
-                        continue
-                    for values in self.values(one, two, met):
-                        if values[0] is None or values[1] is None or len(values[0]) != len(values[1]):
-                            return ""
-                        compared += 1
-                        for x, y in zip(*values, strict=True):
-                            if abs(x - y) > SAME * max(abs(x), abs(y)) and abs(x - y) > NOTHING ** (4 if far else 1):
-                                relations.add("<" if y < x else ">")
-            if compared >= 2 and len(relations) <= 2:
-                return next(iter(relations - {"="}), "=")
-        return ""
-
-    def values(self, one: Node, two: Node, world: World) -> Iterator[tuple[Any, Any]]:
-        """Yield the numbers of two formulas for all values of the indices left free, where either has some."""
-        envs = list(self.checker._envs([one, two], world))
-        if any(self.varies(node) for node in (one, two)):
-            envs = Random(world.seed).sample(envs, min(self.SOME, len(envs)))
-        for env in envs:
-            left, right = self.numbers(one, env), self.numbers(two, env)
-            if left is not None or right is not None:
-                yield left, right
-
-    def numbers(self, node: Node, env: Env) -> list[Any] | None:
-        """Return the numbers that a formula comes to; None if it has no value here."""
-        try:
-            orders: list[Any] = []  # a remainder counts as 0; what bounds it must be the same
-            world = env.world.changed(ORDERS, orders)
-            value = evaluate(node, replace(env, world=world))
-            return [*(real(x, node) for x in np.ravel(np.asarray(value, dtype=object))), *sorted(orders)]
-        except (MathError, ArithmeticError, LookupError, RecursionError, TypeError, ValueError):
-            return None
-
-
-# the score
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one mutant.
-
-    Attributes:
-        display: The display.
-        mutant: The mutant.
-        verdict: `caught`, `equal` (it is no mistake: it says what the original says, or less) or `survived`.
-        reason: The display that named it, or why it is no mistake.
-    """
-
-    display: Display
-    mutant: Mutant
-    verdict: str
-    reason: str
-
-    @property
-    def row(self) -> str:
-        """The row of the display that has the change, as it reads with it."""
-        if self.mutant.tree is None:
-            row = self.mutant.text
-        else:
-            item = self.mutant.tree.parts[self.mutant.item]
-            row = self.mutant.text[item.start : item.end]
-        return " ".join(re.sub(r"\\\\(\[[^\]]*\])?", " ", row).replace("&", " ").split())
-
-    @property
-    def change(self) -> str:
-        """The change in words."""
-        old = self.display.text[self.mutant.start : self.mutant.end]
-        old, new = (" ".join(text.split()) for text in (old, self.mutant.replacement))
-        return f"{old or 'nothing'} -> {new or 'nothing'}"
-
-
-class _Scorer:
-    """Tries the mutants of one page."""
-
-    def __init__(self, page: Page) -> None:
-        self.page, self.table = page, Table(page)
-        self.used: dict[str, list[Symbol]] = {}  # by each display that holds as it stands
-        self.seconds: dict[str, float] = {}
-        self.failing: list[str] = []
-        self.known: dict[Any, dict[Any, Any]] = {}  # the values of the sides that a mutant leaves as they were
-        for display in page.displays:
-            start = time.perf_counter()
-            tree = self.table.trees.get(display.label)
-            if tree is None or check_display(self.table, display).faults:
-                self.failing.append(display.label)
-                continue
-            self.used[display.label] = dependencies(tree, World(self.table.at(display.label), "", 0))
-            self.seconds[display.label] = time.perf_counter() - start
-
-    def outcomes(self, labels: Collection[str] = ()) -> Iterator[Outcome]:
-        for display in self.page.displays:
-            if display.label not in self.used or (labels and display.label not in labels):
-                continue
-            tree = self.table.trees[display.label]
-            for mutant in mutants(display, tree, self.table):
-                if not self.outside(display, tree, mutant):
-                    yield self.outcome(display, tree, mutant)
-
-    def outside(self, display: Display, tree: Node, mutant: Mutant) -> bool:
-        """Say whether a mutant is of an assumption that defines nothing: it makes no claim that could be false."""
-        return display.role == "assumption" and not self.defined(display, tree, mutant.item)
-
-    def defined(self, display: Display, tree: Node, item: int) -> list[Symbol]:
-        """Return what an item of a display defines."""
-        sides = {id(part) for part in tree.parts[item].parts[0].parts}
-        return [s for s in self.table.symbols if s.label == display.label and id(s.body) in sides]
-
-    def outcome(self, display: Display, tree: Node, mutant: Mutant) -> Outcome:
-        if mutant.tree is None:
-            return Outcome(display, mutant, "caught", display.label)
-        by = self.caught(display, tree, mutant, mutant.tree)
-        if by:
-            return Outcome(display, mutant, "caught", by)
-        reason = _Same(self.table, display).reason(tree, mutant.tree)
-        return Outcome(display, mutant, "equal" if reason else "survived", reason)
-
-    def caught(self, display: Display, tree: Node, mutant: Mutant, mutated: Node) -> str:
-        """Return what names a mutant: the display itself, or a later one; empty if nothing does."""
-        own = self.defined(display, tree, mutant.item)
-        if not own:
-            part = replace(mutated, parts=(self.around(display, mutant, mutated),))
-            known = (
-                self.known.setdefault((display.label, mutant.item), {})
-                if self.same_conditions(tree, mutant, mutated)
-                else None
-            )
-            return display.label if check_display(self.table, display, part, known=known).faults else ""
-        table = copy(self.table)
-        table.faults = []
-        others = [s for s in self.table.symbols if s.label != display.label]
-        try:
-            table.symbols = others + table.defined(display, mutated)
-        except MathError:
-            return display.label
-        table.trees = {**self.table.trees, display.label: mutated}
-        later = self.dependents(display.label, {s.key for s in own})
-        for each in sorted((display, *later), key=lambda d: self.seconds[d.label]):  # the fastest first
-            if check_display(table, each).faults:
-                return each.label
-        return ""
-
-    def around(self, display: Display, mutant: Mutant, mutated: Node) -> Node:
-        """Return the mutated item; of a chain that nothing follows from, the relations that the changed part is in."""
-        item = mutated.parts[mutant.item]
-        before = self.table.trees[display.label].parts[mutant.item]
-        chain, old = item.parts[0], before.parts[0]
-        kinds = [mark.type for mark in item.marks]
-        if display.role or set(kinds) - {"IF"} or kinds != [mark.type for mark in before.marks]:
-            return item
-        if chain.kind != "chain" or list(map(str, old.marks)) != list(map(str, chain.marks)):
-            return item
-        if any(shape(one) != shape(two) for one, two in zip(before.parts[1:], item.parts[1:], strict=True)):
-            return item
-        sides = [one if shape(one) == shape(two) else two for one, two in zip(old.parts, chain.parts, strict=True)]
-        changed = [at for at, side in enumerate(sides) if side is not old.parts[at]]
-        first, last = max(changed[0] - 1, 0), changed[-1] + 1
-        small = replace(chain, parts=tuple(sides[first : last + 1]), marks=chain.marks[first:last])
-        return replace(item, parts=(small, *item.parts[1:]))
-
-    def same_conditions(self, tree: Node, mutant: Mutant, mutated: Node) -> bool:
-        """Say whether only the relations of an item changed, so that what was left as it was has the same values."""
-        old, new = tree.parts[mutant.item], mutated.parts[mutant.item]
-        return list(map(shape, old.parts[1:])) == list(map(shape, new.parts[1:]))
-
-    def dependents(self, label: str, keys: set[Any]) -> list[Display]:
-        """Return the later displays that say something about what a display defines."""
-        at = self.table.positions[label]
-        return [
-            display
-            for display in self.page.displays
-            if self.table.positions[display.label] > at
-            and any(s.label == label and s.key in keys for s in self.used.get(display.label, ()))
-        ]
-
-
-@dataclass(frozen=True)
-class Score:
-    """What became of the mutants of a page.
-
-    Attributes:
-        page: The page's name.
-        outcomes: One for each mutant.
-        failing: The displays that don't hold as they stand, so that nothing can be said of their mutants.
-        seconds: How long it took.
-        fingerprint: A digest of all that this depends on.
-    """
-
-    page: str
-    outcomes: list[Outcome]
-    failing: list[str]
-    seconds: float
-    fingerprint: str = ""
-
-    @property
-    def displays(self) -> list[Line]:
-        """How many mistakes were caught in each display."""
-        labels = dict.fromkeys(outcome.display.label for outcome in self.outcomes)
-        return [line(label, [o for o in self.outcomes if o.display.label == label]) for label in labels]
-
-    @property
-    def survivors(self) -> list[Outcome]:
-        """The mutants that nothing named and that were not shown to be no mistakes."""
-        return [outcome for outcome in self.outcomes if outcome.verdict == "survived"]
-
-
-def score(path: Path, labels: Collection[str] = ()) -> Score:
-    """Try every mutant of a page's displays (of all, or of those labelled so), or of the docstrings' formulas."""
-    start = time.perf_counter()
-    pages = pages_of(path)
-    scorers = [_Scorer(page) for page in pages]
-    outcomes = [outcome for scorer in scorers for outcome in scorer.outcomes(labels)]
-    failing = [label or "a display without a label" for scorer in scorers for label in scorer.failing]
-    return Score(path.stem, outcomes, failing, time.perf_counter() - start, fingerprint(pages))
-
-
-def pages_of(path: Path) -> list[Page]:
-    """Return a page, or the docstrings' pages."""
-    return docstrings.pages() if path.name == DOCSTRINGS else [read(path)]
-
-
-def score_all(found: Sequence[Path], workers: int = 2) -> list[Score]:
-    """Score pages side by side, and return what was found in the same order."""
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        return list(pool.map(score, found))
-
-
-# what is told
-
-
-@dataclass(frozen=True)
-class Line:
-    """How many mistakes were caught on a page, of a kind, or in all.
-
-    Attributes:
-        name: The page, or the kind in words.
-        caught: How many mistakes the checker named.
-        survived: How many it did not name.
-        equal: How many more changes were shown to be no mistakes.
-    """
-
-    name: str
-    caught: int
-    survived: int
-    equal: int
-
-    @property
-    def mistakes(self) -> int:
-        """How many changes were not shown to be no mistakes."""
-        return self.caught + self.survived
-
-    @property
-    def share(self) -> float:
-        """The share of the mistakes that were caught."""
-        return self.caught / self.mistakes if self.mistakes else 1.0
-
-    def __str__(self) -> str:
-        return (
-            f"{self.name}: {self.caught} of {self.mistakes} mistakes caught ({100 * self.share:.2f} %), "
-            f"{self.equal} more changes are no mistakes"
-        )
-
-
-@dataclass(frozen=True)
-class Survivor:
-    """A change that the checker did not name: where it is, what the row reads with it, and why that is true too."""
-
-    page: str
-    label: str
-    kind: str
-    row: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What there is to tell of the mutants: each page, each kind, all of them, and the survivors.
-
-    Attributes:
-        pages: A line for each page.
-        kinds: A line for each kind of mistake.
-        whole: A line for all.
-        survivors: The mistakes that were not caught.
-        displays: By page, a line for each display.
-        fingerprints: By page, a digest of all that its lines depend on.
-    """
-
-    pages: list[Line]
-    kinds: list[Line]
-    whole: Line
-    survivors: list[Survivor]
-    displays: dict[str, list[Line]]
-    fingerprints: dict[str, str]
-
-
-def line(name: str, outcomes: Collection[Outcome]) -> Line:
-    """Count outcomes."""
-    verdicts = Counter(outcome.verdict for outcome in outcomes)
-    return Line(name, verdicts["caught"], verdicts["survived"], verdicts["equal"])
-
-
-def tally(scores: Sequence[Score]) -> Tally:
-    """Return what there is to tell of the mutants of some pages."""
-    every = [outcome for score in scores for outcome in score.outcomes]
-    kinds = [line(words, [o for o in every if o.mutant.kind == kind]) for kind, words in KINDS.items()]
-    why = reasons()
-    survivors = [
-        Survivor(score.page, o.display.label, o.mutant.kind, o.row, why.get((score.page, o.display.label, o.row), ""))
-        for score in scores
-        for o in score.survivors
-    ]
-    pages = [line(score.page, score.outcomes) for score in scores if score.outcomes]
-    displays = {score.page: score.displays for score in scores if score.outcomes}
-    fingerprints = {score.page: score.fingerprint for score in scores if score.outcomes}
-    return Tally(pages, kinds, line("all", every), survivors, displays, fingerprints)
-
-
-def reasons() -> dict[tuple[str, str, str], str]:
-    """Return why each survivor is true too, by its page, its label and its row, as `survivors.yaml` has it."""
-    table = yaml.safe_load(REASONS.read_text(encoding="utf-8")) or {}
-    return {
-        (page, label, " ".join(entry["row"].split())): entry["why"]
-        for page, labels in table.items()
-        for label, entries in labels.items()
-        for entry in entries
-    }
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the score of pages, and the mutants that survive."""
-    parser = argparse.ArgumentParser(
-        prog="python -m lossbook.equations.mutating",
-        description="Make every small mistake in the displays of pages, and list those that the checker does not name.",
-    )
-    parser.add_argument("pages", nargs="*", metavar="PAGE", help="a page, such as 03-bce; all unless given")
-    parser.add_argument("--label", action="append", default=[], help="only this display; may be repeated")
-    parser.add_argument("--equal", action="store_true", help="also list the changes that are no mistakes")
-    parser.add_argument("--record", action="store_true", help="try all pages, and write what the book shows")
-    options = parser.parse_args(arguments)
-    if options.record:
-        from lossbook.book import equations_page
-
-        found = tally(score_all(paths(Path.cwd())))
-        equations_page.save(found, equations_page.DATA)
-        print(found.whole)
-        return 0
-    why = reasons()
-    for path in paths(Path.cwd(), options.pages):
-        scored = score(path, options.label)
-        if not scored.outcomes and not scored.failing:
-            continue
-        for outcome in scored.outcomes:
-            if outcome.verdict == "survived" or (options.equal and outcome.verdict == "equal"):
-                print(f"  {outcome.display.label} [{outcome.mutant.kind}] {outcome.change}:  {outcome.row}")
-                reason = outcome.reason or why.get((scored.page, outcome.display.label, outcome.row))
-                print(f"      {reason or 'NOT CAUGHT, and survivors.yaml does not say why'}")
-        for label in scored.failing:
-            print(f"  {label} does not hold as it stands, so it has no mutants")
-        print(f"{line(scored.page, scored.outcomes)}, {scored.seconds:.0f} s")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+# How mistakes are made in each kind of formula, and in what may stand beside formulas in brackets.
+EDITS: dict[Kind, Callable[[_Editor, Node, bool], Iterator[Edit]]] = {
+    "num": _Editor._num,
+    "sym": _Editor._sym,
+    "sub": _Editor._sub,
+    "prime": _Editor._prime,
+    "add": _Editor._add,
+    "neg": _Editor._neg,
+    "mul": _Editor._mul,
+    "inner": _Editor._inner,
+    "frac": _Editor._frac,
+    "juxt": _Editor._juxt,
+    "pow": _Editor._pow,
+    "transpose": _Editor._transpose,
+    "fact": _Editor._fact,
+    "group": _Editor._group,
+    "set": _Editor._set,
+    "abs": _Editor._abs,
+    "ceil": _Editor._abs,
+    "norm": _Editor._abs,
+    "sqrt": _Editor._abs,
+    "binom": _Editor._binom,
+    "cases": _Editor._cases,
+    "underbrace": _Editor._underbrace,
+    "count": _Editor._count,
+    "call": _Editor._call,
+    "big": _Editor._big,
+    "args": _Editor._parts,
+    "chain": _Editor._parts,
+    "dots": _Editor._parts,
+    "top": _Editor._parts,
+}
