@@ -22,10 +22,11 @@ grade: $(STAMP) ## grade the made-up class in examples/class into _build/grades
 lessons: $(STAMP) ## make the notebooks from solutions/*.md
 	$(BIN)/lossbook release
 
-lint: $(STAMP) ## check style and types
+lint: $(STAMP) ## check style, types and imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 clean: ## remove what was made, the virtual environment included
 	rm -rf $(VENV) _build .pytest_cache .mypy_cache .ruff_cache .hypothesis

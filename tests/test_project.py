@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import sysconfig
 import tomllib
 from importlib.metadata import distribution, distributions, packages_distributions
 from pathlib import Path
@@ -33,9 +34,13 @@ IMPORT_NAMES = {
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 
 
-@pytest.mark.parametrize("command", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"]], ids=" ".join)
-def test_style_and_types(command: list[str]) -> None:
-    done = subprocess.run([sys.executable, "-m", *command], cwd=ROOT, capture_output=True, text=True, check=False)
+LINT = [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"], ["lint-imports", "--no-cache"]]
+
+
+@pytest.mark.parametrize("command", LINT, ids=" ".join)
+def test_style_types_and_imports(command: list[str]) -> None:
+    program = Path(sysconfig.get_path("scripts"), command[0])
+    done = subprocess.run([program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
