@@ -27,7 +27,6 @@ COLUMNS = [
     "solutions/{row}.ipynb",
     "src/lossbook/losses/{slug}.py",
     "src/lossbook/exercises/{slug}.py",
-    "src/lossbook/exercises/misconceptions/{slug}.py",
     "tests/losses/test_{slug}.py",
     "tests/exercises/test_{slug}.py",
 ]
@@ -38,7 +37,6 @@ SHARED = {
         *("fused_chunks", "fused_kernels", "fused_linear", "fused_parts", "fused_triton"),
     },
     "src/lossbook/exercises": {"__init__"},
-    "src/lossbook/exercises/misconceptions": {"__init__"},
     "tests/losses": {"compiled", "degenerate", "fused_linear", "fused_parts", "losses", "transforms"},
     "tests/exercises": {"bounds", "checking", "declared", "messages", "promises", "showing"},
 }
