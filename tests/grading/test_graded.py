@@ -75,14 +75,9 @@ def prelude(path: Path, *wanted: str) -> str:
         need |= set().union(*(used(statement) for statement in statements if bound(statement) & need))
     for statement in statements:
         if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(COPIED):
-            names = [alias for alias in statement.names if alias.asname and alias.name == "Misconception"]
-            kept += [f"{alias.asname} = Misconception" for alias in names]
-            if statement.module and statement.module.endswith(".exercise"):
-                names = [alias.name for alias in statement.names if alias.name in need and alias.name not in STAND_IN]
-                kept += [prelude(PACKAGE / "checks" / "exercise.py", name) for name in names]
-            elif statement.module and ("misconceptions" in statement.module or statement.module.endswith(".bounds")):
-                other = PACKAGE / f"{statement.module.removeprefix('lossbook.').replace('.', '/')}.py"
-                kept += [prelude(other, alias.name) for alias in statement.names if alias.name in need]
+            other = PACKAGE / f"{(statement.module or '').removeprefix('lossbook.').replace('.', '/')}.py"
+            names = [alias.name for alias in statement.names if alias.name in need and alias.name not in STAND_IN]
+            kept += [prelude(other, name) for name in names if other.parent.name == "checks"]
         elif bound(statement) & need:
             kept.append(ast.unparse(statement))
     return STAND_IN + "\n".join(kept)
@@ -129,8 +124,6 @@ def tables(row: str) -> dict[str, ast.expr]:
     found: dict[str, ast.expr] = {}
     for call in ast.walk(ast.parse(module_of(row).read_text(encoding="utf-8"))):
         match call:
-            case ast.Call(func=ast.Name(id="asked"), args=[ast.Constant(value=name), *_]):
-                found[name] = ast.parse(f"MISCONCEPTIONS[{name!r}]", mode="eval").body
             case ast.Call(
                 func=ast.Name(id="Exercise" | "bound_exercise" | "prediction" as kind),
                 args=[ast.Constant(value=name), *_],

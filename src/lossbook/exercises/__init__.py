@@ -22,7 +22,7 @@ def exercises() -> dict[str, Exercise]:
     with course_defaults():  # these modules hold tensors
         modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     for module in modules:
-        for item in (*vars(module).values(), *getattr(module, "EXERCISES", ())):
+        for item in vars(module).values():
             if not isinstance(item, Exercise):
                 continue
             if item.slug != module.__name__.rpartition(".")[2]:
