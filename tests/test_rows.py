@@ -28,7 +28,6 @@ COLUMNS = [
     "src/lossbook/losses/{slug}.py",
     "src/lossbook/cards/{slug}.py",
     "src/lossbook/exercises/{slug}.py",
-    "src/lossbook/exercises/misconceptions/{slug}.py",
     "tests/losses/test_{slug}.py",
     "tests/exercises/test_{slug}.py",
 ]
@@ -40,7 +39,6 @@ SHARED = {
     },
     "src/lossbook/cards": {"__init__", "card", "lazy_mpmath"},
     "src/lossbook/exercises": {"__init__"},
-    "src/lossbook/exercises/misconceptions": {"__init__"},
     "tests/losses": {
         *("arguments", "compiled", "degenerate", "fused_linear", "fused_parts", "losses", "steps", "transforms"),
         *("weighting",),

@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lossbook.exercises import check
-from lossbook.exercises.nll import EXERCISES
+from lossbook.checks.report import run
+from lossbook.exercises import check, exercise
 from lossbook.losses import cross_entropy, nll_loss, poisson_nll_loss
 
 NAMES = (
@@ -96,17 +96,13 @@ WRONG = {
         lambda z, y: -torch.distributions.Poisson(z.exp()).log_prob(y).mean(),
     ),
 }
-WRONG |= {
-    f"{item.function}: {wrong.name}": (item.function, wrong.wrong)
-    for item in EXERCISES
-    for wrong in item.misconceptions
-}
+WRONG |= {f"{name}: {wrong.name}": (name, wrong.wrong) for name in NAMES for wrong in exercise(name).misconceptions}
 
 
 @pytest.mark.parametrize("mistake", WRONG)
 def test_a_wrong_function_fails(named, mistake):
     name, function = WRONG[mistake]
-    report = check(named(name, function))
+    report = run(named(name, function), exercise(name))
     assert report.state == "failed", report
     assert report.points == 0
     assert all(failure.note or name.startswith("predict_") for failure in report.failures)

@@ -228,6 +228,12 @@ def test_the_course_s_own_answer_is_refused_however_it_is_reached(named, way):
     assert report.message == "✗ mse: the answer is borrowed."
 
 
+@pytest.mark.parametrize("name", ["sigmoid", "bce_gradient", "logsumexp", "merge_max_and_sum"])
+def test_an_answer_that_stands_beside_its_exercise_is_refused(named, name):
+    report = check(named(name, lambda *args: exercise(name).reference(*args)))
+    assert report.message == f"✗ {name}: the answer is borrowed."
+
+
 def two_passes_of_numbers(z):
     numbers = z.tolist()
     m = max(numbers)

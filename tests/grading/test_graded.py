@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 
-from lossbook.checks.exercise import NO_PREDICTIONS, Exercise
+from lossbook.checks.exercise import Exercise
 from lossbook.exercises import exercises
 from lossbook.grading.grade import Options, grade
 from lossbook.grading.keep.records import Mark, Record
@@ -52,7 +52,7 @@ def bound(statement: ast.stmt) -> set[str]:
     return set()
 
 
-def used(statement: ast.stmt) -> set[str]:
+def used(statement: ast.stmt | ast.expr) -> set[str]:
     return {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
 
 
@@ -67,24 +67,17 @@ COPIED = ("lossbook.exercises", "lossbook.checks", "__")
 
 
 @functools.cache
-def prelude(path: Path, wanted: str) -> str:
-    """Return the part of a module that a name at its top needs, as one cell."""
+def prelude(path: Path, *wanted: str) -> str:
+    """Return the part of a module that names at its top need, as one cell."""
     statements = ast.parse(path.read_text(encoding="utf-8")).body
-    need, kept = {wanted}, []
+    need, kept = {*wanted}, []
     for _ in statements:  # until nothing more is needed
         need |= set().union(*(used(statement) for statement in statements if bound(statement) & need))
     for statement in statements:
-        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(
-            ("lossbook.exercises", "lossbook.checks", "__")
-        ):
-            names = [alias for alias in statement.names if alias.asname and alias.name == "Misconception"]
-            kept += [f"{alias.asname} = Misconception" for alias in names]
-            if statement.module and statement.module.endswith(".exercise"):
-                names = [alias.name for alias in statement.names if alias.name in need and alias.name not in STAND_IN]
-                kept += [prelude(PACKAGE / "checks" / "exercise.py", name) for name in names]
-            elif statement.module and ("misconceptions" in statement.module or statement.module.endswith(".bounds")):
-                other = PACKAGE / f"{statement.module.removeprefix('lossbook.').replace('.', '/')}.py"
-                kept += [prelude(other, alias.name) for alias in statement.names if alias.name in need]
+        if isinstance(statement, ast.ImportFrom) and (statement.module or "").startswith(COPIED):
+            other = PACKAGE / f"{(statement.module or '').removeprefix('lossbook.').replace('.', '/')}.py"
+            names = [alias.name for alias in statement.names if alias.name in need and alias.name not in STAND_IN]
+            kept += [prelude(other, name) for name in names if other.parent.name == "checks"]
         elif bound(statement) & need:
             kept.append(ast.unparse(statement))
     return STAND_IN + "\n".join(kept)
@@ -120,29 +113,41 @@ def borrows(exercise: Exercise, function: Any) -> bool:
     return not ({*exercise.barred, "lossbook.losses"} - exercise.forbidden).isdisjoint(calls(function))
 
 
+def module_of(row: str) -> Path:
+    """Return the file that declares a lesson's exercises."""
+    return PACKAGE / "exercises" / f"{row.partition('-')[2]}.py"
+
+
 @functools.cache
-def bounds(row: str) -> dict[str, str]:
-    """Return, by function, the call that makes each exercise on a bound, as it stands in the lesson's module."""
-    tree = ast.parse((PACKAGE / "exercises" / f"{row.partition('-')[2]}.py").read_text(encoding="utf-8"))
-    made = [
-        node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "bound_exercise"
-    ]
-    return {ast.literal_eval(call.args[0]).partition(".")[2]: ast.unparse(call) for call in made}
+def tables(row: str) -> dict[str, ast.expr]:
+    """Return, by function, the expression for the misconceptions of each exercise, as it stands in its declaration."""
+    found: dict[str, ast.expr] = {}
+    for call in ast.walk(ast.parse(module_of(row).read_text(encoding="utf-8"))):
+        match call:
+            case ast.Call(
+                func=ast.Name(id="Exercise" | "bound_exercise" | "prediction" as kind),
+                args=[ast.Constant(value=name), *_],
+            ):
+                exercise = name.partition(".")[2]
+                given = {keyword.arg: keyword.value for keyword in call.keywords}
+                if kind == "Exercise":
+                    found[exercise] = given["misconceptions"]
+                elif kind == "bound_exercise":  # it has others beside its own
+                    found[exercise] = ast.Attribute(call, "misconceptions")
+                else:
+                    found[exercise] = ast.Name("NO_PREDICTIONS")
+    return found
 
 
 def misconceptions(row: str) -> dict[str, list[tuple[str, Any, str]]]:
     """Return, by function, the name of each misconception, the wrong function, and the expression that makes it."""
-    found = {}
-    for exercise in declared(row):
-        source = f"MISCONCEPTIONS[{exercise.function!r}]"
-        if exercise.misconceptions is NO_PREDICTIONS:
-            source = "NO_PREDICTIONS"
-        if exercise.function in bounds(row):
-            source = f"{bounds(row)[exercise.function]}.misconceptions"
-        found[exercise.function] = [
-            (item.name, item.wrong, f"{source}[{k}].wrong") for k, item in enumerate(exercise.misconceptions)
+    return {
+        exercise.function: [
+            (item.name, item.wrong, f"MISCONCEPTIONS[{exercise.function!r}][{k}].wrong")
+            for k, item in enumerate(exercise.misconceptions)
         ]
-    return found
+        for exercise in declared(row)
+    }
 
 
 @functools.cache
@@ -193,12 +198,13 @@ def batches(table: dict[str, list[tuple[str, Any, str]]]) -> Iterator[dict[str, 
 
 def openings(row: str) -> tuple[str, str]:
     slug = row.partition("-")[2]
-    wrong = prelude(PACKAGE / "exercises" / "misconceptions" / f"{slug}.py", "MISCONCEPTIONS")
-    wrong += "\n" + prelude(PACKAGE / "checks" / "exercise.py", "NO_PREDICTIONS")
-    wrong += "".join(
-        "\n" + prelude(PACKAGE / "checks" / "bounds.py", name) for name in ("bound_exercise", "Array", "Traffic")
+    needed = set().union(*(used(table) for table in tables(row).values()))
+    wrong = (
+        prelude(module_of(row), *sorted(needed)) + "\n" + prelude(PACKAGE / "checks" / "exercise.py", "NO_PREDICTIONS")
     )
-    return wrong, prelude(ROOT / "tests" / "exercises" / f"test_{slug}.py", "RIGHT")
+    wrong += "\n" + prelude(PACKAGE / "checks" / "bounds.py", "bound_exercise", "Array", "Traffic")
+    rows = ", ".join(f"{name!r}: {ast.unparse(table)}" for name, table in tables(row).items())
+    return f"{wrong}\nMISCONCEPTIONS = {{{rows}}}", prelude(ROOT / "tests" / "exercises" / f"test_{slug}.py", "RIGHT")
 
 
 @pytest.fixture(scope="module")

@@ -51,13 +51,14 @@ _OURS = (
     __file__,
     os.path.join(_HERE, "reads.py"),
 )
-_COURSE = (os.path.join(os.path.dirname(_HERE), "losses"), _HERE)  # where the course's own answers are
+# Where the course's own answers are.
+_COURSE = (*(os.path.join(os.path.dirname(_HERE), room) for room in ("losses", "exercises")), _HERE)
 # Files in which no code of a student's stands.
 LIBRARIES = (*_OURS, os.path.dirname(_HERE), os.path.dirname(os.__file__), "<frozen")
 # Of these, what stands around a call, and what is wrong.
 # Where submissions are graded, nothing of the course is there to be called.
 _LOOKING = os.path.exists(os.path.join(_COURSE[0], "recipe.py"))
-_AROUND = tuple(os.path.join(_HERE, name) for name in ("reads.py", "patience.py", "misconceptions"))
+_AROUND = tuple(os.path.join(_HERE, name) for name in ("reads.py", "patience.py"))
 # What adds up without PyTorch, by the name that Python's profiler sees: told from a loop where steps are counted.
 _ADDING = {
     "fsum": "fsum",

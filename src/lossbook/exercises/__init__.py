@@ -14,21 +14,17 @@ from lossbook.checks.trial import course_defaults
 
 __all__ = ["Case", "Exercise", "Report", "check", "exercise", "exercises", "ready"]
 
-SHARED = {"misconceptions"}
-
 
 @cache
 def exercises() -> dict[str, Exercise]:
     """Return every exercise of the course by the name of the function that it asks for."""
     found: dict[str, Exercise] = {}
     with course_defaults():  # these modules hold tensors
-        modules = [
-            importlib.import_module(f"{__name__}.{module.name}")
-            for module in pkgutil.iter_modules(__path__)
-            if module.name not in SHARED
-        ]
+        modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     for module in modules:
-        for item in module.EXERCISES:
+        for item in vars(module).values():
+            if not isinstance(item, Exercise):
+                continue
             if item.slug != module.__name__.rpartition(".")[2]:
                 raise ValueError(f"exercise {item.name!r} is declared in {module.__name__}; its name must say so")
             if item.function in found:

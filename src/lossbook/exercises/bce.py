@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
-from torch import Generator, Tensor, tensor
+from torch import Generator, Tensor, exp, log, tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise
-from lossbook.checks.exercise import ACTIVATIONS, ADDING, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
-from lossbook.exercises.misconceptions.bce import MISCONCEPTIONS
+from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
+from lossbook.checks.exercise import (
+    ACTIVATIONS,
+    ADDING,
+    BY_PYTHON,
+    BY_TORCH,
+    RACED,
+    Case,
+    Curve,
+    Exercise,
+    Misconception,
+    Work,
+    exact_sum_for_pythons,
+    integers,
+    normal,
+    uniform,
+)
 from lossbook.losses import binary_cross_entropy, binary_cross_entropy_with_logits
 
 LOGITS = tuple(0.4 * k - 7.8 for k in range(40))  # zero is not among them
-PROBABILITIES = tuple(0.025 * k for k in range(1, 40))
-
-
-def sigmoid_cases(generator: Generator) -> Sequence[Case]:
-    """Draw logits: by hand, at the extremes, and at random."""
-    return [
-        Case((tensor([0.0, 1.0, -1.0]),), note="σ(0) is one half"),
-        Case((tensor([-1000.0, 1000.0]),), note="e^1000 overflows"),
-        Case((tensor([-100.0, -20.0, 20.0, 100.0]),), note="far from zero"),
-        Case((tensor(-2.0),), note="a single number"),
-        Case((normal(generator, 7, scale=3.0),), note="random"),
-        Case((normal(generator, 4, 3, scale=3.0),), note="random, two dimensions"),
-    ]
 
 
 def probabilities_and_labels(generator: Generator, n: int, *, soft: bool = False) -> tuple[Tensor, Tensor]:
@@ -49,6 +52,97 @@ def probability_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+def _each(p: Tensor, y: Tensor) -> Tensor:
+    """Return the loss of each element."""
+    return -(y * log(p) + (1 - y) * log(1 - p))
+
+
+NO_MINUS = "Each logarithm of a probability is negative, and a loss is positive: look for the minus."
+NOT_DIVIDED = "A loss that grows with the number of samples is a sum: divide by how many there are."
+POSITIVE_ALONE = "At y = 0 your loss is zero, whatever p is. Add the term that speaks when the label is 0."
+BASE_TWO = "The course's logarithm is the natural one, `torch.log`: p = ½ scores 0.6931, and yours scores 1."
+ONE_MINUS = "The minus belongs before both terms: put them in brackets."
+
+
+# ---------------------------------------------------------------------------------------- sigmoid
+
+
+def sigmoid_cases(generator: Generator) -> Sequence[Case]:
+    """Draw logits: by hand, at the extremes, and at random."""
+    return [
+        Case((tensor([0.0, 1.0, -1.0]),), note="σ(0) is one half"),
+        Case((tensor([-1000.0, 1000.0]),), note="e^1000 overflows"),
+        Case((tensor([-100.0, -20.0, 20.0, 100.0]),), note="far from zero"),
+        Case((tensor(-2.0),), note="a single number"),
+        Case((normal(generator, 7, scale=3.0),), note="random"),
+        Case((normal(generator, 4, 3, scale=3.0),), note="random, two dimensions"),
+    ]
+
+
+def right_sigmoid(z: Tensor) -> Tensor:
+    """Return 1 / (1 + exp(−z)): where the exponential overflows, its reciprocal is 0, as it should be."""
+    return 1 / (1 + torch.exp(-z))
+
+
+SIGMOID = Exercise(
+    "bce.sigmoid",
+    points=2,
+    reference=right_sigmoid,
+    cases=sigmoid_cases,
+    # The lesson: the functions of torch.nn.functional and torch.sigmoid are for checking, not for the answer.
+    forbidden=ACTIVATIONS | {"sigmoid", "special_expit", "expit"},
+    no_slope="A probability is what is asked for; the losses further down are what is trained with.",
+    curve=Curve(LOGITS, lambda z: Case((tensor([z]),)), "logit z", "probability"),
+    hints=(
+        r"Exponentiate both sides of $z = \log \frac{p}{1 - p}$, then collect the terms with $p$.",
+        r"$1 / (1 + e^{-z})$ is right on paper, and here at the extremes too: $e^{1000}$ is `inf`, and"
+        r" $1 / \infty = 0$. Written as $e^{z} / (1 + e^{z})$ it gives"
+        "\n`inf / inf`, which is `nan`.",
+    ),
+    misconceptions=(
+        Misconception(
+            "the exponential of z itself, above and below the line",
+            lambda z: exp(z) / (1 + exp(z)),
+            "Right on paper; at z = 1000 it is inf / inf. Write it with an exponential that may overflow harmlessly.",
+        ),
+        Misconception(
+            "the minus in the exponent forgotten",
+            lambda z: 1 / (1 + exp(z)),
+            "Your curve falls where it should rise: the larger the log-odds, the likelier the event.",
+        ),
+        Misconception(
+            "tanh in place of the sigmoid", torch.tanh, "A probability lies between 0 and 1; yours goes from −1 to 1."
+        ),
+        Misconception(
+            "the brackets below the line forgotten",
+            lambda z: 1 / 1 + exp(-z),
+            "Python divides before it adds: `1 / 1 + a` is `1 + a`. Put the denominator in brackets.",
+        ),
+        Misconception(
+            "the log-odds computed once more",
+            lambda z: log(z / (1 - z)),
+            "z is the log-odds already. Solve the equation for p and return that.",
+        ),
+        Misconception(
+            "the sign of z lost",
+            lambda z: 1 / (1 + exp(-z.abs())),
+            "Your curve is never below one half: −|z| serves where z is positive; the other side needs its own form.",
+        ),
+        Misconception(
+            "a softmax over all elements",
+            lambda z: exp(z) / exp(z).sum(),
+            "Each logit has its own probability, whatever the others are: nothing is to be divided by their sum.",
+        ),
+    ),
+)
+
+
+# -------------------------------------------------------------------------------------------- bce
+
+
+PROBABILITIES = tuple(0.025 * k for k in range(1, 40))
+
+
 def shaped_probability_cases(generator: Generator) -> Sequence[Case]:
     """Draw probabilities and labels, in two dimensions too."""
     p, y = probabilities_and_labels(generator, 12)
@@ -56,6 +150,59 @@ def shaped_probability_cases(generator: Generator) -> Sequence[Case]:
         *probability_cases(generator),
         Case((p.view(4, 3), y.view(4, 3)), note="two dimensions: the mean is over all elements"),
     ]
+
+
+def by_probability(ylabel: str) -> Curve:
+    """Return the curve of a loss over p, where the label is 1."""
+    return Curve(PROBABILITIES, lambda p: Case((tensor([p]), tensor([1.0]))), "probability p, where y = 1", ylabel)
+
+
+BCE = Exercise(
+    "bce.bce",
+    points=2,
+    reference=lambda p, y: binary_cross_entropy(p, y),
+    cases=shaped_probability_cases,
+    gradient=True,
+    forbidden=ACTIVATIONS,
+    curve=by_probability("loss"),
+    hints=(
+        r"$\log \bigl( p^{y} (1 - p)^{1 - y} \bigr) = y \log p + (1 - y) \log (1 - p)$.",
+        "If your loss is negative, a minus is missing. If it grows with the number of samples, you have summed and"
+        " not averaged.",
+    ),
+    misconceptions=(
+        Misconception("the minus forgotten", lambda p, y: -_each(p, y).mean(), NO_MINUS),
+        Misconception("the sum in place of the mean", lambda p, y: _each(p, y).sum(), NOT_DIVIDED),
+        Misconception("the positive term alone", lambda p, y: -(y * log(p)).mean(), POSITIVE_ALONE),
+        Misconception(
+            "the minus before the first term alone", lambda p, y: (-y * log(p) + (1 - y) * log(1 - p)).mean(), ONE_MINUS
+        ),
+        Misconception(
+            "divided by the rows alone",
+            lambda p, y: _each(p, y).sum() / len(p),
+            "`len` of a table is the number of its rows. The mean is over all elements, whatever the shape.",
+        ),
+        Misconception(
+            "labels and probabilities swapped",
+            lambda p, y: _each(y, p).mean(),
+            "The logarithm is of the model's probability. A label of 0 has no logarithm.",
+        ),
+        Misconception("the logarithm to base 2", lambda p, y: _each(p, y).mean() / log(torch.tensor(2.0)), BASE_TWO),
+        Misconception(
+            "a small number added inside the logarithms",
+            lambda p, y: -(y * log(p + 1e-7) + (1 - y) * log(1 - p + 1e-7)).mean(),
+            "Here p is never 0 or 1, and the small number changes the loss and its gradient where p is smaller still.",
+        ),
+        Misconception(
+            "the gradient lost on the way",
+            lambda p, y: _each(p, y).mean().detach(),
+            "The numbers are right, but nothing can be trained with them: return the tensor, without item or detach.",
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- bce_gradient
 
 
 def logit_cases(generator: Generator) -> Sequence[Case]:
@@ -75,10 +222,143 @@ def logit_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+def gradient_of_bce(z: Tensor, y: Tensor) -> Tensor:
+    """Return the gradient of the mean binary cross-entropy from logits: (σ(z) − y) / N."""
+    return (torch.sigmoid(z) - y) / z.numel()
+
+
+BCE_GRADIENT = Exercise(
+    "bce.bce_gradient",
+    points=2,
+    reference=gradient_of_bce,
+    cases=logit_cases,
+    forbidden=ACTIVATIONS | {"backward", "grad"},  # the lesson: from the formula and not by backward
+    no_slope="The answer is a gradient itself, from its formula.",
+    curve=Curve(LOGITS, lambda z: Case((tensor([z]), tensor([1.0]))), "logit z, where y = 1", "gradient of the loss"),
+    hints=(
+        r"In terms of the logit, one sample's loss is $\log (1 + e^{z}) - y z$. Differentiate it.",
+        "What the model said minus what happened. The mean over $N$ samples leaves a factor $1 / N$.",
+    ),
+    misconceptions=(
+        Misconception(
+            "the sign turned",
+            lambda z, y: (y - torch.sigmoid(z)) / len(z),
+            "The gradient points to where the loss grows: for a label of 0 that is towards larger logits.",
+        ),
+        Misconception(
+            "the gradient of the sum",
+            lambda z, y: torch.sigmoid(z) - y,
+            "The mean over N samples leaves a factor in front of each.",
+        ),
+        Misconception(
+            "the gradient of the squared error",
+            lambda z, y: 2 * (torch.sigmoid(z) - y) * torch.sigmoid(z) * (1 - torch.sigmoid(z)) / len(z),
+            "That is the gradient of (p − y)². Differentiate the logarithms: a sure and wrong model is pushed hardest.",
+        ),
+        Misconception(
+            "the gradient by the probability",
+            lambda z, y: (torch.sigmoid(z) - y) / (torch.sigmoid(z) * (1 - torch.sigmoid(z))) / len(z),
+            "That is the slope in p. By the chain rule, multiply by the sigmoid's own slope and see what cancels.",
+        ),
+        Misconception(
+            "the logit taken for the probability",
+            lambda z, y: (z - y) / len(z),
+            "z is a logit, any real number: turn it into a probability before you compare it with a label.",
+        ),
+        Misconception(
+            "one number for all samples",
+            lambda z, y: (torch.sigmoid(z) - y).mean(),
+            "Each logit has a slope of its own: the result has the shape of z.",
+        ),
+        Misconception(
+            "the label forgotten",
+            lambda z, y: torch.sigmoid(z) / len(z),
+            "That is the slope of log(1 + exp(z)). The term with the label has a slope too.",
+        ),
+    ),
+)
+
+
+# -------------------------------------------------------------------------------- bce_with_logits
+
+
 def shaped_logit_cases(generator: Generator) -> Sequence[Case]:
     """Draw logits and labels, in two dimensions too."""
     z, y = normal(generator, 3, 4, scale=2.0), integers(generator, 2, 3, 4).float()
     return [*logit_cases(generator), Case((z, y), note="two dimensions: the mean is over all elements")]
+
+
+def _softplus(z: Tensor) -> Tensor:
+    """Return log(1 + e^z)."""
+    return torch.logaddexp(z, torch.zeros_like(z))
+
+
+def _through_a_probability(z: Tensor, y: Tensor, c: float = 1.0) -> Tensor:
+    p = 1 / (1 + exp(-z))
+    return -(c * y * log(p) + (1 - y) * log(1 - p)).mean()
+
+
+def _held_logarithms(z: Tensor, y: Tensor) -> Tensor:
+    p = torch.sigmoid(z)
+    return -(y * log(p).clamp(min=-100) + (1 - y) * log(1 - p).clamp(min=-100)).mean()
+
+
+BCE_WITH_LOGITS = Exercise(
+    "bce.bce_with_logits",
+    points=3,
+    reference=lambda z, y: binary_cross_entropy_with_logits(z, y),
+    cases=shaped_logit_cases,
+    gradient=True,
+    forbidden=ACTIVATIONS,
+    curve=Curve(
+        tuple(5 * z for z in LOGITS), lambda z: Case((tensor([z]), tensor([0.0]))), "logit z, where y = 0", "loss"
+    ),
+    hints=(
+        r"Start from $\log (1 + e^{z}) - y z$. For $z > 0$, take $e^{z}$ out of the bracket.",
+        r"$\log (1 + e^{z}) = \max(z, 0) + \log (1 + e^{-|z|})$, and `torch.log1p(x)` is $\log (1 + x)$ without the"
+        " loss of a small $x$.",
+    ),
+    misconceptions=(
+        Misconception(
+            "a probability formed first",
+            _through_a_probability,
+            "Once the sigmoid has rounded to 0 or 1, its logarithm is infinite: simplify before you compute.",
+        ),
+        Misconception(
+            "log(1 + exp(z)) as it stands",
+            lambda z, y: (log(1 + exp(z)) - y * z).mean(),
+            "The formula is right and exp(1000) overflows: take the large part out of the bracket.",
+        ),
+        Misconception(
+            "a small number added inside the logarithms",
+            lambda z, y: -(y * log(torch.sigmoid(z) + 1e-7) + (1 - y) * log(1 - torch.sigmoid(z) + 1e-7)).mean(),
+            "That bounds the loss near 16, and the gradient is lost where the model is most wrong: avoid p altogether.",
+        ),
+        Misconception(
+            "the probability held away from 0 and 1",
+            lambda z, y: _each(torch.sigmoid(z).clamp(1e-7, 1 - 1e-7), y).mean(),
+            "Where it is held the gradient is zero, so that a sure and wrong model learns nothing: avoid p altogether.",
+        ),
+        Misconception(
+            "the logarithms held at −100",
+            _held_logarithms,
+            "The loss at z = 200 is 200, not 100, and its slope is not zero there: avoid p altogether.",
+        ),
+        Misconception(
+            "logits taken for probabilities",
+            lambda z, y: _each(z, y).mean(),
+            "z may be any real number, and a negative one has no logarithm: p = σ(z) must be in the formula first.",
+        ),
+        Misconception(
+            "labels taken for −1 and 1",
+            lambda z, y: _softplus(-y * z).mean(),
+            "That short form is for labels −1 and 1. Here they are 0 and 1, and a label of 0 must cost something too.",
+        ),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------- bce_pos_weight
 
 
 def weighted_cases(generator: Generator) -> Sequence[Case]:
@@ -93,6 +373,182 @@ def weighted_cases(generator: Generator) -> Sequence[Case]:
         Case((normal(generator, 5), uniform(generator, 5), 0.5), note="soft labels"),
         Case((normal(generator, 2, 3), integers(generator, 2, 2, 3).float(), 4.0), note="two dimensions"),
     ]
+
+
+def weighted_bce(z: Tensor, y: Tensor, c: float) -> Tensor:
+    """Return the mean binary cross-entropy from logits, the positive term weighted by c."""
+    return binary_cross_entropy_with_logits(z, y, pos_weight=tensor(c))
+
+
+def _from_logits(z: Tensor, y: Tensor, c: float = 1.0, other: float = 1.0) -> Tensor:
+    """Return the loss of each element, with a weight for either term."""
+    return c * y * _softplus(-z) + other * (1 - y) * _softplus(z)
+
+
+BCE_POS_WEIGHT = Exercise(
+    "bce.bce_pos_weight",
+    points=2,
+    reference=weighted_bce,
+    cases=weighted_cases,
+    gradient=True,
+    forbidden=ACTIVATIONS,
+    curve=Curve(
+        LOGITS,
+        lambda z: Case((tensor([z, z]), tensor([1.0, 0.0]), 4.0)),
+        "logit z, the same for one positive and one negative; c = 4",
+        "loss",
+    ),
+    hints=(
+        r"$-\log \sigma(z) = \log (1 + e^{-z})$ and $-\log (1 - \sigma(z)) = \log (1 + e^{z})$. Make each stable,"
+        " then combine.",
+        r"Exercise 4 has the stable form of $\log (1 + e^{z})$, and the two differ by $z$:"
+        r" $\log (1 + e^{z}) = \log (1 + e^{-z}) + z$.",
+    ),
+    folded=1,
+    misconceptions=(
+        Misconception(
+            "both terms weighted",
+            lambda z, y, c: c * _from_logits(z, y).mean(),
+            "A factor on everything changes no decision: c belongs to the term with y alone.",
+        ),
+        Misconception(
+            "the negative term weighted",
+            lambda z, y, c: _from_logits(z, y, 1.0, c).mean(),
+            "c says how much more a missed positive costs: which of the two terms is that?",
+        ),
+        Misconception(
+            "divided by the sum of the weights",
+            lambda z, y, c: _from_logits(z, y, c).sum() / (1 + (c - 1) * y).sum(),
+            "This mean divides by the number of elements, whatever the weights are.",
+        ),
+        Misconception(
+            "c for the positives and 1 − c for the negatives",
+            lambda z, y, c: _from_logits(z, y, c, 1 - c).mean(),
+            "c is any positive number, not a share: the negative term keeps its weight of 1.",
+        ),
+        Misconception(
+            "a probability formed first",
+            _through_a_probability,
+            "Once the sigmoid has rounded to 0 or 1, its logarithm is infinite: make each logarithm stable on its own.",
+        ),
+        Misconception(
+            "the weight forgotten",
+            lambda z, y, c: _from_logits(z, y).mean(),
+            "Your loss is the same for every c.",
+        ),
+        Misconception(
+            "the weight inside the logarithm",
+            lambda z, y, c: (_from_logits(z, y) - y * log(torch.tensor(c))).mean(),
+            "Inside the logarithm a factor only adds a constant, which has no gradient: multiply the logarithm itself.",
+        ),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------- bce_python_sum
+
+
+SPEED = Work(lambda generator, n: Case(probabilities_and_labels(generator, n)), vectorised=True)
+
+
+BCE_PYTHON_SUM = Exercise(
+    "bce.bce_python_sum",
+    points=1,
+    reference=lambda p, y: binary_cross_entropy(p, y),
+    cases=probability_cases,
+    forbidden=ACTIVATIONS,
+    number_too=RACED,
+    no_slope=RACED,
+    work=Work(SPEED.case, vectorised=False),
+    hints=(
+        "Compute the loss of every element first, as one tensor: it is exercise 2 before its mean.",
+        "Python's `sum` takes anything that can be walked through, a tensor of one dimension too; `len` says how"
+        " many elements there are.",
+    ),
+    folded=0,
+    misconceptions=(
+        Misconception(
+            "torch.sum for Python's sum",
+            lambda p, y: _each(p, y).sum() / len(p),
+            "The number is right. This one is the slow way, on purpose: let Python's `sum` walk over the elements.",
+            **BY_TORCH,
+        ),
+        exact_sum_for_pythons(lambda p, y: math.fsum(_each(p, y).tolist()) / len(p)),
+        Misconception("the sum not divided", lambda p, y: sum(_each(p, y)), NOT_DIVIDED),
+        Misconception("the minus forgotten", lambda p, y: sum(-_each(p, y)) / len(p), NO_MINUS),
+        Misconception(
+            "divided by the number of positives",
+            lambda p, y: sum(_each(p, y)) / sum(y),
+            "Divide by the number of elements, whatever their labels are.",
+        ),
+        Misconception("the positive term alone", lambda p, y: sum(-y * log(p)) / len(p), POSITIVE_ALONE),
+        Misconception(
+            "the first element left out",
+            lambda p, y: sum(_each(p[1:], y[1:])) / len(p),
+            "Python counts from 0: `range(1, n)` begins at the second element.",
+        ),
+        Misconception(
+            "the first element alone",
+            lambda p, y: _each(p[0], y[0]) / len(p),
+            "A `return` inside the loop ends it after one turn: move it out to the left.",
+        ),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------- bce_torch_sum
+
+
+BCE_TORCH_SUM = Exercise(
+    "bce.bce_torch_sum",
+    points=1,
+    reference=lambda p, y: binary_cross_entropy(p, y),
+    cases=probability_cases,
+    forbidden=ACTIVATIONS,
+    gradient=True,
+    work=SPEED,
+    hints=("It is the function above with one name changed: the sum is PyTorch's, and there is no loop.",),
+    folded=0,
+    misconceptions=(
+        Misconception(
+            "Python's sum for torch.sum",
+            lambda p, y: sum(_each(p, y)) / len(p),
+            "The number is right, and it is added up one element at a time: name the `sum` that is PyTorch's.",
+            **BY_PYTHON,
+        ),
+        Misconception("the sum not divided", lambda p, y: torch.sum(_each(p, y)), NOT_DIVIDED),
+        Misconception("the minus forgotten", lambda p, y: torch.sum(-_each(p, y)) / len(p), NO_MINUS),
+        Misconception(
+            "the minus before the first term alone", lambda p, y: (-y * log(p) + (1 - y) * log(1 - p)).mean(), ONE_MINUS
+        ),
+        Misconception(
+            "the logarithm to base 2", lambda p, y: torch.sum(_each(p, y)) / len(p) / log(torch.tensor(2.0)), BASE_TWO
+        ),
+        Misconception(
+            "a sum that keeps its dimension",
+            lambda p, y: torch.sum(_each(p, y), 0, keepdim=True) / len(p),
+            "The result is one number, of shape (): sum without `keepdim`.",
+        ),
+        Misconception(
+            "divided twice",
+            lambda p, y: _each(p, y).mean() / len(p),
+            "A mean is divided already: either take the mean, or the sum and divide once.",
+        ),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------- predict_bce_seconds
+
+
+PREDICT_BCE_SECONDS = bound_exercise(
+    "bce.predict_bce_seconds",
+    Traffic(Array("p"), Array("y")),
+    misconceptions=(operation_by_operation(80),),
+)
+
+
+# ----------------------------------------------------------------------------------- pairwise_sum
 
 
 def sum_cases(generator: Generator) -> Sequence[Case]:
@@ -116,21 +572,6 @@ def sum_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
-def right_sigmoid(z: Tensor) -> Tensor:
-    """Return 1 / (1 + exp(−z)): where the exponential overflows, its reciprocal is 0, as it should be."""
-    return 1 / (1 + torch.exp(-z))
-
-
-def gradient_of_bce(z: Tensor, y: Tensor) -> Tensor:
-    """Return the gradient of the mean binary cross-entropy from logits: (σ(z) − y) / N."""
-    return (torch.sigmoid(z) - y) / z.numel()
-
-
-def weighted_bce(z: Tensor, y: Tensor, c: float) -> Tensor:
-    """Return the mean binary cross-entropy from logits, the positive term weighted by c."""
-    return binary_cross_entropy_with_logits(z, y, pos_weight=tensor(c))
-
-
 def sum_by_pairs(x: Tensor) -> Tensor:
     """Return the sum, added up in pairs, in the dtype of x."""
     while len(x) > 1:
@@ -140,155 +581,95 @@ def sum_by_pairs(x: Tensor) -> Tensor:
     return x[0]
 
 
-def by_probability(ylabel: str) -> Curve:
-    """Return the curve of a loss over p, where the label is 1."""
-    return Curve(PROBABILITIES, lambda p: Case((tensor([p]), tensor([1.0]))), "probability p, where y = 1", ylabel)
+def _by_pairs(x: Tensor, odd: str) -> Tensor:
+    """Add up in pairs, with something wrong at an odd count."""
+    while len(x) > 1:
+        if len(x) % 2 and odd == "dropped":
+            x = x[:-1]
+        if len(x) % 2 and odd == "twice":
+            x = torch.cat([x, x[-1:]])
+        x = x[0::2] + x[1::2]
+    return x[0]
 
 
-SPEED = Work(lambda generator, n: Case(probabilities_and_labels(generator, n)), vectorised=True)
-COUNTED_IN_PYTHON = Work(SPEED.case, vectorised=False)
+def _running_total(x: Tensor) -> Tensor:
+    """Add up one after the other in the dtype of x, by NumPy where it has that, which is quicker."""
+    if x.dtype == torch.float32:
+        return torch.as_tensor(np.cumsum(x.numpy(), dtype=np.float32)[-1])
+    total = x.new_zeros(())
+    for term in x:
+        total = total + term
+    return total
 
-EXERCISES = (
-    Exercise(
-        "bce.sigmoid",
-        2,
-        right_sigmoid,
-        sigmoid_cases,
-        signature="(z)",
-        # The lesson: the functions of torch.nn.functional and torch.sigmoid are for checking, not for the answer.
-        forbidden=ACTIVATIONS | {"sigmoid", "special_expit", "expit"},
-        no_slope="A probability is what is asked for; the losses further down are what is trained with.",
-        misconceptions=MISCONCEPTIONS["sigmoid"],
-        curve=Curve(LOGITS, lambda z: Case((tensor([z]),)), "logit z", "probability"),
-        hints=(
-            r"Exponentiate both sides of $z = \log \frac{p}{1 - p}$, then collect the terms with $p$.",
-            r"$1 / (1 + e^{-z})$ is right on paper, and here at the extremes too: $e^{1000}$ is `inf`, and"
-            r" $1 / \infty = 0$. Written as $e^{z} / (1 + e^{z})$ it gives `inf / inf`, which is `nan`.",
-        ),
+
+def _pairs(x: Tensor, divided_by: float = 1.0) -> Tensor:
+    """Add up in pairs, right but for a division; give back a tensor of one element."""
+    while len(x) > 1:
+        if len(x) % 2:
+            x = torch.cat([x, x.new_zeros(1)])
+        x = (x[0::2] + x[1::2]) / divided_by
+    return x
+
+
+PAIRWISE_SUM = Exercise(
+    "bce.pairwise_sum",
+    points=2,
+    reference=sum_by_pairs,
+    cases=sum_cases,
+    rtol=2e-6,
+    why="A running float32 total of 16,384 terms is off by 1.5e-4 of itself, and adding by pairs is right to 1e-7.",
+    # The lesson: slices and +, and no torch.sum.
+    forbidden=ACTIVATIONS | ADDING - {"einsum"},  # which is told as what it calls: a sum, or a product
+    no_slope="The sum is compared with itself in other orders; nothing is trained through it.",
+    hints=(
+        "`x[0::2]` is every second element from the first, `x[1::2]` every second from the second. An odd one out"
+        " needs a partner: zero.",
+        "Each round replaces x by a tensor half as long: go on while `len(x) > 1`.",
     ),
-    Exercise(
-        "bce.bce",
-        2,
-        binary_cross_entropy,
-        shaped_probability_cases,
-        signature="(p, y)",
-        gradient=True,
-        forbidden=ACTIVATIONS,
-        misconceptions=MISCONCEPTIONS["bce"],
-        curve=by_probability("loss"),
-        hints=(
-            r"$\log \bigl( p^{y} (1 - p)^{1 - y} \bigr) = y \log p + (1 - y) \log (1 - p)$.",
-            "If your loss is negative, a minus is missing. If it grows with the number of samples, you have summed and"
-            " not averaged.",
+    folded=1,
+    misconceptions=(
+        Misconception(
+            "one running total",
+            _running_total,
+            "The total grows large and each next term is rounded to fit it: add terms of like size, pair by pair.",
         ),
-    ),
-    Exercise(
-        "bce.bce_gradient",
-        2,
-        gradient_of_bce,
-        logit_cases,
-        signature="(z, y)",
-        forbidden=ACTIVATIONS | {"backward", "grad"},  # the lesson: from the formula and not by backward
-        no_slope="The answer is a gradient itself, from its formula.",
-        misconceptions=MISCONCEPTIONS["bce_gradient"],
-        curve=Curve(
-            LOGITS, lambda z: Case((tensor([z]), tensor([1.0]))), "logit z, where y = 1", "gradient of the loss"
+        Misconception(
+            "one running total, in float32",
+            lambda x: _running_total(x.float()),
+            "The total grows large and each next term is rounded to fit it: add terms of like size, pair by pair. And "
+            "what is begun with `torch.tensor(0.0)` is float32, whatever x is.",
         ),
-        hints=(
-            r"In terms of the logit, one sample's loss is $\log (1 + e^{z}) - y z$. Differentiate it.",
-            "What the model said minus what happened. The mean over $N$ samples leaves a factor $1 / N$.",
+        Misconception(
+            "added up in a wider format",
+            lambda x: torch.tensor(math.fsum(x.tolist()), dtype=x.dtype),
+            "In float64, in Python's numbers or by `math.fsum` nothing is lost, and pairs have no part in it. Stay in "
+            "the dtype of x: the order of the additions is what is to keep the error small.",
         ),
-    ),
-    Exercise(
-        "bce.bce_with_logits",
-        3,
-        binary_cross_entropy_with_logits,
-        shaped_logit_cases,
-        signature="(z, y)",
-        gradient=True,
-        forbidden=ACTIVATIONS,
-        misconceptions=MISCONCEPTIONS["bce_with_logits"],
-        curve=Curve(
-            tuple(5 * z for z in LOGITS), lambda z: Case((tensor([z]), tensor([0.0]))), "logit z, where y = 0", "loss"
+        Misconception(
+            "the odd one dropped",
+            lambda x: _by_pairs(x, "dropped"),
+            "With five numbers the last has no neighbour, and is left out: it needs a partner that changes nothing.",
         ),
-        hints=(
-            r"Start from $\log (1 + e^{z}) - y z$. For $z > 0$, take $e^{z}$ out of the bracket.",
-            r"$\log (1 + e^{z}) = \max(z, 0) + \log (1 + e^{-|z|})$, and `torch.log1p(x)` is $\log (1 + x)$ without the"
-            " loss of a small $x$.",
+        Misconception(
+            "an odd count not provided for",
+            lambda x: _by_pairs(x, "as it is"),
+            "With five numbers `x[0::2]` has three and `x[1::2]` has two: give the odd one a partner first.",
         ),
-    ),
-    Exercise(
-        "bce.bce_pos_weight",
-        2,
-        weighted_bce,
-        weighted_cases,
-        signature="(z, y, c)",
-        gradient=True,
-        forbidden=ACTIVATIONS,
-        misconceptions=MISCONCEPTIONS["bce_pos_weight"],
-        curve=Curve(
-            LOGITS,
-            lambda z: Case((tensor([z, z]), tensor([1.0, 0.0]), 4.0)),
-            "logit z, the same for one positive and one negative; c = 4",
-            "loss",
+        Misconception(
+            "the odd one paired with itself",
+            lambda x: _by_pairs(x, "twice"),
+            "The last of an odd count is added twice: its partner should change nothing.",
         ),
-        hints=(
-            r"$-\log \sigma(z) = \log (1 + e^{-z})$ and $-\log (1 - \sigma(z)) = \log (1 + e^{z})$. Make each stable,"
-            " then combine.",
-            r"Exercise 4 has the stable form of $\log (1 + e^{z})$, and the two differ by $z$:"
-            r" $\log (1 + e^{z}) = \log (1 + e^{-z}) + z$.",
+        Misconception(
+            "the result left in a tensor of one element",
+            _pairs,
+            "At the end x holds one number, in shape (1,): return the number itself, of shape ().",
         ),
-    ),
-    Exercise(
-        "bce.bce_python_sum",
-        1,
-        binary_cross_entropy,
-        probability_cases,
-        signature="(p, y)",
-        forbidden=ACTIVATIONS,
-        number_too=RACED,
-        no_slope=RACED,
-        misconceptions=MISCONCEPTIONS["bce_python_sum"],
-        work=COUNTED_IN_PYTHON,
-        hints=(
-            "Compute the loss of every element first, as one tensor: it is exercise 2 before its mean.",
-            "Python's `sum` takes anything that can be walked through, a tensor of one dimension too; `len` says how"
-            " many elements there are.",
+        Misconception(
+            "one round of pairs only",
+            lambda x: x[0::2] + x[1::2],
+            "That halves the count once: repeat it until one number is left.",
         ),
-    ),
-    Exercise(
-        "bce.bce_torch_sum",
-        1,
-        binary_cross_entropy,
-        probability_cases,
-        signature="(p, y)",
-        forbidden=ACTIVATIONS,
-        gradient=True,
-        misconceptions=MISCONCEPTIONS["bce_torch_sum"],
-        work=SPEED,
-        hints=("It is the function above with one name changed: the sum is PyTorch's, and there is no loop.",),
-    ),
-    bound_exercise(
-        "bce.predict_bce_seconds",
-        Traffic(Array("p"), Array("y")),
-        misconceptions=MISCONCEPTIONS["predict_bce_seconds"],
-    ),
-    Exercise(
-        "bce.pairwise_sum",
-        2,
-        sum_by_pairs,
-        sum_cases,
-        signature="(x)",
-        rtol=2e-6,
-        why="A running float32 total of 16,384 terms is off by 1.5e-4 of itself, and adding by pairs is right to 1e-7.",
-        # The lesson: slices and +, and no torch.sum.
-        forbidden=ACTIVATIONS | ADDING - {"einsum"},  # which is told as what it calls: a sum, or a product
-        no_slope="The sum is compared with itself in other orders; nothing is trained through it.",
-        misconceptions=MISCONCEPTIONS["pairwise_sum"],
-        hints=(
-            "`x[0::2]` is every second element from the first, `x[1::2]` every second from the second. An odd one out"
-            " needs a partner: zero.",
-            "Each round replaces x by a tensor half as long: go on while `len(x) > 1`.",
-        ),
+        Misconception("pairs averaged", lambda x: _pairs(x, 2)[0], "You halve every pair on the way: only add."),
     ),
 )

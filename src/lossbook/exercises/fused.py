@@ -7,15 +7,27 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Generator, Tensor, tensor
+from torch import Generator, Tensor, exp, log, tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise
-from lossbook.checks.exercise import ACTIVATIONS, RACED, Case, Curve, Exercise, Work, integers, normal, uniform
-from lossbook.exercises.misconceptions.fused import MISCONCEPTIONS
+from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
+from lossbook.checks.exercise import (
+    ACTIVATIONS,
+    BY_PYTHON,
+    BY_TORCH,
+    RACED,
+    Case,
+    Curve,
+    Exercise,
+    Misconception,
+    Work,
+    exact_sum_for_pythons,
+    integers,
+    normal,
+    uniform,
+)
 from lossbook.losses import cross_entropy
 
 EMPTY = -math.inf
-IGNORED = -100
 
 
 def max_and_sum(z: Tensor) -> tuple[Tensor, Tensor]:
@@ -25,47 +37,119 @@ def max_and_sum(z: Tensor) -> tuple[Tensor, Tensor]:
     return m, torch.exp(z - safe.unsqueeze(-1)).sum(-1)
 
 
-def merged(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> tuple[Tensor, Tensor]:
-    """Return maximum and sum of two parts together, from their own."""
+LOGITS = tuple(0.25 * i for i in range(-16, 17))
+RIGHT_LOGIT = "the right logit, the two others 0"
+# Pieces of four columns or classes, and eight samples: small beside the table, which is what is not to be made.
+PIECE, SAMPLES = 4, 8
+# So many pieces that a step for each is more than all the steps of an answer that ignores the argument.
+PIECES = (20, 45)
+
+
+def in_pieces(case: Callable[[Generator, int], Case], largest: int, of: str, table: str, **more: Any) -> Work:
+    """Return that there must be a step for each piece, and that nothing larger than some pieces is made.
+
+    Args:
+        case: Given a generator and n, a call with n pieces.
+        largest: For each piece, how many numbers a tensor may hold: half of what the whole table holds.
+        of: What a piece is called.
+        table: What is not to be made, in words.
+        more: What else the work is limited by.
+
+    """
+    return Work(
+        case,
+        vectorised=False,
+        sizes=PIECES,
+        of=of,
+        cache=64,
+        largest=lambda n: largest * n,
+        table=table,
+        **more,
+    )
+
+
+# The lesson: log-sum-exp and softmax are what is being built.
+BY_HAND = ACTIVATIONS | {"logsumexp", "logcumsumexp", "logaddexp", "logaddexp2"}
+BY_FORMULA = BY_HAND | {"backward", "grad"}
+Pair = tuple[Tensor, Tensor]
+
+
+def _merged(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> Pair:
     m = torch.maximum(m1, m2)
-    safe = torch.where(m > EMPTY, m, 0.0)
-    return m, d1 * torch.exp(m1 - safe) + d2 * torch.exp(m2 - safe)
+    safe = torch.where(m > -math.inf, m, 0.0)
+    return m, d1 * exp(m1 - safe) + d2 * exp(m2 - safe)
 
 
-def in_blocks(z: Tensor, y: Tensor, block: int) -> Tensor:
-    """Return the mean loss; how many columns are read at a time changes nothing."""
-    return cross_entropy(z, y)
+def _sum_of_block(part: Tensor) -> Pair:
+    """Return the maxima and the sums of the rows of a block; (−∞, 0) where all of a row is −∞."""
+    m = part.amax(1)
+    safe = torch.where(m > -math.inf, m, 0.0)
+    return m, exp(part - safe[:, None]).sum(1)
 
 
-def gradient_from(z: Tensor, y: Tensor, m: Tensor, d: Tensor) -> Tensor:
-    """Return the gradient of the mean loss over the samples that are kept, zero where none is."""
-    kept = y != IGNORED
-    gradient = torch.exp(z - m[:, None] - torch.log(d)[:, None])
-    gradient[kept, y[kept]] -= 1
-    gradient[~kept] = 0
-    return gradient / kept.sum().clamp(min=1)
+def _lse(pairs: Sequence[Pair], merge: Callable[..., Pair] = _merged) -> Tensor:
+    """Return the log-sum-exp of blocks whose maxima and sums are given, merged one after the other."""
+    m, d = torch.full_like(pairs[0][0], -math.inf), torch.zeros_like(pairs[0][1])
+    for own in pairs:
+        m, d = merge(m, d, *own)
+    return m + log(d)
 
 
-def linear(x: Tensor, w: Tensor, y: Tensor, chunk: int) -> Tensor:
-    """Return the mean loss of the logits x wᵀ."""
-    return cross_entropy(x @ w.T, y)
+def _block_forgotten(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> Pair:
+    """Keep the new block's maximum, and add its sum to the old one as it is."""
+    return m2, d1 + d2
 
 
-def vocabulary_gradient(x: Tensor, w: Tensor, y: Tensor, lse: Tensor, chunk: int) -> Tensor:
-    """Return the gradient of the mean loss by w: (p − one-hot)ᵀ x / N."""
-    p = torch.exp(x @ w.T - lse[:, None])
-    return (p - torch.nn.functional.one_hot(y, len(w))).T @ x / len(x)
+def _parts(z: Tensor, block: int, *, whole: bool = False) -> list[Tensor]:
+    """Return the blocks of columns; if asked for, one of −∞, that adds nothing, in place of a last that is not full."""
+    parts = [z[:, start : start + block] for start in range(0, z.shape[1], block)]
+    if whole and parts[-1].shape[1] < block:
+        parts[-1] = torch.full_like(parts[-1], -math.inf)
+    return parts
 
 
-def traffic(N: int, V: int, size: int) -> tuple[int, int, int]:
-    """Return the bytes of the tables that the three ways read and write."""
-    table = N * V * size
-    return 6 * table, 3 * table, 2 * table
+def _each(z: Tensor, block: int, **how: bool) -> list[Pair]:
+    return [_sum_of_block(part) for part in _parts(z, block, **how)]
 
 
-def mean_from(m: Tensor, d: Tensor, right: Tensor) -> Tensor:
-    """Return the mean of the rows' losses."""
-    return (m + torch.log(d) - right).mean()
+def _sums_without_a_maximum(z: Tensor, block: int) -> Tensor:
+    total = torch.zeros(len(z))
+    for part in _parts(z, block):
+        total = total + exp(part).sum(1)
+    return log(total)
+
+
+def _lse_added(z: Tensor, block: int) -> Tensor:
+    total = torch.zeros(len(z))
+    for m, d in _each(z, block):
+        total = total + m + log(d)
+    return total
+
+
+def _largest_block(z: Tensor, block: int) -> Tensor:
+    best = torch.full((len(z),), -math.inf)
+    for m, d in _each(z, block):
+        best = torch.maximum(best, m + log(d))
+    return best
+
+
+def _right_lse(z: Tensor, block: int) -> Tensor:
+    return _lse(_each(z, block))
+
+
+DROPPED = "Where the number of columns is no multiple of the size, the last piece is shorter, and it counts as well."
+NOT_CARRIED = "The old sum was measured from another maximum. Bring both sums to the larger one before you add them."
+ADDED = "The sums of exponentials may be added, once they have one maximum; their logarithms may not."
+LARGEST = "Every piece adds to the sum, not the one with the largest log-sum-exp alone."
+OVERFLOWS = "e^1000 is no float. Keep a maximum beside each sum, and take exponentials of differences from it alone."
+NOT_A_MEAN = "Twice as many samples would cost twice as much. What is asked for is the mean over them."
+NO_RIGHT = "A loss that does not look at y can't teach anything: what is taken off the log-sum-exp?"
+AT_ONCE = (
+    "The number is right, but the whole table stood in memory. Take as many columns at a time as the argument says."
+)
+
+
+# ----------------------------------------------------------------------------- online_max_and_sum
 
 
 def row_cases(generator: Generator) -> Sequence[Case]:
@@ -80,6 +164,138 @@ def row_cases(generator: Generator) -> Sequence[Case]:
         Case((normal(generator, 9, scale=3.0),), note="random"),
         Case((normal(generator, 30, scale=20.0),), note="random, far apart"),
     ]
+
+
+ROW = "take one logit after the other, and keep two numbers"
+
+
+def _one_by_one(z: Tensor, step: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]) -> Pair:
+    """Return maximum and sum; ``step(d, m, new, x)`` gives the sum after the element x."""
+    m, d = z[0], torch.ones_like(z[0])
+    for x in z[1:]:
+        new = torch.maximum(m, x)
+        m, d = new, step(d, m, new, x)
+    return m, d
+
+
+def _right_step(d: Tensor, m: Tensor, new: Tensor, x: Tensor) -> Tensor:
+    return d * exp(m - new) + exp(x - new)
+
+
+def _first_twice(z: Tensor) -> Pair:
+    m, d = _one_by_one(torch.cat([z[:1], z]), _right_step)
+    return m, d
+
+
+def _from_zero(z: Tensor) -> Pair:
+    m, d = torch.zeros(()), torch.zeros(())
+    for x in z:
+        new = torch.maximum(m, x)
+        m, d = new, _right_step(d, m, new, x)
+    return m, d
+
+
+def _logarithm_of_the_sum(z: Tensor) -> Pair:
+    m, d = _one_by_one(z, _right_step)
+    return m, log(d)
+
+
+def _without_a_maximum(z: Tensor) -> Pair:
+    m, d = z[0], torch.zeros(())
+    for x in z:
+        m, d = torch.maximum(m, x), d + exp(x)
+    return m, d
+
+
+def _second_pass(z: Tensor) -> Pair:
+    m, d = z.amax(), torch.zeros(())
+    for x in z:
+        d = d + exp(x - m)
+    return m, d
+
+
+ONLINE_MAX_AND_SUM = Exercise(
+    "fused.online_max_and_sum",
+    points=2,
+    reference=max_and_sum,
+    cases=row_cases,
+    forbidden=BY_HAND,
+    no_slope="The two numbers are parts of a loss; the loss in blocks is what is trained with.",
+    work=Work(
+        lambda generator, n: Case((normal(generator, n),)),
+        vectorised=False,
+        sizes=PIECES,
+        of="logit",
+        once=(1,),
+        cache=8,
+        largest=lambda n: n // 2,
+        table=ROW,
+    ),
+    hints=(
+        "What is the largest of no logits at all? A number below every other: `-math.inf`. And the sum of no terms?",
+        r"After each logit, $d$ is to be $\sum_j e^{z_j - m}$ with the *new* $m$. The old sum had the old maximum in "
+        "each of its terms: by which one factor do all of them change?",
+        r"$d \leftarrow d \, e^{m - m'} + e^{z_j - m'}$, with $m' = \max(m, z_j)$; then $m'$ becomes $m$.",
+    ),
+    folded=2,
+    misconceptions=(
+        Misconception(
+            "the sum not rescaled when the maximum grows",
+            lambda z: _one_by_one(z, lambda d, m, new, x: d + exp(x - new)),
+            "The terms in d were measured from the old maximum. When that changes, all of them change by one factor.",
+        ),
+        Misconception(
+            "rescaled the wrong way",
+            lambda z: _one_by_one(z, lambda d, m, new, x: d * exp(new - m) + exp(x - new)),
+            "A larger maximum makes the old terms smaller: is your factor above 1 or below it?",
+        ),
+        Misconception(
+            "the new element rescaled as well",
+            lambda z: _one_by_one(z, lambda d, m, new, x: (d + exp(x - new)) * exp(m - new)),
+            "Your new term is measured from the new maximum already: the factor is for the old sum alone.",
+        ),
+        Misconception(
+            "the new element measured from the old maximum",
+            lambda z: _one_by_one(z, lambda d, m, new, x: d * exp(m - new) + exp(x - m)),
+            "Both terms of the new sum must be measured from one and the same maximum.",
+        ),
+        Misconception(
+            "the maximum begins at zero",
+            _from_zero,
+            "Where all logits are negative, zero is larger than each of them. Below what does every number lie?",
+        ),
+        Misconception(
+            "the first element counted twice",
+            _first_twice,
+            "You begin with the first element in the sum, and meet it again in the loop.",
+        ),
+        Misconception(
+            "no maximum taken off",
+            _without_a_maximum,
+            "e^1000 is no float. The sum is to be that of the differences from the maximum.",
+        ),
+        Misconception(
+            "the logarithm of the sum",
+            _logarithm_of_the_sum,
+            "What is asked for is the sum itself, before a logarithm.",
+        ),
+        Misconception(
+            "two passes",
+            _second_pass,
+            "The numbers are right, but z is read twice: first for the maximum, then for the sum. Do both in one loop.",
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------ merge_max_and_sum
+
+
+def merged(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> tuple[Tensor, Tensor]:
+    """Return maximum and sum of two parts together, from their own."""
+    m = torch.maximum(m1, m2)
+    safe = torch.where(m > EMPTY, m, 0.0)
+    return m, d1 * torch.exp(m1 - safe) + d2 * torch.exp(m2 - safe)
 
 
 def part_cases(generator: Generator) -> Sequence[Case]:
@@ -102,6 +318,82 @@ def part_cases(generator: Generator) -> Sequence[Case]:
         ),
         Case((normal(generator, 7, scale=3.0), sums(7), normal(generator, 7, scale=3.0), sums(7)), note="random"),
     ]
+
+
+def _merge(sum_of: Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], Tensor]) -> Callable[..., Pair]:
+    """Return a merge whose sum is ``sum_of(m, m1, d1, m2, d2)``, with m the larger maximum, 0 where it is −∞."""
+
+    def merge(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> Pair:
+        m = torch.maximum(m1, m2)
+        return m, sum_of(torch.where(m > -math.inf, m, 0.0), m1, d1, m2, d2)
+
+    return merge
+
+
+def _plain_merge(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> Pair:
+    m = torch.maximum(m1, m2)
+    return m, d1 * exp(m1 - m) + d2 * exp(m2 - m)
+
+
+def _one_for_all(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> Pair:
+    m = torch.maximum(m1, m2).max()
+    return m.expand_as(m1), d1 * exp(m1 - m) + d2 * exp(m2 - m)
+
+
+MERGE_MAX_AND_SUM = Exercise(
+    "fused.merge_max_and_sum",
+    points=2,
+    reference=merged,
+    cases=part_cases,
+    forbidden=BY_HAND,
+    no_slope="The two numbers are parts of a loss; the loss in blocks is what is trained with.",
+    hints=(
+        r"The first part stands for $d_1 e^{m_1}$, the second for $d_2 e^{m_2}$. Write the sum of both as $d \, e^m$, "
+        r"with $m$ the larger of $m_1$ and $m_2$.",
+        r"$-\infty - (-\infty)$ is `nan`. Only where both parts are empty is $m = -\infty$: there, take off 0 instead.",
+    ),
+    misconceptions=(
+        Misconception("the sums added as they are", _merge(lambda m, m1, d1, m2, d2: d1 + d2), NOT_CARRIED),
+        Misconception(
+            "the factors exchanged",
+            _merge(lambda m, m1, d1, m2, d2: d1 * exp(m2 - m) + d2 * exp(m1 - m)),
+            "The part that has the larger maximum keeps its sum as it is. Does yours?",
+        ),
+        Misconception(
+            "the second sum not rescaled",
+            _merge(lambda m, m1, d1, m2, d2: d1 * exp(m1 - m) + d2),
+            "Either part may have the larger maximum: each sum needs its own factor.",
+        ),
+        Misconception(
+            "the first sum not rescaled",
+            _merge(lambda m, m1, d1, m2, d2: d1 + d2 * exp(m2 - m)),
+            "Either part may have the larger maximum: each sum, the first too, needs a factor of its own.",
+        ),
+        Misconception(
+            "two empty parts give nan",
+            _plain_merge,
+            "−∞ − (−∞) is nan. Where both maxima are −∞ nothing is to be rescaled: take off a finite number instead.",
+        ),
+        Misconception(
+            "one maximum for all rows",
+            _one_for_all,
+            "The maximum of one row has nothing to do with another's: compare the two parts row by row.",
+        ),
+        Misconception(
+            "the exponentials of the maxima themselves",
+            lambda m1, d1, m2, d2: (torch.maximum(m1, m2), (d1 * exp(m1) + d2 * exp(m2)) / exp(torch.maximum(m1, m2))),
+            "e^1000 is no float. Divide on paper first: a quotient of exponentials is the exponential of a difference.",
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------ cross_entropy_in_blocks
+
+
+def in_blocks(z: Tensor, y: Tensor, block: int) -> Tensor:
+    """Return the mean loss; how many columns are read at a time changes nothing."""
+    return cross_entropy(z, y)
 
 
 def block_cases(generator: Generator) -> Sequence[Case]:
@@ -128,6 +420,108 @@ def block_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+def leading(x: float) -> tuple[Tensor, Tensor]:
+    """Return one sample of three classes whose right logit is x."""
+    return tensor([[x, 0.0, 0.0]]), tensor([0])
+
+
+def columns(generator: Generator, n: int) -> Case:
+    """Draw two rows of logits, to be read in n pieces."""
+    return Case((normal(generator, 2, PIECE * n), integers(generator, PIECE * n, 2), PIECE))
+
+
+TABLE = "it holds more than some blocks. Take one block after the other, and keep two numbers a row"
+
+
+def _lse_in_two_passes(z: Tensor, block: int) -> Tensor:
+    parts = [z[:, start : start + block] for start in range(0, z.shape[1], block)]
+    m = parts[0].amax(1)
+    for part in parts[1:]:
+        m = torch.maximum(m, part.amax(1))
+    d = torch.zeros_like(m)
+    for part in parts:
+        d = d + exp(part - m[:, None]).sum(1)
+    return m + log(d)
+
+
+def _at(z: Tensor, y: Tensor) -> Tensor:
+    return z.gather(1, y[:, None]).squeeze(1)
+
+
+def _in_blocks(lse: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, Tensor, int], Tensor]:
+    """Return the mean loss with the log-sum-exp of another hand."""
+    return lambda z, y, block: (lse(z, block) - _at(z, y)).mean()
+
+
+CROSS_ENTROPY_IN_BLOCKS = Exercise(
+    "fused.cross_entropy_in_blocks",
+    points=3,
+    reference=in_blocks,
+    cases=block_cases,
+    forbidden=BY_HAND,
+    gradient=True,
+    work=in_pieces(columns, PIECE, "block", TABLE, once=(1,)),
+    curve=Curve(LOGITS, lambda x: Case((*leading(x), 2)), RIGHT_LOGIT, "loss"),
+    hints=(
+        "`range(0, z.shape[1], block)` counts where the blocks begin, and `z[:, start : start + block]` stops by "
+        "itself at the last column.",
+        "Begin with a maximum of −∞ and a sum of 0 for each row, and take in one block after the other: exercise 1, "
+        "with a block in place of a logit.",
+        r"At the end a sample costs $m + \log d - z_y$. The right logit is looked up once, outside the loop.",
+    ),
+    misconceptions=(
+        Misconception(
+            "the last block dropped", _in_blocks(lambda z, block: _lse(_each(z, block, whole=True))), DROPPED
+        ),
+        Misconception(
+            "the maximum not carried over",
+            _in_blocks(lambda z, block: _lse(_each(z, block), _block_forgotten)),
+            NOT_CARRIED,
+        ),
+        Misconception("log-sum-exps of the blocks added", _in_blocks(_lse_added), ADDED),
+        Misconception("the largest block alone", _in_blocks(_largest_block), LARGEST),
+        Misconception("no maximum taken off", _in_blocks(_sums_without_a_maximum), OVERFLOWS),
+        Misconception(
+            "a block of −∞ gives nan",
+            _in_blocks(
+                lambda z, block: _lse(
+                    [(p.amax(1), exp(p - p.amax(1, keepdim=True)).sum(1)) for p in _parts(z, block)], _plain_merge
+                )
+            ),
+            "Where a block holds nothing but −∞ in some row, its maximum is −∞, and −∞ − (−∞) is nan.",
+        ),
+        Misconception(
+            "the sum for the mean",
+            lambda z, y, block: (_right_lse(z, block) - _at(z, y)).sum(),
+            NOT_A_MEAN,
+        ),
+        Misconception("the right logit forgotten", lambda z, y, block: _right_lse(z, block).mean(), NO_RIGHT),
+        Misconception("all columns at once", _in_blocks(lambda z, block: _right_lse(z, z.shape[1])), AT_ONCE),
+        Misconception(
+            "two passes over the blocks",
+            _in_blocks(_lse_in_two_passes),
+            "The number is right, but each block is read twice: first for the maximum, then for the sum. Take the "
+            "maximum and the sum of a block while you have it, and bring the old sum to the new maximum.",
+        ),
+    ),
+)
+
+
+# -------------------------------------------------------------------- cross_entropy_gradient_from
+
+
+IGNORED = -100
+
+
+def gradient_from(z: Tensor, y: Tensor, m: Tensor, d: Tensor) -> Tensor:
+    """Return the gradient of the mean loss over the samples that are kept, zero where none is."""
+    kept = y != IGNORED
+    gradient = torch.exp(z - m[:, None] - torch.log(d)[:, None])
+    gradient[kept, y[kept]] -= 1
+    gradient[~kept] = 0
+    return gradient / kept.sum().clamp(min=1)
+
+
 def kept_cases(generator: Generator) -> Sequence[Case]:
     """Draw logits, class indices with ignored ones among them, and what the forward pass kept."""
 
@@ -146,6 +540,101 @@ def kept_cases(generator: Generator) -> Sequence[Case]:
         case(normal(generator, 4, 4), integers(generator, 4, 4), "random, as many samples as classes"),
         case(normal(generator, 8, 5, scale=2.0), some, "random, some ignored"),
     ]
+
+
+def _gradient(z: Tensor, y: Tensor, m: Tensor, d: Tensor) -> Tensor:
+    """Return p − one-hot, the ignored rows 0, not yet divided."""
+    kept = y != -100
+    hot = torch.zeros_like(z)
+    hot[kept, y[kept]] = 1
+    return torch.where(kept[:, None], exp(z - m[:, None]) / d[:, None] - hot, 0.0)
+
+
+def _kept(y: Tensor) -> Tensor:
+    return (y != -100).sum().clamp(min=1)
+
+
+def _ignored_pushed(z: Tensor, y: Tensor, m: Tensor, d: Tensor) -> Tensor:
+    p = exp(z - m[:, None]) / d[:, None]
+    return torch.where((y == -100)[:, None], p, _gradient(z, y, m, d)) / _kept(y)
+
+
+CROSS_ENTROPY_GRADIENT_FROM = Exercise(
+    "fused.cross_entropy_gradient_from",
+    points=3,
+    reference=gradient_from,
+    cases=kept_cases,
+    forbidden=BY_FORMULA,
+    no_slope="The answer is a gradient itself, from its formula.",
+    curve=Curve(
+        LOGITS,
+        lambda x: Case((*leading(x), *max_and_sum(leading(x)[0]))),
+        RIGHT_LOGIT,
+        "its entry in the gradient",
+    ),
+    hints=(
+        r"The softmax of row $n$ is $e^{z_{nk} - m_n} / d_n$: nothing has to be added up again.",
+        "What the model said minus what happened, over the number of samples that are *kept*. A target of −100 is no "
+        "column: set the ignored rows to zero afterwards.",
+        "`kept = y != -100` has one truth value for each sample. `z[kept, y[kept]]` picks one entry of each kept row, "
+        "and `kept.sum().clamp(min=1)` is never 0.",
+    ),
+    misconceptions=(
+        Misconception(
+            "divided by all samples",
+            lambda z, y, m, d: _gradient(z, y, m, d) / len(y),
+            "The loss is the mean over the samples that are kept: an ignored one counts neither above nor below.",
+        ),
+        Misconception(
+            "not divided",
+            lambda z, y, m, d: _gradient(z, y, m, d),
+            "That is the gradient of the sum. What does a mean do to each sample's share?",
+        ),
+        Misconception(
+            "ignored samples pushed",
+            _ignored_pushed,
+            "An ignored sample is not in the loss: no logit of its row can change it.",
+        ),
+        Misconception(
+            "nan where all are ignored",
+            lambda z, y, m, d: _gradient(z, y, m, d) / (y != -100).sum(),
+            "0 / 0 is nan. Where no sample is kept nothing is pushed: see to it that the divisor is not 0.",
+        ),
+        Misconception(
+            "the sum not divided by",
+            lambda z, y, m, d: (
+                torch.where((y != -100)[:, None], _gradient(z, y, m, d) + exp(z - m[:, None]) * (1 - 1 / d)[:, None], 0)
+                / _kept(y)
+            ),
+            "e^(z − m) is 1 at the largest logit, whatever the others are: a probability needs its divisor.",
+        ),
+        Misconception(
+            "the sign turned",
+            lambda z, y, m, d: -_gradient(z, y, m, d) / _kept(y),
+            "Against the gradient the loss falls: the right logit is to rise, so its entry is negative.",
+        ),
+        Misconception(
+            "the maximum not taken off",
+            lambda z, y, m, d: (
+                torch.where(
+                    (y != -100)[:, None],
+                    _gradient(z, y, m, d) + exp(z) / d[:, None] - exp(z - m[:, None]) / d[:, None],
+                    0,
+                )
+                / _kept(y)
+            ),
+            "d is the sum of e^(z − m), and not of e^z: above the line and below it there must be one and the same.",
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------- linear_cross_entropy_in_chunks
+
+
+def linear(x: Tensor, w: Tensor, y: Tensor, chunk: int) -> Tensor:
+    """Return the mean loss of the logits x wᵀ."""
+    return cross_entropy(x @ w.T, y)
 
 
 def hidden_cases(generator: Generator) -> Sequence[Case]:
@@ -171,6 +660,87 @@ def hidden_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+def classes(generator: Generator, n: int) -> Case:
+    """Draw a vocabulary, to be taken in n pieces."""
+    return Case(
+        (
+            normal(generator, SAMPLES, 2),
+            normal(generator, PIECE * n, 2),
+            integers(generator, PIECE * n, SAMPLES),
+            PIECE,
+        )
+    )
+
+
+LOGITS_TABLE = "that is the table of logits, or near it. Take the logits of one chunk after the other, and let them go"
+
+
+def _in_chunks(lse: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, Tensor, Tensor, int], Tensor]:
+    """Return the mean loss of a linear layer's logits with the log-sum-exp of another hand."""
+    return lambda x, w, y, chunk: (lse(x @ w.T, chunk) - (x * w[y]).sum(1)).mean()
+
+
+LINEAR_CROSS_ENTROPY_IN_CHUNKS = Exercise(
+    "fused.linear_cross_entropy_in_chunks",
+    points=3,
+    reference=linear,
+    cases=hidden_cases,
+    forbidden=BY_HAND,
+    gradient=True,
+    atol=1e-5,
+    why="A loss near 0 is a difference of logits of some tens, each rounded in its own last digit.",
+    work=in_pieces(classes, SAMPLES * PIECE // 2, "chunk", LOGITS_TABLE, once=(2,)),
+    curve=Curve(
+        LOGITS, lambda x: Case((torch.ones(1, 1), tensor([[x], [0.0], [0.0]]), tensor([0]), 2)), RIGHT_LOGIT, "loss"
+    ),
+    hints=(
+        "`x @ w[start : start + chunk].T` has the logits of one chunk of classes, in the shape (N, chunk). Reduce them "
+        "to a maximum and a sum before you make the next.",
+        "Exercise 2 puts two parts together. What the loop has so far is the first part, the chunk is the second.",
+        "The right logit of sample n is the product of `x[n]` with row `y[n]` of the vocabulary: `(x * w[y]).sum(1)`.",
+    ),
+    folded=2,
+    misconceptions=(
+        Misconception(
+            "the last chunk dropped", _in_chunks(lambda z, chunk: _lse(_each(z, chunk, whole=True))), DROPPED
+        ),
+        Misconception(
+            "the maximum not carried over",
+            _in_chunks(lambda z, chunk: _lse(_each(z, chunk), _block_forgotten)),
+            NOT_CARRIED,
+        ),
+        Misconception("log-sum-exps of the chunks added", _in_chunks(_lse_added), ADDED),
+        Misconception("the largest chunk alone", _in_chunks(_largest_block), LARGEST),
+        Misconception("no maximum taken off", _in_chunks(_sums_without_a_maximum), OVERFLOWS),
+        Misconception(
+            "each sample with every target",
+            lambda x, w, y, chunk: (_right_lse(x @ w.T, chunk)[:, None] - x @ w[y].T).mean(),
+            "`x @ w[y].T` has the shape (N, N): each sample's product with the rows of all the others' targets too.",
+        ),
+        Misconception(
+            "the sum for the mean",
+            lambda x, w, y, chunk: (_right_lse(x @ w.T, chunk) - (x * w[y]).sum(1)).sum(),
+            NOT_A_MEAN,
+        ),
+        Misconception("the right logit forgotten", lambda x, w, y, chunk: _right_lse(x @ w.T, chunk).mean(), NO_RIGHT),
+        Misconception(
+            "all logits at once",
+            _in_chunks(lambda z, chunk: _right_lse(z, z.shape[1])),
+            AT_ONCE,
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------ vocabulary_gradient_in_chunks
+
+
+def vocabulary_gradient(x: Tensor, w: Tensor, y: Tensor, lse: Tensor, chunk: int) -> Tensor:
+    """Return the gradient of the mean loss by w: (p − one-hot)ᵀ x / N."""
+    p = torch.exp(x @ w.T - lse[:, None])
+    return (p - torch.nn.functional.one_hot(y, len(w))).T @ x / len(x)
+
+
 def recomputed_cases(generator: Generator) -> Sequence[Case]:
     """Draw the same, and the log-sum-exps that the forward pass kept."""
     found = []
@@ -178,6 +748,109 @@ def recomputed_cases(generator: Generator) -> Sequence[Case]:
         x, w, y, chunk = case.args
         found.append(Case((x, w, y, torch.logsumexp(x @ w.T, 1), chunk), note=case.note))
     return found
+
+
+def recomputed(generator: Generator, n: int) -> Case:
+    """Draw the same, and the log-sum-exps."""
+    x, w, y, chunk = classes(generator, n).args
+    return Case((x, w, y, torch.logsumexp(x @ w.T, 1), chunk))
+
+
+def _vocabulary(
+    x: Tensor, w: Tensor, y: Tensor, lse: Tensor, chunk: int, *, own_sum: bool = False, own_numbers: bool = False
+) -> Tensor:
+    """Return the sum over the samples of the gradient, chunk by chunk, perhaps with a mistake."""
+    found = torch.zeros_like(w)
+    for start in range(0, len(w), chunk):
+        z = x @ w[start : start + chunk].T
+        p = exp(z - (_right_lse(z, chunk) if own_sum else lse)[:, None])
+        classes = torch.arange(z.shape[1]) + (0 if own_numbers else start)
+        found[start : start + chunk] = (p - (y[:, None] == classes).float()).T @ x
+    return found
+
+
+def _soft_alone(x: Tensor, w: Tensor, y: Tensor, lse: Tensor, chunk: int) -> Tensor:
+    nothing = torch.full_like(y, -1)
+    return _vocabulary(x, w, nothing, lse, chunk) / len(x)
+
+
+def _whole_chunks(x: Tensor, w: Tensor, y: Tensor, lse: Tensor, chunk: int) -> Tensor:
+    found = _vocabulary(x, w, y, lse, chunk) / len(x)
+    found[len(w) - len(w) % chunk :] = 0
+    return found
+
+
+def _divided_afterwards(x: Tensor, w: Tensor, y: Tensor, lse: Tensor, chunk: int) -> Tensor:
+    parts = [exp(part) / exp(lse)[:, None] for part in _parts(x @ w.T, chunk)]
+    return (torch.cat(parts, 1) - torch.eye(len(w))[y]).T @ x / len(x)
+
+
+def _vocabulary_at_once(x: Tensor, w: Tensor, y: Tensor, lse: Tensor, chunk: int) -> Tensor:
+    return (exp(x @ w.T - lse[:, None]) - torch.eye(len(w))[y]).T @ x / len(x)
+
+
+VOCABULARY_GRADIENT_IN_CHUNKS = Exercise(
+    "fused.vocabulary_gradient_in_chunks",
+    points=3,
+    reference=vocabulary_gradient,
+    cases=recomputed_cases,
+    forbidden=BY_FORMULA,
+    no_slope="The answer is a gradient itself, from its formula.",
+    work=in_pieces(recomputed, SAMPLES * PIECE // 2, "chunk", LOGITS_TABLE),
+    hints=(
+        r"By the chain rule the gradient by row $k$ of the vocabulary is $\sum_n \partial L / \partial z_{nk} \, x_n$, "
+        "and you know the first factor from exercise 4.",
+        "Make the logits of a chunk once more; `torch.exp(z - lse[:, None])` turns them into probabilities of the "
+        "*whole* softmax.",
+        "The columns of a chunk are the classes from `start` on: `torch.arange(start, start + len(part))`. Where does "
+        "that equal `y[:, None]`?",
+        "With the chunk's table `g` of shape (N, chunk), its rows of the answer are `g.T @ x`, over N.",
+    ),
+    folded=3,
+    misconceptions=(
+        Misconception(
+            "the gradient of the sum",
+            _vocabulary,
+            "Twice as many samples would push twice as hard. The loss is a mean: what does it divide by?",
+        ),
+        Misconception(
+            "the gradient transposed",
+            lambda x, w, y, lse, chunk: _vocabulary(x, w, y, lse, chunk).T / len(x),
+            "A gradient has the shape of what it belongs to: here that of w, (V, D).",
+        ),
+        Misconception(
+            "the labels forgotten",
+            _soft_alone,
+            "What the model said, minus what happened: the second part is missing.",
+        ),
+        Misconception("the last chunk dropped", _whole_chunks, DROPPED),
+        Misconception(
+            "a softmax in each chunk",
+            lambda x, w, y, lse, chunk: _vocabulary(x, w, y, lse, chunk, own_sum=True) / len(x),
+            "The probabilities of a sample sum to 1 over the whole vocabulary, not in each chunk. What is lse for?",
+        ),
+        Misconception(
+            "columns counted from the chunk's beginning",
+            lambda x, w, y, lse, chunk: _vocabulary(x, w, y, lse, chunk, own_numbers=True) / len(x),
+            "A target is a number in the whole vocabulary. Which number has the first column of the second chunk?",
+        ),
+        Misconception(
+            "divided after the exponential",
+            _divided_afterwards,
+            "e^1000 over e^1000 is inf / inf. Take the log-sum-exp off before the exponential.",
+        ),
+        Misconception("all logits at once", _vocabulary_at_once, AT_ONCE),
+    ),
+)
+
+
+# ------------------------------------------------------------------------ loss_and_gradient_bytes
+
+
+def traffic(N: int, V: int, size: int) -> tuple[int, int, int]:
+    """Return the bytes of the tables that the three ways read and write."""
+    table = N * V * size
+    return 6 * table, 3 * table, 2 * table
 
 
 def table_cases(generator: Generator) -> Sequence[Case]:
@@ -188,6 +861,63 @@ def table_cases(generator: Generator) -> Sequence[Case]:
         Case((8192, 131072, 2), note="a language model in bfloat16"),
         Case((int(integers(generator, 1000, 1)) + 1, int(integers(generator, 1000, 1)) + 2, 2), note="random"),
     ]
+
+
+LOSS_AND_GRADIENT_BYTES = Exercise(
+    "fused.loss_and_gradient_bytes",
+    points=2,
+    reference=traffic,
+    cases=table_cases,
+    rtol=1e-9,
+    why="Bytes are counted: a number of them is right to the last digit.",
+    hints=(
+        "One table has `N * V * size` bytes. What is left is to count how many tables each way reads, and how many it "
+        "writes.",
+        "The first way: two for the log-softmax, one for the gradient of the look-up, and three for that of the "
+        "log-softmax.",
+    ),
+    folded=1,
+    misconceptions=(
+        Misconception(
+            "numbers counted, not bytes",
+            lambda N, V, size: (6 * N * V, 3 * N * V, 2 * N * V),
+            "You have counted the numbers: how many bytes is each of them?",
+        ),
+        Misconception(
+            "float32 taken for granted",
+            lambda N, V, size: (24 * N * V, 12 * N * V, 8 * N * V),
+            "A number takes 4 bytes in float32 alone: the argument says how many it takes here.",
+        ),
+        Misconception(
+            "what is written not counted",
+            lambda N, V, size: (3 * N * V * size, 2 * N * V * size, N * V * size),
+            "Bytes that are written pass the same memory as those that are read.",
+        ),
+        Misconception(
+            "the loss alone",
+            lambda N, V, size: (2 * N * V * size, 2 * N * V * size, N * V * size),
+            "Each way must also leave the gradient behind, a table as large as the logits.",
+        ),
+        Misconception(
+            "the order turned round",
+            lambda N, V, size: (2 * N * V * size, 3 * N * V * size, 6 * N * V * size),
+            "The first way, step by step, moves the most, and the last the least.",
+        ),
+        Misconception(
+            "the gradient of the look-up taken for nothing",
+            lambda N, V, size: (5 * N * V * size, 3 * N * V * size, 2 * N * V * size),
+            "The look-up's gradient has one number a row, but it is written as a whole table, zeros and all.",
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------- fused_python_sum
+
+
+def mean_from(m: Tensor, d: Tensor, right: Tensor) -> Tensor:
+    """Return the mean of the rows' losses."""
+    return (m + torch.log(d) - right).mean()
 
 
 def reduced(generator: Generator, n: int) -> Case:
@@ -207,259 +937,93 @@ def reduced_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
-LOGITS = tuple(0.25 * i for i in range(-16, 17))
+def _losses(m: Tensor, d: Tensor, right: Tensor) -> Tensor:
+    return m + log(d) - right
 
 
-def leading(x: float) -> tuple[Tensor, Tensor]:
-    """Return one sample of three classes whose right logit is x."""
-    return tensor([[x, 0.0, 0.0]]), tensor([0])
-
-
-RIGHT_LOGIT = "the right logit, the two others 0"
-LOSS_CURVE = Curve(LOGITS, lambda x: Case((*leading(x), 2)), RIGHT_LOGIT, "loss")
-GRADIENT_CURVE = Curve(
-    LOGITS,
-    lambda x: Case((*leading(x), *max_and_sum(leading(x)[0]))),
-    RIGHT_LOGIT,
-    "its entry in the gradient",
-)
-CHUNKED_CURVE = Curve(
-    LOGITS, lambda x: Case((torch.ones(1, 1), tensor([[x], [0.0], [0.0]]), tensor([0]), 2)), RIGHT_LOGIT, "loss"
-)
-
-
-# Pieces of four columns or classes, and eight samples: small beside the table, which is what is not to be made.
-PIECE, SAMPLES = 4, 8
-# So many pieces that a step for each is more than all the steps of an answer that ignores the argument.
-PIECES = (20, 45)
-
-
-def columns(generator: Generator, n: int) -> Case:
-    """Draw two rows of logits, to be read in n pieces."""
-    return Case((normal(generator, 2, PIECE * n), integers(generator, PIECE * n, 2), PIECE))
-
-
-def classes(generator: Generator, n: int) -> Case:
-    """Draw a vocabulary, to be taken in n pieces."""
-    return Case(
-        (
-            normal(generator, SAMPLES, 2),
-            normal(generator, PIECE * n, 2),
-            integers(generator, PIECE * n, SAMPLES),
-            PIECE,
-        )
+def both_ways(total: Callable[[Tensor], Any]) -> tuple[Misconception, ...]:
+    """Return what goes wrong in the mean of the rows' losses, whoever adds it up."""
+    return (
+        Misconception("the sum, not divided", lambda m, d, right: total(_losses(m, d, right)), NOT_A_MEAN),
+        Misconception(
+            "the logarithm forgotten",
+            lambda m, d, right: total(m + d - right) / len(m),
+            "The log-sum-exp of a row is the logarithm of d · e^m: which of its two factors lost its logarithm?",
+        ),
+        Misconception(
+            "the maximum forgotten",
+            lambda m, d, right: total(log(d) - right) / len(m),
+            "d is a sum of exponentials from which the maximum was taken off; it belongs back.",
+        ),
+        Misconception(
+            "the sign turned",
+            lambda m, d, right: -total(_losses(m, d, right)) / len(m),
+            "The right logit never exceeds the log-sum-exp of its row, and a loss is not negative.",
+        ),
+        Misconception("the right logit forgotten", lambda m, d, right: total(m + log(d)) / len(m), NO_RIGHT),
     )
 
 
-def recomputed(generator: Generator, n: int) -> Case:
-    """Draw the same, and the log-sum-exps."""
-    x, w, y, chunk = classes(generator, n).args
-    return Case((x, w, y, torch.logsumexp(x @ w.T, 1), chunk))
-
-
-def in_pieces(case: Callable[[Generator, int], Case], largest: int, of: str, table: str, **more: Any) -> Work:
-    """Return that there must be a step for each piece, and that nothing larger than some pieces is made.
-
-    Args:
-        case: Given a generator and n, a call with n pieces.
-        largest: For each piece, how many numbers a tensor may hold: half of what the whole table holds.
-        of: What a piece is called.
-        table: What is not to be made, in words.
-        more: What else the work is limited by.
-
-    """
-    return Work(
-        case,
-        vectorised=False,
-        sizes=PIECES,
-        of=of,
-        cache=64,
-        largest=lambda n: largest * n,
-        table=table,
-        **more,
-    )
-
-
-ROW = "take one logit after the other, and keep two numbers"
-TABLE = "it holds more than some blocks. Take one block after the other, and keep two numbers a row"
-LOGITS_TABLE = "that is the table of logits, or near it. Take the logits of one chunk after the other, and let them go"
-
-HINTS: dict[str, tuple[str, ...]] = {
-    "online_max_and_sum": (
-        "What is the largest of no logits at all? A number below every other: `-math.inf`. And the sum of no terms?",
-        r"After each logit, $d$ is to be $\sum_j e^{z_j - m}$ with the *new* $m$. The old sum had the old maximum in "
-        "each of its terms: by which one factor do all of them change?",
-        r"$d \leftarrow d \, e^{m - m'} + e^{z_j - m'}$, with $m' = \max(m, z_j)$; then $m'$ becomes $m$.",
-    ),
-    "merge_max_and_sum": (
-        r"The first part stands for $d_1 e^{m_1}$, the second for $d_2 e^{m_2}$. Write the sum of both as $d \, e^m$, "
-        r"with $m$ the larger of $m_1$ and $m_2$.",
-        r"$-\infty - (-\infty)$ is `nan`. Only where both parts are empty is $m = -\infty$: there, take off 0 instead.",
-    ),
-    "cross_entropy_in_blocks": (
-        "`range(0, z.shape[1], block)` counts where the blocks begin, and `z[:, start : start + block]` stops by "
-        "itself at the last column.",
-        "Begin with a maximum of −∞ and a sum of 0 for each row, and take in one block after the other: exercise 1, "
-        "with a block in place of a logit.",
-        r"At the end a sample costs $m + \log d - z_y$. The right logit is looked up once, outside the loop.",
-    ),
-    "cross_entropy_gradient_from": (
-        r"The softmax of row $n$ is $e^{z_{nk} - m_n} / d_n$: nothing has to be added up again.",
-        "What the model said minus what happened, over the number of samples that are *kept*. A target of −100 is no "
-        "column: set the ignored rows to zero afterwards.",
-        "`kept = y != -100` has one truth value for each sample. `z[kept, y[kept]]` picks one entry of each kept row, "
-        "and `kept.sum().clamp(min=1)` is never 0.",
-    ),
-    "linear_cross_entropy_in_chunks": (
-        "`x @ w[start : start + chunk].T` has the logits of one chunk of classes, in the shape (N, chunk). Reduce them "
-        "to a maximum and a sum before you make the next.",
-        "Exercise 2 puts two parts together. What the loop has so far is the first part, the chunk is the second.",
-        "The right logit of sample n is the product of `x[n]` with row `y[n]` of the vocabulary: `(x * w[y]).sum(1)`.",
-    ),
-    "vocabulary_gradient_in_chunks": (
-        r"By the chain rule the gradient by row $k$ of the vocabulary is $\sum_n \partial L / \partial z_{nk} \, x_n$, "
-        "and you know the first factor from exercise 4.",
-        "Make the logits of a chunk once more; `torch.exp(z - lse[:, None])` turns them into probabilities of the "
-        "*whole* softmax.",
-        "The columns of a chunk are the classes from `start` on: `torch.arange(start, start + len(part))`. Where does "
-        "that equal `y[:, None]`?",
-        "With the chunk's table `g` of shape (N, chunk), its rows of the answer are `g.T @ x`, over N.",
-    ),
-    "loss_and_gradient_bytes": (
-        "One table has `N * V * size` bytes. What is left is to count how many tables each way reads, and how many it "
-        "writes.",
-        "The first way: two for the log-softmax, one for the gradient of the look-up, and three for that of the "
-        "log-softmax.",
-    ),
-    "fused_python_sum": (
+FUSED_PYTHON_SUM = Exercise(
+    "fused.fused_python_sum",
+    points=1,
+    reference=mean_from,
+    cases=reduced_cases,
+    forbidden=BY_HAND,
+    number_too=RACED,
+    no_slope=RACED,
+    work=Work(reduced, vectorised=False),
+    hints=(
         r"One row costs $m + \log d - z_y$. All rows at once are one line, a tensor of shape $(N,)$.",
         "Python's `sum` takes a tensor of shape $(N,)$ as it takes a list. `len` says how many losses it has.",
     ),
-    "fused_torch_sum": (
+    folded=0,
+    misconceptions=(
+        *both_ways(sum),
+        Misconception(
+            "added up by PyTorch",
+            lambda m, d, right: _losses(m, d, right).sum() / len(m),
+            "The number is right. This answer is to show the slow way: let Python's own `sum` do the addition.",
+            **BY_TORCH,
+        ),
+        exact_sum_for_pythons(lambda m, d, right: math.fsum(_losses(m, d, right).tolist()) / len(m)),
+    ),
+)
+
+
+# -------------------------------------------------------------------------------- fused_torch_sum
+
+
+FUSED_TORCH_SUM = Exercise(
+    "fused.fused_torch_sum",
+    points=1,
+    reference=mean_from,
+    cases=reduced_cases,
+    forbidden=BY_HAND,
+    gradient=True,
+    work=Work(reduced, vectorised=True),
+    hints=(
         "The first line is that of the function with Python's sum: one loss a row, in a tensor of shape $(N,)$.",
         "Only the name of the sum changes: `torch.sum` adds the whole tensor up in one call.",
     ),
-}
-
-# The lesson: log-sum-exp and softmax are what is being built.
-BY_HAND = ACTIVATIONS | {"logsumexp", "logcumsumexp", "logaddexp", "logaddexp2"}
-BY_FORMULA = BY_HAND | {"backward", "grad"}
-
-
-def asked(
-    function: str,
-    points: int,
-    reference: Callable[..., Any],
-    cases: Callable[[Generator], Sequence[Case]],
-    signature: str,
-    **more: Any,
-) -> Exercise:
-    """Return an exercise of this lesson, with its hints and misconceptions."""
-    told = {"hints": HINTS[function], "misconceptions": MISCONCEPTIONS[function], "forbidden": BY_HAND, **more}
-    return Exercise(f"fused.{function}", points, reference, cases, signature, **told)
-
-
-EXERCISES = (
-    asked(
-        "online_max_and_sum",
-        2,
-        max_and_sum,
-        row_cases,
-        "(z)",
-        no_slope="The two numbers are parts of a loss; the loss in blocks is what is trained with.",
-        work=Work(
-            lambda generator, n: Case((normal(generator, n),)),
-            vectorised=False,
-            sizes=PIECES,
-            of="logit",
-            once=(1,),
-            cache=8,
-            largest=lambda n: n // 2,
-            table=ROW,
+    folded=0,
+    misconceptions=(
+        *both_ways(torch.sum),
+        Misconception(
+            "added up by Python's sum",
+            lambda m, d, right: sum(_losses(m, d, right)) / len(m),
+            "The number is right. This answer is to show the fast way: let PyTorch add the tensor up in one call.",
+            **BY_PYTHON,
         ),
     ),
-    asked(
-        "merge_max_and_sum",
-        2,
-        merged,
-        part_cases,
-        "(m1, d1, m2, d2)",
-        no_slope="The two numbers are parts of a loss; the loss in blocks is what is trained with.",
-    ),
-    asked(
-        "cross_entropy_in_blocks",
-        3,
-        in_blocks,
-        block_cases,
-        "(z, y, block)",
-        gradient=True,
-        work=in_pieces(columns, PIECE, "block", TABLE, once=(1,)),
-        curve=LOSS_CURVE,
-    ),
-    asked(
-        "cross_entropy_gradient_from",
-        3,
-        gradient_from,
-        kept_cases,
-        "(z, y, m, d)",
-        forbidden=BY_FORMULA,
-        no_slope="The answer is a gradient itself, from its formula.",
-        curve=GRADIENT_CURVE,
-    ),
-    asked(
-        "linear_cross_entropy_in_chunks",
-        3,
-        linear,
-        hidden_cases,
-        "(x, w, y, chunk)",
-        gradient=True,
-        atol=1e-5,
-        why="A loss near 0 is a difference of logits of some tens, each rounded in its own last digit.",
-        work=in_pieces(classes, SAMPLES * PIECE // 2, "chunk", LOGITS_TABLE, once=(2,)),
-        curve=CHUNKED_CURVE,
-    ),
-    asked(
-        "vocabulary_gradient_in_chunks",
-        3,
-        vocabulary_gradient,
-        recomputed_cases,
-        "(x, w, y, lse, chunk)",
-        forbidden=BY_FORMULA,
-        no_slope="The answer is a gradient itself, from its formula.",
-        work=in_pieces(recomputed, SAMPLES * PIECE // 2, "chunk", LOGITS_TABLE),
-    ),
-    asked(
-        "loss_and_gradient_bytes",
-        2,
-        traffic,
-        table_cases,
-        "(N, V, size)",
-        rtol=1e-9,
-        why="Bytes are counted: a number of them is right to the last digit.",
-        forbidden=frozenset(),
-    ),
-    asked(
-        "fused_python_sum",
-        1,
-        mean_from,
-        reduced_cases,
-        "(m, d, right)",
-        number_too=RACED,
-        no_slope=RACED,
-        work=Work(reduced, vectorised=False),
-    ),
-    asked(
-        "fused_torch_sum",
-        1,
-        mean_from,
-        reduced_cases,
-        "(m, d, right)",
-        gradient=True,
-        work=Work(reduced, vectorised=True),
-    ),
-    bound_exercise(
-        "fused.predict_fused_seconds",
-        Traffic(Array("m"), Array("d"), Array("right")),
-        misconceptions=MISCONCEPTIONS["predict_fused_seconds"],
-    ),
+)
+
+
+# -------------------------------------------------------------------------- predict_fused_seconds
+
+
+PREDICT_FUSED_SECONDS = bound_exercise(
+    "fused.predict_fused_seconds",
+    Traffic(Array("m"), Array("d"), Array("right")),
+    misconceptions=(operation_by_operation(36),),
 )

@@ -2,23 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise
-from lossbook.checks.exercise import RACED, Case, Curve, Exercise, Work, integers, normal, prediction, uniform
-from lossbook.exercises.misconceptions.kl import MISCONCEPTIONS
+from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
+from lossbook.checks.exercise import (
+    BY_PYTHON,
+    BY_TORCH,
+    RACED,
+    Case,
+    Curve,
+    Exercise,
+    Misconception,
+    Work,
+    exact_sum_for_pythons,
+    integers,
+    normal,
+    prediction,
+    uniform,
+)
 from lossbook.losses import cross_entropy, kl_div
-
-INF = float("inf")
-FLOAT32 = 4  # bytes of one number
 
 
 def rows(*values: Sequence[float]) -> Tensor:
     """Return rows of numbers as a float32 tensor, shape (N, K)."""
     return torch.tensor(values, dtype=torch.float32)
+
+
+def times(q: Tensor, x: Tensor) -> Tensor:
+    """Return q · x where q is positive, and 0 where q is 0, whatever x is."""
+    return torch.where(q > 0, q * x, torch.zeros_like(q))
+
+
+def coin(heads: float) -> Tensor:
+    """Return a coin's two probabilities, shape (1, 2)."""
+    return rows([heads, 1 - heads])
+
+
+def between(low: float, high: float, count: int = 41) -> tuple[float, ...]:
+    """Return evenly spaced numbers, both ends among them."""
+    return tuple(low + (high - low) * i / (count - 1) for i in range(count))
+
+
+HEADS = "the model's probability of heads"
+PAIR = Curve(between(0.02, 0.98), lambda x: Case((coin(x).log(), coin(0.7))), HEADS, "the coin shows heads with 0.7")
+BITS = "The result is to the base 2. Nats come from the natural logarithm."
+CROSS = "A model that is right must score 0, and yours scores the entropy of q."
+MEAN = "The probabilities are the weights of the average already. Dividing by K averages a second time."
+SIGN = "A divergence is never negative, and yours is never positive."
+SWAPPED = "This is KL(p ‖ q). The target q has to stand in front of the logarithms."
+UNDONE = "A very small probability becomes 0 in `exp`, and its logarithm −inf. Keep the logarithm you were given."
+TWICE = "The first argument holds log-probabilities already. Only q still needs its logarithm."
+
+
+def terms(log_p: Tensor, q: Tensor) -> Tensor:
+    """Return the terms of KL(q ‖ p), for finite log p."""
+    return torch.xlogy(q, q) - q * log_p
+
+
+# ------------------------------------------------------------------------------------- kl_entropy
 
 
 def entropy_cases(generator: Generator) -> Sequence[Case]:
@@ -33,6 +80,57 @@ def entropy_cases(generator: Generator) -> Sequence[Case]:
         Case((normal(generator, 4, 6).softmax(1),), note="random"),
         Case((normal(generator, 3, 50, scale=3.0).softmax(1),), note="random, 50 outcomes"),
     ]
+
+
+def entropy(q: Tensor) -> Tensor:
+    """Return the entropy of each row: −Σ q log q."""
+    return 0.0 - times(q, q.log()).sum(1)  # 0 − 0 is 0, where −0 would be shown as −0
+
+
+KL_ENTROPY = Exercise(
+    "kl.kl_entropy",
+    points=2,
+    reference=entropy,
+    cases=entropy_cases,
+    no_slope="The entropy is the target's own, which is not learnt; at 0 its slope is infinite.",
+    curve=Curve(between(0.0, 1.0), lambda x: Case((coin(x),)), "probability of heads", "entropy of a coin"),
+    hints=(
+        r"$H(q) = - \sum_k q_k \log q_k$. The sum is along the last dimension, one number for each row.",
+        "`torch.xlogy(x, y)` is $x \\log y$, and 0 where $x = 0$. `torch.where(q > 0, …, 0)` does it too.",
+    ),
+    misconceptions=(
+        Misconception(
+            "0 log 0 computed as nan",
+            lambda q: -(q * q.log()).sum(1),
+            "The logarithm of 0 is −inf, and 0 times −inf is nan. What never happens must count as 0.",
+        ),
+        Misconception(
+            "the minus forgotten",
+            lambda q: torch.xlogy(q, q).sum(1),
+            "Logarithms of probabilities are negative or 0; an average surprise is not. Look at the sign.",
+        ),
+        Misconception("the mean over outcomes instead of their sum", lambda q: -torch.xlogy(q, q).mean(1), MEAN),
+        Misconception("bits instead of nats", lambda q: -(torch.xlogy(q, q) / torch.tensor(2.0).log()).sum(1), BITS),
+        Misconception(
+            "one number for all rows",
+            lambda q: -torch.xlogy(q, q).sum(),
+            "Each row is a distribution of its own and has its own entropy: sum along one dimension only.",
+        ),
+        Misconception(
+            "summed down the columns",
+            lambda q: -torch.xlogy(q, q).sum(0),
+            "The outcomes of one distribution lie along a row. Which dimension runs along it?",
+        ),
+        Misconception(
+            "a small number inside the logarithm that shows",
+            lambda q: -(q * (q + 1e-4).log()).sum(1),
+            "The number added against log 0 changes every other term too. Choose the terms instead of shifting them.",
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------- kl_cross_entropy
 
 
 def pair_cases(generator: Generator) -> Sequence[Case]:
@@ -54,24 +152,129 @@ def pair_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
-def times(q: Tensor, x: Tensor) -> Tensor:
-    """Return q · x where q is positive, and 0 where q is 0, whatever x is."""
-    return torch.where(q > 0, q * x, torch.zeros_like(q))
-
-
-def entropy(q: Tensor) -> Tensor:
-    """Return the entropy of each row: −Σ q log q."""
-    return 0.0 - times(q, q.log()).sum(1)  # 0 − 0 is 0, where −0 would be shown as −0
-
-
 def cross_entropy_of_rows(log_p: Tensor, q: Tensor) -> Tensor:
     """Return the cross-entropy of each row: −Σ q log p."""
     return -times(q, log_p).sum(1)
 
 
+def happens(q: Tensor, x: Tensor) -> Tensor:
+    """Return q · x where q is positive, and 0 where q is 0, whatever x is."""
+    return torch.where(q > 0, q * x, torch.zeros_like(q))
+
+
+KL_CROSS_ENTROPY = Exercise(
+    "kl.kl_cross_entropy",
+    points=2,
+    reference=cross_entropy_of_rows,
+    cases=pair_cases,
+    gradient=True,
+    curve=PAIR,
+    hints=(
+        "`0 * -inf` is `nan` in floating point, so the product alone will not do. Choose the terms with `torch.where`.",
+        "The model is already in logarithms. If you take a log of the first argument, you take it twice.",
+        "`torch.where(condition, a, b)` is $a$ where the condition holds, else $b$. Ask about $q$ alone: an "
+        "infinite price must stay.",
+    ),
+    folded=2,
+    misconceptions=(
+        Misconception(
+            "the logarithm undone and taken again",
+            lambda log_p, q: -happens(q, log_p.exp().log()).sum(1),
+            UNDONE,
+        ),
+        Misconception(
+            "0 times −inf computed as nan",
+            lambda log_p, q: -(q * log_p).sum(1),
+            "Where q is 0 and log p is −inf the product is nan. Such a term has to be set to 0 by choice.",
+        ),
+        Misconception(
+            "the logarithm taken twice",
+            lambda log_p, q: -torch.xlogy(q, log_p).sum(1),
+            "The first argument holds log-probabilities already, and a negative number has no real logarithm.",
+        ),
+        Misconception(
+            "averaged over the model instead of over q",
+            lambda log_p, q: -torch.xlogy(log_p.exp(), q).sum(1),
+            "The outcomes come from q and the surprises from the model: here the two have changed places.",
+        ),
+        Misconception(
+            "an infinite surprise cut off",
+            lambda log_p, q: -(q * log_p.clamp(min=-100)).sum(1),
+            "A model that rules out what happens pays inf. A bound under log p turns that into a finite price.",
+        ),
+        Misconception(
+            "nan_to_num on infinities too",
+            lambda log_p, q: -torch.nan_to_num(q * log_p).sum(1),
+            "`nan_to_num` replaces infinities as well as nan, unless it is told otherwise. An inf that is right must "
+            "stay.",
+        ),
+        Misconception(
+            "the minus forgotten",
+            lambda log_p, q: happens(q, log_p).sum(1),
+            "Log-probabilities are negative or 0, and a cost is not. Look at the sign.",
+        ),
+        Misconception("the mean over outcomes instead of their sum", lambda log_p, q: -happens(q, log_p).mean(1), MEAN),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------------- kl_each
+
+
 def divergence_of_rows(log_p: Tensor, q: Tensor) -> Tensor:
     """Return the divergence of each row: Σ q (log q − log p)."""
     return times(q, q.log() - log_p).sum(1)
+
+
+KL_EACH = Exercise(
+    "kl.kl_each",
+    points=2,
+    reference=divergence_of_rows,
+    cases=pair_cases,
+    gradient=True,
+    curve=PAIR,
+    hints=(
+        r"You have both parts. Or write $\sum_k q_k (\log q_k - \log p_k)$ and choose the terms with "
+        "`torch.where`.",
+        "If a model that is right does not score 0, the wrong distribution stands in front of the logarithm.",
+    ),
+    misconceptions=(
+        Misconception(
+            "the logarithm undone and taken again",
+            lambda log_p, q: happens(q, q.log() - log_p.exp().log()).sum(1),
+            UNDONE,
+        ),
+        Misconception(
+            "0 log 0 computed as nan",
+            lambda log_p, q: (q * (q.log() - log_p)).sum(1),
+            "Where q is 0 its logarithm is −inf, and 0 times −inf is nan. What never happens must count as 0.",
+        ),
+        Misconception(
+            "0 times −inf computed as nan",
+            lambda log_p, q: terms(log_p, q).sum(1),
+            "One of your parts minds q = 0, the other does not: where log p is −inf as well, the product is nan.",
+        ),
+        Misconception(
+            "the two distributions exchanged", lambda log_p, q: happens(log_p.exp(), log_p - q.log()).sum(1), SWAPPED
+        ),
+        Misconception("cross-entropy for the divergence", lambda log_p, q: -happens(q, log_p).sum(1), CROSS),
+        Misconception(
+            "the entropy added instead of subtracted",
+            lambda log_p, q: -happens(q, log_p).sum(1) - torch.xlogy(q, q).sum(1),
+            "A model that is right must score 0, and yours scores twice the entropy of q. Mind the sign of entropy.",
+        ),
+        Misconception("the logarithm taken twice", lambda log_p, q: happens(q, q.log() - log_p.log()).sum(1), TWICE),
+        Misconception("the logarithms the wrong way round", lambda log_p, q: happens(q, log_p - q.log()).sum(1), SIGN),
+        Misconception(
+            "negative terms cut off",
+            lambda log_p, q: happens(q, q.log() - log_p).clamp(min=0).sum(1),
+            "Single terms may be negative; it is their sum that never is. Keep them all.",
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- kl_batchmean
 
 
 def batch_cases(generator: Generator) -> Sequence[Case]:
@@ -89,6 +292,73 @@ def batch_cases(generator: Generator) -> Sequence[Case]:
         Case((normal(generator, 7, 3).log_softmax(1), normal(generator, 7, 3).softmax(1)), note="random"),
         Case(sequences, note="shape (N, L, K): divide by N alone"),
     ]
+
+
+KL_BATCHMEAN = Exercise(
+    "kl.kl_batchmean",
+    points=2,
+    reference=lambda log_p, q: kl_div(log_p, q, reduction="batchmean"),
+    cases=batch_cases,
+    gradient=True,
+    curve=Curve(
+        between(0.02, 0.98),
+        lambda x: Case((coin(x).log().repeat(3, 1), coin(0.7).repeat(3, 1))),
+        HEADS,
+        "three coins, each with heads 0.7",
+    ),
+    hints=(
+        "`.mean()` divides by the number of elements, $N K$. Sum, then divide by `len(log_p)`.",
+        r"The terms are those of exercise 3. `torch.xlogy` minds the zeros in $q \log q$; $\log p$ is finite here.",
+    ),
+    folded=1,
+    misconceptions=(
+        Misconception(
+            "the logarithm undone and taken again",
+            lambda log_p, q: terms(log_p.exp().log(), q).sum() / len(q),
+            UNDONE,
+        ),
+        Misconception(
+            "the mean over all elements",
+            lambda log_p, q: terms(log_p, q).mean(),
+            "A mean over elements divides by N times K. Divide by the number of samples alone.",
+        ),
+        Misconception(
+            "the sum not divided",
+            lambda log_p, q: terms(log_p, q).sum(),
+            "This grows with the batch. How many samples are there?",
+        ),
+        Misconception(
+            "the mean over tokens",
+            lambda log_p, q: terms(log_p, q).sum(-1).mean(),
+            "Right for shape (N, K); for shape (N, L, K) it divides by L too. N is the first size alone.",
+        ),
+        Misconception(
+            "divided by the second size",
+            lambda log_p, q: terms(log_p, q).sum() / log_p.shape[1],
+            "The samples lie along the first dimension, whose index is 0.",
+        ),
+        Misconception("the logarithms the wrong way round", lambda log_p, q: -terms(log_p, q).sum() / len(q), SIGN),
+        Misconception("cross-entropy for the divergence", lambda log_p, q: -(q * log_p).sum() / len(q), CROSS),
+        Misconception(
+            "the two distributions exchanged",
+            lambda log_p, q: (log_p.exp() * (log_p - (q + 1e-9).log())).sum() / len(q),
+            SWAPPED,
+        ),
+        Misconception(
+            "0 log 0 computed as nan",
+            lambda log_p, q: (q * (q.log() - log_p)).sum() / len(q),
+            "A target may hold zeros, and 0 times the logarithm of 0 is nan. Such a term counts as 0.",
+        ),
+        Misconception(
+            "the gradient cut",
+            lambda log_p, q: terms(log_p.detach(), q).sum() / len(q) + 0 * log_p.sum(),
+            "The value is right, and no gradient comes back to log p: leave out `detach`, `item`, `torch.no_grad`.",
+        ),
+    ),
+)
+
+
+# -------------------------------------------------------------------------------- kl_distillation
 
 
 def distillation(z: Tensor, z_teacher: Tensor, y: Tensor, T: float, alpha: float) -> Tensor:
@@ -120,6 +390,165 @@ def distillation_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+# The names that F.cross_entropy, F.nll_loss and F.kl_div pass through, and that of the loss to be mended: an answer
+# that still calls it is wrong by its numbers.
+DISTILLING = frozenset(["binary_cross_entropy", "cross_entropy", "cross_entropy_loss", "kl_div"])
+DISTILLING |= frozenset(["nll_loss", "nll_loss_nd", "nll_loss_forward"])
+
+
+def soft(z: Tensor, v: Tensor, T: float, teacher_T: float | None = None, reduction: str = "batchmean") -> Tensor:
+    """Return the divergence of a student's distribution from a teacher's, without the factor T²."""
+    log_p, log_q = (z / T).log_softmax(1), (v / (teacher_T or T)).log_softmax(1)
+    value = F.kl_div(log_p, log_q, reduction="sum", log_target=True)
+    return value / (len(z) if reduction == "batchmean" else z.numel())
+
+
+def unmended(z: Tensor, v: Tensor, y: Tensor, T: float, alpha: float) -> Tensor:
+    """Return what the lesson's faulty loss returns."""
+    student, teacher = F.softmax(z[:0:2] / T, dim=1), F.softmax(v[:0:2], dim=1)
+    return (1 - alpha) * F.cross_entropy(z, y) + alpha * F.binary_cross_entropy(student, teacher)
+
+
+def mixed(z: Tensor, y: Tensor, alpha: float, divergence: Tensor) -> Tensor:
+    """Return the weighted sum of the labels' loss and the teacher's."""
+    return (1 - alpha) * F.cross_entropy(z, y) + alpha * divergence
+
+
+def binary(z: Tensor, v: Tensor, T: float) -> Tensor:
+    """Return the binary cross-entropy of two categorical distributions."""
+    return F.binary_cross_entropy((z / T).softmax(1), (v / T).softmax(1))
+
+
+def of_probabilities(z: Tensor, v: Tensor, T: float) -> Tensor:
+    """Return the divergence by the logarithms of probabilities, infinite where one has become 0."""
+    p, q = (z / T).softmax(1), (v / T).softmax(1)
+    return (q * (q.log() - p.log())).sum(1).mean()
+
+
+def probabilities_first(z: Tensor, v: Tensor, T: float) -> Tensor:
+    """Return what F.kl_div gives for probabilities where it expects log-probabilities."""
+    return F.kl_div((z / T).softmax(1), (v / T).softmax(1), reduction="batchmean")
+
+
+def of_a_softmax(z: Tensor, v: Tensor, T: float) -> Tensor:
+    """Return the divergence by the logarithm of the student's probabilities, infinite where one has become 0."""
+    return F.kl_div((z / T).softmax(1).log(), (v / T).softmax(1), reduction="batchmean")
+
+
+def no_log_target(z: Tensor, v: Tensor, T: float) -> Tensor:
+    """Return what F.kl_div gives for log-probabilities as the target, where it expects probabilities."""
+    return F.kl_div((z / T).log_softmax(1), (v / T).log_softmax(1), reduction="batchmean")
+
+
+KL_DISTILLATION = Exercise(
+    "kl.kl_distillation",
+    points=3,
+    reference=distillation,
+    cases=distillation_cases,
+    gradient=True,
+    atol=1e-5,
+    why="The factor T² multiplies the rounding of a divergence whose terms cancel.",
+    allowed=DISTILLING,
+    curve=Curve(
+        between(0.5, 8.0, 31),
+        lambda x: Case((rows([1.0, -0.5, 0.2]), rows([4.0, 1.0, 0.0]), torch.tensor([1]), x, 0.5)),
+        "the temperature T",
+        "the loss at α = 0.5",
+    ),
+    hints=(
+        "Print `z[:0:2].shape`. What is the mean of nothing?",
+        "A student that equals its teacher should be charged nothing by the second part. Is it?",
+        r"At $\alpha = 1$ the best student has softmax($z / T$) equal to the teacher's side. Solve for $z$: is it "
+        "the teacher's logits?",
+        "The gradient of the second part shrinks as $1 / T^2$. What restores it?",
+        'For the second part take `F.kl_div` with `reduction="batchmean"`. It wants log-probabilities first, and '
+        "the target as probabilities, unless `log_target=True`.",
+    ),
+    folded=4,
+    misconceptions=(
+        Misconception(
+            "the empty slice left in",
+            unmended,
+            "Between the start and index 0 there is nothing, and a mean of nothing is nan. Every sample is to be used.",
+        ),
+        Misconception(
+            "binary cross-entropy for the divergence",
+            lambda z, v, y, T, a: mixed(z, y, a, T**2 * binary(z, v, T)),
+            "Binary cross-entropy takes each class for a coin of its own, and is not 0 for a student equal to its "
+            "teacher.",
+        ),
+        Misconception(
+            "the teacher not divided by T",
+            lambda z, v, y, T, a: mixed(z, y, a, T**2 * soft(z, v, T, teacher_T=1.0)),
+            "A student equal to its teacher must be charged nothing. Which of the two is softened here, and which is "
+            "not?",
+        ),
+        Misconception(
+            "the factor T² missing",
+            lambda z, v, y, T, a: mixed(z, y, a, soft(z, v, T)),
+            "At T = 1 all is well; the larger T, the weaker the teacher. What restores its pull?",
+        ),
+        Misconception(
+            "T instead of T²",
+            lambda z, v, y, T, a: mixed(z, y, a, T * soft(z, v, T)),
+            "One T comes from dividing the logits; the divergence itself shrinks too. What power makes up for both?",
+        ),
+        Misconception(
+            "the labels at the temperature too",
+            lambda z, v, y, T, a: mixed(z / T, y, a, T**2 * soft(z, v, T)),
+            "The labels are compared with the student as it is: the temperature belongs to the second part.",
+        ),
+        Misconception(
+            "α and 1 − α exchanged",
+            lambda z, v, y, T, a: mixed(z, y, 1 - a, torch.zeros(())) + (1 - a) * T**2 * soft(z, v, T),
+            "At α = 0 only the labels should count. What counts in yours?",
+        ),
+        Misconception(
+            "the mean over all elements",
+            lambda z, v, y, T, a: mixed(z, y, a, T**2 * soft(z, v, T, reduction="mean")),
+            'The second part is divided by N times K. `"mean"`, the default of `F.kl_div`, is not the mean over '
+            "samples.",
+        ),
+        Misconception(
+            "student and teacher exchanged in the divergence",
+            lambda z, v, y, T, a: mixed(z, y, a, T**2 * soft(v, z, T)),
+            "The teacher is the target, and the average is over its distribution. `F.kl_div` takes the target second.",
+        ),
+        Misconception(
+            "probabilities where F.kl_div expects logarithms",
+            lambda z, v, y, T, a: mixed(z, y, a, T**2 * probabilities_first(z, v, T)),
+            "`F.kl_div` wants log-probabilities as its first argument, and raises nothing when it gets probabilities.",
+        ),
+        Misconception(
+            "cross-entropy for the divergence",
+            lambda z, v, y, T, a: mixed(z, y, a, T**2 * F.cross_entropy(z / T, (v / T).softmax(1))),
+            "A student equal to its teacher must be charged nothing, and cross-entropy charges it the teacher's "
+            "entropy.",
+        ),
+        Misconception(
+            "the logarithm of a softmax that has become 0",
+            lambda z, v, y, T, a: mixed(z, y, a, T**2 * of_a_softmax(z, v, T)),
+            "Where the student is very sure, a softmax is 0 and its logarithm −inf. Ask for the log-probabilities "
+            "directly.",
+        ),
+        Misconception(
+            "log_target forgotten",
+            lambda z, v, y, T, a: mixed(z, y, a, T**2 * no_log_target(z, v, T)),
+            "The target is given as log-probabilities, and `F.kl_div` takes it for probabilities unless it is told.",
+        ),
+        Misconception(
+            "logarithms of probabilities that have become 0",
+            lambda z, v, y, T, a: mixed(z, y, a, T**2 * of_probabilities(z, v, T)),
+            "Where someone is very sure, a softmax is 0 and its logarithm −inf. Ask for the log-probabilities "
+            "directly.",
+        ),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------- kl_directions
+
+
 def both_directions(log_p: Tensor, log_q: Tensor) -> Tensor:
     """Return KL(q ‖ p) and KL(p ‖ q) of one target and C candidates, shape (2, C)."""
     q_to_p = (log_q.exp() * (log_q - log_p)).sum(1)
@@ -142,6 +571,77 @@ def direction_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+def both(log_p: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+    """Return KL(q ‖ p) and KL(p ‖ q), terms not summed."""
+    return log_q.exp() * (log_q - log_p), log_p.exp() * (log_p - log_q)
+
+
+def from_probabilities(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """Return both directions by taking the logarithms of exponentials."""
+    p, q = log_p.exp(), log_q.exp()
+    return torch.stack([(q * (q.log() - p.log())).sum(1), (p * (p.log() - q.log())).sum(1)])
+
+
+KL_DIRECTIONS = Exercise(
+    "kl.kl_directions",
+    points=2,
+    reference=both_directions,
+    cases=direction_cases,
+    gradient=True,
+    curve=Curve(
+        between(0.02, 0.98),
+        lambda x: Case((coin(x).log(), coin(0.7).log()[0])),
+        "the candidate's probability of heads",
+        "KL(q ‖ p), q with heads 0.7",
+    ),
+    hints=(
+        "The distribution that stands first is the one you average over: it stands in front of the logarithms.",
+        "`log_q` of shape (K,) broadcasts against `log_p` of shape (C, K). Sum over the last dimension, then "
+        "`torch.stack` the two.",
+    ),
+    misconceptions=(
+        Misconception(
+            "the two rows exchanged",
+            lambda log_p, log_q: torch.stack([x.sum(1) for x in both(log_p, log_q)[::-1]]),
+            "Row 0 is KL(q ‖ p): the distribution that stands first, the target, is the one to average over.",
+        ),
+        Misconception(
+            "the same direction twice",
+            lambda log_p, log_q: torch.stack([both(log_p, log_q)[0].sum(1)] * 2),
+            "The divergence is not symmetric: the two rows differ in general.",
+        ),
+        Misconception(
+            "the other direction by a change of sign",
+            lambda log_p, log_q: torch.stack([both(log_p, log_q)[0].sum(1), -both(log_p, log_q)[0].sum(1)]),
+            "Neither direction is ever negative. Besides the logarithms, the weights in front of them change too.",
+        ),
+        Misconception(
+            "columns for rows",
+            lambda log_p, log_q: torch.stack([x.sum(1) for x in both(log_p, log_q)], 1),
+            "The shape is to be (2, C): the two directions lie along the first dimension.",
+        ),
+        Misconception(
+            "summed over the candidates",
+            lambda log_p, log_q: torch.stack([x.sum(0) for x in both(log_p, log_q)]),
+            "Each candidate has its own divergences: sum over its outcomes, the last dimension.",
+        ),
+        Misconception(
+            "the mean over outcomes instead of their sum",
+            lambda log_p, log_q: torch.stack([x.mean(1) for x in both(log_p, log_q)]),
+            MEAN,
+        ),
+        Misconception(
+            "logarithms of exponentials that have become 0",
+            from_probabilities,
+            "A very small probability becomes 0 in `exp`, and its logarithm −inf. Keep the logarithms you were given.",
+        ),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------- kl_python_sum
+
+
 def vector_cases(generator: Generator) -> Sequence[Case]:
     """Draw one distribution over n classes, and a target over them."""
     return [
@@ -157,6 +657,108 @@ def vector_cases(generator: Generator) -> Sequence[Case]:
 def divergence_of_vectors(log_p: Tensor, q: Tensor) -> Tensor:
     """Return the divergence of one target over n classes, shape ()."""
     return kl_div(log_p, q, reduction="sum")
+
+
+VECTOR = Curve(between(0.02, 0.98), lambda x: Case((coin(x).log()[0], coin(0.7)[0])), HEADS, PAIR.ylabel)
+
+
+def vector_work(generator: Generator, n: int) -> Case:
+    """Draw a model and a target over n classes."""
+    return Case((normal(generator, n).log_softmax(0), normal(generator, n).softmax(0)))
+
+
+def of_vectors(add: Callable[[Tensor], Any]) -> tuple[Misconception, ...]:
+    """Return what goes wrong with one distribution over n classes, whoever adds the terms up."""
+    return (
+        Misconception(
+            "the logarithm undone and taken again",
+            lambda log_p, q: add(terms(log_p.exp().log(), q)),
+            UNDONE,
+        ),
+        Misconception(
+            "divided by n",
+            lambda log_p, q: add(terms(log_p, q)) / len(q),
+            "The weights q average already: the terms are added up, and not divided by n.",
+        ),
+        Misconception("cross-entropy for the divergence", lambda log_p, q: add(-q * log_p), CROSS),
+        Misconception("the logarithms the wrong way round", lambda log_p, q: add(q * (log_p - q.log())), SIGN),
+        Misconception(
+            "the two distributions exchanged", lambda log_p, q: add(log_p.exp() * (log_p - q.log())), SWAPPED
+        ),
+        Misconception("bits instead of nats", lambda log_p, q: add(q * (q.log2() - log_p / 0.6931472)), BITS),
+        Misconception("the logarithm taken twice", lambda log_p, q: add(q * (q.log() - log_p.log())), TWICE),
+    )
+
+
+KL_PYTHON_SUM = Exercise(
+    "kl.kl_python_sum",
+    points=1,
+    reference=divergence_of_vectors,
+    cases=vector_cases,
+    number_too=RACED,
+    no_slope=RACED,
+    curve=VECTOR,
+    work=Work(vector_work, vectorised=False),
+    hints=(
+        r"The terms are $q_k (\log q_k - \log p_k)$. They may all be computed at once; only their sum is Python's.",
+        "`sum(x)` walks through a tensor of shape (n,) and adds up its elements, one after another.",
+    ),
+    folded=0,
+    misconceptions=(
+        Misconception(
+            "torch's sum instead of Python's",
+            lambda log_p, q: torch.sum(terms(log_p, q)),
+            "The number is right, and torch added it up. This one is for Python's built-in `sum`.",
+            **BY_TORCH,
+        ),
+        exact_sum_for_pythons(lambda log_p, q: math.fsum(terms(log_p, q).tolist())),
+        *of_vectors(sum),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- kl_torch_sum
+
+
+KL_TORCH_SUM = Exercise(
+    "kl.kl_torch_sum",
+    points=1,
+    reference=divergence_of_vectors,
+    cases=vector_cases,
+    gradient=True,
+    curve=VECTOR,
+    work=Work(vector_work, vectorised=True),
+    hints=(
+        "The terms are those of Python's sum. No probability is zero here, so there is nothing to choose.",
+        "`torch.sum` of a whole tensor gives one of shape ().",
+    ),
+    folded=0,
+    misconceptions=(
+        Misconception(
+            "Python's sum instead of torch's",
+            lambda log_p, q: sum(terms(log_p, q)),
+            "The number is right, and Python added it up one element at a time. This one is for `torch.sum`.",
+            **BY_PYTHON,
+        ),
+        *of_vectors(torch.sum),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------- predict_kl_seconds
+
+
+PREDICT_KL_SECONDS = bound_exercise(
+    "kl.predict_kl_seconds",
+    Traffic(Array("log_p"), Array("q")),
+    misconceptions=(operation_by_operation(36),),
+)
+
+
+# --------------------------------------------------------------------------------------- kl_bytes
+
+
+FLOAT32 = 4  # bytes of one number
 
 
 def bytes_cases(generator: Generator) -> Sequence[Case]:
@@ -176,196 +778,64 @@ def bytes_moved(n: int, fused: bool) -> int:
     return (2 if fused else 9) * FLOAT32 * n
 
 
-def coin(heads: float) -> Tensor:
-    """Return a coin's two probabilities, shape (1, 2)."""
-    return rows([heads, 1 - heads])
-
-
-def between(low: float, high: float, count: int = 41) -> tuple[float, ...]:
-    """Return evenly spaced numbers, both ends among them."""
-    return tuple(low + (high - low) * i / (count - 1) for i in range(count))
-
-
-HEADS = "the model's probability of heads"
-PAIR = Curve(between(0.02, 0.98), lambda x: Case((coin(x).log(), coin(0.7))), HEADS, "the coin shows heads with 0.7")
-VECTOR = Curve(between(0.02, 0.98), lambda x: Case((coin(x).log()[0], coin(0.7)[0])), HEADS, PAIR.ylabel)
-BATCH = Curve(
-    between(0.02, 0.98),
-    lambda x: Case((coin(x).log().repeat(3, 1), coin(0.7).repeat(3, 1))),
-    HEADS,
-    "three coins, each with heads 0.7",
+KL_BYTES = Exercise(
+    "kl.kl_bytes",
+    points=1,
+    reference=bytes_moved,
+    cases=bytes_cases,
+    curve=Curve(between(1000.0, 25_000.0, 25), lambda x: Case((int(x), False)), "n", "bytes moved in four steps"),
+    hints=(
+        "The logarithm reads $n$ numbers and writes $n$. The difference reads $2n$ and writes $n$. Go on.",
+        "The sum reads what the product wrote; the one number that it writes is not worth counting. One pass over "
+        "both arguments reads each of them once and writes nothing of length $n$.",
+    ),
+    folded=1,
+    misconceptions=(
+        Misconception(
+            "bits for bytes",
+            lambda n, fused: 32 * n * (2 if fused else 9),
+            "float32 has 32 bits. How many bytes are they?",
+        ),
+        Misconception(
+            "eight bytes a number",
+            lambda n, fused: 8 * n * (2 if fused else 9),
+            "Eight bytes are a float64; the numbers here are float32.",
+        ),
+        Misconception(
+            "numbers counted instead of bytes",
+            lambda n, fused: n * (2 if fused else 9),
+            "You have counted numbers. Each of them takes several bytes.",
+        ),
+        Misconception(
+            "what is read and not what is written",
+            lambda n, fused: 4 * n * (2 if fused else 6),
+            "Run step by step, each operation also writes its result back to memory.",
+        ),
+        Misconception(
+            "the fused chain taken for the other",
+            lambda n, fused: 4 * n * (9 if fused else 2),
+            "One pass moves fewer bytes than four operations. Which of them does `fused` mean?",
+        ),
+        Misconception(
+            "the sum's reading left out",
+            lambda n, fused: 4 * n * (2 if fused else 8),
+            "What is not worth counting is the one number that the sum writes. Before that it reads all the terms.",
+        ),
+        Misconception(
+            "the fused terms written back",
+            lambda n, fused: 4 * n * (3 if fused else 9),
+            "In one pass the terms stay in registers and are added up there: nothing of length n is written.",
+        ),
+    ),
 )
-TEMPERATURE = Curve(
-    between(0.5, 8.0, 31),
-    lambda x: Case((rows([1.0, -0.5, 0.2]), rows([4.0, 1.0, 0.0]), torch.tensor([1]), x, 0.5)),
-    "the temperature T",
-    "the loss at α = 0.5",
-)
-TARGET = Curve(
-    between(0.02, 0.98),
-    lambda x: Case((coin(x).log(), coin(0.7).log()[0])),
-    "the candidate's probability of heads",
-    "KL(q ‖ p), q with heads 0.7",
-)
-SIZES = Curve(between(1000.0, 25_000.0, 25), lambda x: Case((int(x), False)), "n", "bytes moved in four steps")
-# The names that F.cross_entropy, F.nll_loss and F.kl_div pass through, and that of the loss to be mended: an answer
-# that still calls it is wrong by its numbers.
-DISTILLING = frozenset(["binary_cross_entropy", "cross_entropy", "cross_entropy_loss", "kl_div"])
-DISTILLING |= frozenset(["nll_loss", "nll_loss_nd", "nll_loss_forward"])
 
 
-def vector_work(generator: Generator, n: int) -> Case:
-    """Draw a model and a target over n classes."""
-    return Case((normal(generator, n).log_softmax(0), normal(generator, n).softmax(0)))
+# ---------------------------------------------------------------------------- predict_kl_compiled
 
 
-EXERCISES = (
-    Exercise(
-        "kl.kl_entropy",
-        2,
-        entropy,
-        entropy_cases,
-        signature="(q)",
-        no_slope="The entropy is the target's own, which is not learnt; at 0 its slope is infinite.",
-        misconceptions=MISCONCEPTIONS["kl_entropy"],
-        curve=Curve(between(0.0, 1.0), lambda x: Case((coin(x),)), "probability of heads", "entropy of a coin"),
-        hints=(
-            r"$H(q) = - \sum_k q_k \log q_k$. The sum is along the last dimension, one number for each row.",
-            "`torch.xlogy(x, y)` is $x \\log y$, and 0 where $x = 0$. `torch.where(q > 0, …, 0)` does it too.",
-        ),
-    ),
-    Exercise(
-        "kl.kl_cross_entropy",
-        2,
-        cross_entropy_of_rows,
-        pair_cases,
-        signature="(log_p, q)",
-        gradient=True,
-        misconceptions=MISCONCEPTIONS["kl_cross_entropy"],
-        curve=PAIR,
-        hints=(
-            "`0 * -inf` is `nan` in floating point, so the product alone will not do. Choose the terms with "
-            "`torch.where`.",
-            "The model is already in logarithms. If you take a log of the first argument, you take it twice.",
-            "`torch.where(condition, a, b)` is $a$ where the condition holds, else $b$. Ask about $q$ alone: an "
-            "infinite price must stay.",
-        ),
-    ),
-    Exercise(
-        "kl.kl_each",
-        2,
-        divergence_of_rows,
-        pair_cases,
-        signature="(log_p, q)",
-        gradient=True,
-        misconceptions=MISCONCEPTIONS["kl_each"],
-        curve=PAIR,
-        hints=(
-            r"You have both parts. Or write $\sum_k q_k (\log q_k - \log p_k)$ and choose the terms with "
-            "`torch.where`.",
-            "If a model that is right does not score 0, the wrong distribution stands in front of the logarithm.",
-        ),
-    ),
-    Exercise(
-        "kl.kl_batchmean",
-        2,
-        lambda log_p, q: kl_div(log_p, q, reduction="batchmean"),
-        batch_cases,
-        signature="(log_p, q)",
-        gradient=True,
-        misconceptions=MISCONCEPTIONS["kl_batchmean"],
-        curve=BATCH,
-        hints=(
-            "`.mean()` divides by the number of elements, $N K$. Sum, then divide by `len(log_p)`.",
-            r"The terms are those of exercise 3. `torch.xlogy` minds the zeros in $q \log q$; $\log p$ is finite here.",
-        ),
-    ),
-    Exercise(
-        "kl.kl_distillation",
-        3,
-        distillation,
-        distillation_cases,
-        signature="(z, z_teacher, y, T, alpha)",
-        gradient=True,
-        atol=1e-5,
-        why="The factor T² multiplies the rounding of a divergence whose terms cancel.",
-        allowed=DISTILLING,
-        misconceptions=MISCONCEPTIONS["kl_distillation"],
-        curve=TEMPERATURE,
-        hints=(
-            "Print `z[:0:2].shape`. What is the mean of nothing?",
-            "A student that equals its teacher should be charged nothing by the second part. Is it?",
-            r"At $\alpha = 1$ the best student has softmax($z / T$) equal to the teacher's side. Solve for $z$: is it "
-            "the teacher's logits?",
-            "The gradient of the second part shrinks as $1 / T^2$. What restores it?",
-            'For the second part take `F.kl_div` with `reduction="batchmean"`. It wants log-probabilities first, and '
-            "the target as probabilities, unless `log_target=True`.",
-        ),
-    ),
-    Exercise(
-        "kl.kl_directions",
-        2,
-        both_directions,
-        direction_cases,
-        signature="(log_p, log_q)",
-        gradient=True,
-        misconceptions=MISCONCEPTIONS["kl_directions"],
-        curve=TARGET,
-        hints=(
-            "The distribution that stands first is the one you average over: it stands in front of the logarithms.",
-            "`log_q` of shape (K,) broadcasts against `log_p` of shape (C, K). Sum over the last dimension, then "
-            "`torch.stack` the two.",
-        ),
-    ),
-    Exercise(
-        "kl.kl_python_sum",
-        1,
-        divergence_of_vectors,
-        vector_cases,
-        signature="(log_p, q)",
-        number_too=RACED,
-        no_slope=RACED,
-        misconceptions=MISCONCEPTIONS["kl_python_sum"],
-        curve=VECTOR,
-        work=Work(vector_work, vectorised=False),
-        hints=(
-            r"The terms are $q_k (\log q_k - \log p_k)$. They may all be computed at once; only their sum is Python's.",
-            "`sum(x)` walks through a tensor of shape (n,) and adds up its elements, one after another.",
-        ),
-    ),
-    Exercise(
-        "kl.kl_torch_sum",
-        1,
-        divergence_of_vectors,
-        vector_cases,
-        signature="(log_p, q)",
-        gradient=True,
-        misconceptions=MISCONCEPTIONS["kl_torch_sum"],
-        curve=VECTOR,
-        work=Work(vector_work, vectorised=True),
-        hints=(
-            "The terms are those of Python's sum. No probability is zero here, so there is nothing to choose.",
-            "`torch.sum` of a whole tensor gives one of shape ().",
-        ),
-    ),
-    bound_exercise(
-        "kl.predict_kl_seconds",
-        Traffic(Array("log_p"), Array("q")),
-        misconceptions=MISCONCEPTIONS["predict_kl_seconds"],
-    ),
-    Exercise(
-        "kl.kl_bytes",
-        1,
-        bytes_moved,
-        bytes_cases,
-        signature="(n, fused)",
-        misconceptions=MISCONCEPTIONS["kl_bytes"],
-        curve=SIZES,
-        hints=(
-            "The logarithm reads $n$ numbers and writes $n$. The difference reads $2n$ and writes $n$. Go on.",
-            "The sum reads what the product wrote; the one number that it writes is not worth counting. One pass over "
-            "both arguments reads each of them once and writes nothing of length $n$.",
-        ),
-    ),
-    prediction("kl.predict_kl_compiled", 0.001, 1000, "a ratio of times"),
+PREDICT_KL_COMPILED = prediction(
+    "kl.predict_kl_compiled",
+    0.001,
+    1000,
+    "a ratio of times",
 )

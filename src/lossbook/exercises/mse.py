@@ -2,14 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise
-from lossbook.checks.exercise import ACTIVATIONS, RACED, Case, Curve, Exercise, Work, normal, prediction, uniform
-from lossbook.exercises.misconceptions.mse import MISCONCEPTIONS
+from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
+from lossbook.checks.exercise import (
+    ACTIVATIONS,
+    BY_PYTHON,
+    BY_TORCH,
+    RACED,
+    Case,
+    Curve,
+    Exercise,
+    Misconception,
+    Work,
+    exact_sum_for_pythons,
+    normal,
+    prediction,
+    uniform,
+)
 from lossbook.losses import gaussian_nll_loss, huber_loss, mse_loss
 
 
@@ -26,9 +41,72 @@ def pair_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
-def flat_pair_cases(generator: Generator) -> Sequence[Case]:
-    """Draw predictions and labels of shape (N,)."""
-    return [case for case in pair_cases(generator) if case.args[0].ndim == 1]
+def steps(start: float, stop: float, count: int = 33) -> tuple[float, ...]:
+    """Return evenly spaced numbers, both ends included."""
+    return tuple(start + (stop - start) * step / (count - 1) for step in range(count))
+
+
+LABELS = torch.tensor([1.0, 2.0, 2.0, 3.0, 12.0])
+CONSTANT = Curve(
+    steps(0, 8),
+    lambda x: Case((torch.full((5,), x), LABELS)),
+    "c, the same prediction for the labels 1, 2, 2, 3 and 12",
+    "loss",
+)
+ROOT = "The loss is in squared units: the average of the squares is already the answer."
+HALF = "The ½ belongs to the negative log-likelihood. The mean squared error goes without it."
+
+
+# -------------------------------------------------------------------------------------------- mse
+
+
+MSE = Exercise(
+    "mse.mse",
+    points=1,
+    reference=lambda y_hat, y: mse_loss(y_hat, y),
+    cases=pair_cases,
+    gradient=True,
+    forbidden=ACTIVATIONS,
+    curve=CONSTANT,
+    hints=(
+        "Subtract, square, average. Averaging before squaring lets errors of opposite sign cancel.",
+        "Each of the three is one operation on whole tensors: `-`, `** 2` and `.mean()`.",
+    ),
+    folded=1,
+    misconceptions=(
+        Misconception(
+            "the sum, not the mean",
+            lambda a, y: ((a - y) ** 2).sum(),
+            "The loss should not grow with the number of samples. Average the squared errors.",
+        ),
+        Misconception(
+            "the errors averaged before they are squared",
+            lambda a, y: (a - y).mean() ** 2,
+            "Errors of opposite sign cancel in that average. What is averaged is the square of each error.",
+        ),
+        Misconception(
+            "the absolute error for the squared one",
+            lambda a, y: (a - y).abs().mean(),
+            "That is the loss of Laplace noise. Gaussian noise squares each error.",
+        ),
+        Misconception("the root taken, which gives the RMSE", lambda a, y: ((a - y) ** 2).mean().sqrt(), ROOT),
+        Misconception("the half of the likelihood kept", lambda a, y: ((a - y) ** 2).mean() / 2, HALF),
+        Misconception(
+            "divided by the number of rows, not of elements",
+            lambda a, y: ((a - y) ** 2).sum() / len(y),
+            "`len` counts the first dimension alone. With two dimensions there are more elements than rows.",
+        ),
+        Misconception(
+            "the gradient cut off",
+            lambda a, y: ((a.detach() - y) ** 2).mean(),
+            "The value is right, but a model cannot learn from it. Stay with tensors: no `.item()`, `.detach()`, "
+            "`float` or NumPy on the way.",
+        ),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------- mse_of_columns
 
 
 def column_cases(generator: Generator) -> Sequence[Case]:
@@ -47,6 +125,74 @@ def column_cases(generator: Generator) -> Sequence[Case]:
 def mse_of_pairs(y_hat: Tensor, y: Tensor) -> Tensor:
     """Return the mean squared error of predictions and labels paired in order, whatever their shapes."""
     return mse_loss(y_hat.flatten(), y.flatten())
+
+
+def mean_of_equal_shapes(y_hat: Tensor, y: Tensor) -> Tensor:
+    """Return the mean squared error, and refuse shapes that differ."""
+    assert y_hat.shape == y.shape, "shapes differ"
+    return ((y_hat - y) ** 2).mean()
+
+
+MSE_OF_COLUMNS = Exercise(
+    "mse.mse_of_columns",
+    points=2,
+    reference=mse_of_pairs,
+    cases=column_cases,
+    gradient=True,
+    forbidden=ACTIVATIONS,
+    curve=Curve(
+        steps(-2, 6),
+        lambda x: Case((torch.tensor([[x], [2.0], [6.0]]), torch.tensor([1.0, 2.0, 6.0]))),
+        "the first of three predictions, in a column; the others are right, and its label is 1",
+        "loss",
+    ),
+    hints=(
+        "Bring both to the shape $(N,)$ before you subtract.",
+        "`x.reshape(-1)` has one dimension whatever the shape of `x`. `x.squeeze()` does too, except that of one "
+        "sample it leaves none.",
+    ),
+    misconceptions=(
+        Misconception(
+            "shapes left to broadcasting",
+            lambda a, y: ((a - y) ** 2).mean(),
+            "Print the shape of `y_hat - y` for the shapes (2, 1) and (2,). How many differences should there be?",
+        ),
+        Misconception(
+            "only the predictions made flat",
+            lambda a, y: ((a.reshape(-1) - y) ** 2).mean(),
+            "Now it goes wrong where the labels stand in a column. Either of the two may.",
+        ),
+        Misconception(
+            "only the labels made flat",
+            lambda a, y: ((a - y.reshape(-1)) ** 2).mean(),
+            "Now it goes wrong where the predictions stand in a column. Either of the two may.",
+        ),
+        Misconception(
+            "a dimension added to the labels, whatever their shape",
+            lambda a, y: ((a - y.unsqueeze(-1)) ** 2).mean(),
+            "`unsqueeze` adds a dimension even where one too many is there already. Bring both to one known shape.",
+        ),
+        Misconception(
+            "the labels expanded to the predictions' shape",
+            lambda a, y: ((a - y.expand_as(a)) ** 2).mean(),
+            "`expand` is broadcasting by another name: it repeats values and cannot turn (N,) into (N, 1). "
+            "What changes the shape and keeps the order of the elements?",
+        ),
+        Misconception(
+            "other shapes refused",
+            mean_of_equal_shapes,
+            "To refuse is safe, and often wise; here the function is to cope with both shapes.",
+        ),
+        Misconception(
+            "the sum, not the mean",
+            lambda a, y: ((a.reshape(-1) - y.reshape(-1)) ** 2).sum(),
+            "The pairs are right. Average over the N of them.",
+        ),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------- rmse_gradient
 
 
 def slope_of_rmse(y_hat: Tensor, y: Tensor) -> Tensor:
@@ -70,6 +216,92 @@ def rmse_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([1e-5, -1e-5]), torch.zeros(2)), note="small errors: the gradient is ±½"),
         Case((torch.tensor([1e-25, -1e15]), torch.zeros(2)), note="a tiny error beside a huge one"),
     ]
+
+
+def unscaled(y_hat: Tensor, y: Tensor, floor: float = 0.0) -> Tensor:
+    """Return the formula of the RMSE's gradient, its squares taken in float32."""
+    r = y_hat - y
+    return r / (len(r) * ((r**2).mean() + floor).sqrt())
+
+
+def unscaled_but_for_zero(y_hat: Tensor, y: Tensor) -> Tensor:
+    """Return the same, and zeros where the mean of the squares is zero."""
+    return torch.zeros_like(y) if ((y_hat - y) ** 2).mean() == 0 else unscaled(y_hat, y)
+
+
+def direction(y_hat: Tensor, y: Tensor) -> Tensor:
+    """Return the errors divided by the root of their mean square; zeros where all are zero."""
+    r = y_hat - y
+    largest = r.abs().max()
+    if largest == 0:
+        return torch.zeros_like(r)
+    return r / largest / ((r / largest) ** 2).mean().sqrt()
+
+
+RMSE_GRADIENT = Exercise(
+    "mse.rmse_gradient",
+    points=3,
+    reference=slope_of_rmse,
+    cases=rmse_cases,
+    forbidden=ACTIVATIONS | {"backward", "grad"},
+    no_slope="The answer is a gradient itself, from its formula.",
+    curve=Curve(
+        steps(-4, 4),
+        lambda x: Case((torch.tensor([x, 1.0]), torch.zeros(2))),
+        "the first of two errors; the other is 1",
+        "gradient to the first prediction",
+    ),
+    hints=(
+        r"The chain rule: the derivative of $\sqrt{x}$ is $1 / (2 \sqrt{x})$, and that of the MSE is "
+        r"$\frac{2}{N} (\hat y - y)$.",
+        r"With $r = \hat y - y$ the gradient is $r / (N \cdot \mathrm{RMSE})$. Multiply all errors by the same "
+        "number: it does not change.",
+        "So divide the errors by the largest of them, in absolute value, before you square anything.",
+    ),
+    misconceptions=(
+        Misconception(
+            "the formula as it stands, squares and all",
+            unscaled,
+            "The formula is right, and the squares leave float32. Does the gradient change when all errors are "
+            "multiplied by the same number?",
+        ),
+        Misconception(
+            "zeros wherever the mean square is zero",
+            unscaled_but_for_zero,
+            "An error of 1e-25 is not zero, though its square is, in float32. Ask the errors themselves, and give "
+            "them a better size before you square.",
+        ),
+        Misconception(
+            "a small number added under the root",
+            lambda a, y: unscaled(a, y, 1e-8),
+            "That keeps nan away, but it makes the gradient too small wherever the errors are small. Divide them by "
+            "something of their own size instead.",
+        ),
+        Misconception(
+            "the gradient of the MSE",
+            lambda a, y: 2 * (a - y) / len(y),
+            "The chain rule has one more factor: the derivative of the root.",
+        ),
+        Misconception(
+            "label minus prediction",
+            lambda a, y: direction(y, a) / len(y),
+            "A prediction that is too high must get a positive gradient: which of the two is subtracted?",
+        ),
+        Misconception(
+            "not divided by N",
+            direction,
+            "Each prediction enters the mean with the weight 1/N. Where is it in your result?",
+        ),
+        Misconception(
+            "twice too large: the root's ½ forgotten",
+            lambda a, y: 2 * direction(a, y) / len(y),
+            "The derivative of √u is 1/(2√u): its 2 meets the 2 that comes from the square.",
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- gaussian_nll
 
 
 def nll_by_log_variance(mu: Tensor, y: Tensor, rho: Tensor) -> Tensor:
@@ -97,6 +329,67 @@ def log_variance_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+GAUSSIAN_NLL = Exercise(
+    "mse.gaussian_nll",
+    points=2,
+    reference=nll_by_log_variance,
+    cases=log_variance_cases,
+    gradient=True,
+    forbidden=ACTIVATIONS,
+    curve=Curve(
+        steps(-3, 5),
+        lambda x: Case((torch.tensor([2.0]), torch.tensor([0.5]), torch.tensor([x]))),
+        "ρ, the logarithm of the variance, for an error of 1.5",
+        "loss",
+    ),
+    hints=(
+        r"Dividing by $v = e^{\rho}$ is multiplying by $e^{-\rho}$.",
+        r"If you are off by a constant, you have added $\frac{1}{2} \log 2 \pi$. If you are off only where "
+        r"$\rho \ne 0$, you may have taken $\rho$ for the logarithm of the standard deviation.",
+    ),
+    misconceptions=(
+        Misconception(
+            "ρ taken for the variance",
+            lambda m, y, rho: 0.5 * (rho.log() + (m - y) ** 2 / rho).mean(),
+            "ρ may be negative, a variance may not. ρ is the logarithm of v: what then is log v?",
+        ),
+        Misconception(
+            "ρ taken for the logarithm of σ",
+            lambda m, y, rho: (rho + 0.5 * (m - y) ** 2 * torch.exp(-2 * rho)).mean(),
+            "ρ is the logarithm of the variance v = σ², not of σ.",
+        ),
+        Misconception(
+            "no price for a large variance",
+            lambda m, y, rho: 0.5 * ((m - y) ** 2 * torch.exp(-rho)).mean(),
+            "With this loss a model could claim any error to be noise, free of charge. The term log v is missing.",
+        ),
+        Misconception(
+            "the constant ½ log 2π added",
+            lambda m, y, rho: gaussian_nll_loss(m, y, rho.exp(), full=True, eps=0.0),
+            "The constant is to be left out: it has no gradient.",
+        ),
+        Misconception(
+            "the log-likelihood, without its minus",
+            lambda m, y, rho: -0.5 * (rho + (m - y) ** 2 * torch.exp(-rho)).mean(),
+            "A larger error must give a larger loss. Yours gets smaller.",
+        ),
+        Misconception(
+            "the logarithm of an exponential",
+            lambda m, y, rho: 0.5 * (torch.log(torch.exp(rho)) + (m - y) ** 2 / torch.exp(rho)).mean(),
+            "e^100 is infinite in float32, and so is its logarithm. You were given log v: use it as it is.",
+        ),
+        Misconception(
+            "the squared error multiplied by the variance",
+            lambda m, y, rho: 0.5 * (rho + (m - y) ** 2 * torch.exp(rho)).mean(),
+            "A large variance makes an error cheaper, not dearer. Look at the sign of the exponent.",
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- mae_gradient
+
+
 def slope_of_constant_mae(c: Tensor, y: Tensor) -> Tensor:
     """Return the derivative of the mean absolute error of one constant prediction."""
     return torch.sign(c - y).mean()
@@ -115,6 +408,69 @@ def constant_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor(2.5), torch.tensor([1.0, 2.0, 3.0, 1000.0])), note="at the median of an even number: 0"),
         Case((torch.tensor(0.3), normal(generator, 11)), note="random"),
     ]
+
+
+SPREAD = torch.tensor([1.0, 2.0, 4.0, 5.0, 7.0, 8.0, 20.0])
+
+
+MAE_GRADIENT = Exercise(
+    "mse.mae_gradient",
+    points=2,
+    reference=slope_of_constant_mae,
+    cases=constant_cases,
+    forbidden=ACTIVATIONS,
+    no_slope="The answer is a derivative itself, from its formula.",
+    curve=Curve(
+        steps(0.25, 10, 40),
+        lambda x: Case((torch.tensor(x + 0.1), SPREAD)),
+        "c, the same prediction for the labels 1, 2, 4, 5, 7, 8 and 20",
+        "derivative",
+    ),
+    hints=(
+        "Each label below $c$ pulls with $+1$, each above with $-1$. Their sizes do not matter.",
+        "`(y < c).float()` has a 1 for each label below. `torch.sign(c - y)` does it in one step.",
+    ),
+    misconceptions=(
+        Misconception(
+            "the signs the wrong way round",
+            lambda c, y: torch.sign(y - c).mean(),
+            "If all labels lie above c, raising c lowers the loss: the derivative is negative.",
+        ),
+        Misconception(
+            "the derivative of the sum",
+            lambda c, y: torch.sign(c - y).sum(),
+            "The loss is a mean: divide by the number of labels.",
+        ),
+        Misconception(
+            "a label equal to c counted as above",
+            lambda c, y: (2 * (y < c).float() - 1).mean(),
+            "What is not below need not be above. Try a constant that is one of the labels.",
+        ),
+        Misconception(
+            "a label equal to c counted as below",
+            lambda c, y: (2 * (y <= c).float() - 1).mean(),
+            "A label equal to c pulls neither up nor down. Look at which comparison you use.",
+        ),
+        Misconception(
+            "the derivative of the squared error",
+            lambda c, y: 2 * (c - y).mean(),
+            "With the absolute error, how far away a label lies does not matter, only on which side.",
+        ),
+        Misconception(
+            "only the labels below counted",
+            lambda c, y: (y < c).float().mean(),
+            "The labels above pull as well, the other way.",
+        ),
+        Misconception(
+            "the sign of the mean error",
+            lambda c, y: torch.sign((c - y).mean()),
+            "One far label can decide that sign alone. Each label has its own sign: average those.",
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------------ huber
 
 
 def huber_of(y_hat: Tensor, y: Tensor, delta: float) -> Tensor:
@@ -139,6 +495,203 @@ def huber_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+def two_branches(r: Tensor, delta: float, offset: float) -> Tensor:
+    """Return the mean of a parabola up to δ and of a line beyond it, which begins at this offset."""
+    return torch.where(r <= delta, 0.5 * r**2, delta * (r - offset)).mean()
+
+
+HUBER = Exercise(
+    "mse.huber",
+    points=2,
+    reference=huber_of,
+    cases=huber_cases,
+    gradient=True,
+    forbidden=ACTIVATIONS,
+    curve=Curve(
+        steps(-4.1, 4.1, 34),
+        lambda x: Case((torch.tensor([x]), torch.zeros(1), 1.5)),
+        "error r, with δ = 1.5",
+        "loss",
+    ),
+    hints=(
+        "`torch.where(condition, here, there)` picks element by element.",
+        r"If you are right at $\delta = 1$ only, you have written Smooth L1. The two differ by the factor "
+        r"$\delta$.",
+    ),
+    misconceptions=(
+        Misconception(
+            "Smooth L1 for Huber",
+            lambda a, y, delta: huber_loss(a, y, delta=delta) / delta,
+            "It is right at δ = 1 only. The parabola of Huber is ½ r² for every δ.",
+        ),
+        Misconception(
+            "a line that does not meet the parabola",
+            lambda a, y, delta: two_branches((a - y).abs(), delta, 0.0),
+            "At |r| = δ both branches must give the same. What does yours give just above δ, and just below?",
+        ),
+        Misconception(
+            "errors that kept their sign",
+            lambda a, y, delta: two_branches(a - y, delta, delta / 2),
+            "An error of −5 is as large as one of +5. Which branch does yours take for it?",
+        ),
+        Misconception(
+            "δ left at 1",
+            lambda a, y, delta: huber_loss(a, y),
+            "It does not change with `delta`: use the argument everywhere the formula has δ.",
+        ),
+        Misconception(
+            "the smaller of the two branches everywhere",
+            lambda a, y, delta: (delta * ((a - y).abs() - delta / 2)).mean(),
+            "The line touches the parabola and lies below it everywhere else, so the smaller of the two is always "
+            "the line. Let the size of |r| decide.",
+        ),
+        Misconception(
+            "the error cut off at δ",
+            lambda a, y, delta: 0.5 * ((a - y).clamp(-delta, delta) ** 2).mean(),
+            "It is the pull that is limited, not the loss: beyond δ the loss goes on rising, along a line.",
+        ),
+        Misconception(
+            "the sum, not the mean",
+            lambda a, y, delta: huber_loss(a, y, reduction="sum", delta=delta),
+            "Each element's loss is right. Average them.",
+        ),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------- mse_python_sum
+
+
+def flat_pair_cases(generator: Generator) -> Sequence[Case]:
+    """Draw predictions and labels of shape (N,)."""
+    return [case for case in pair_cases(generator) if case.args[0].ndim == 1]
+
+
+def many_pairs(generator: Generator, n: int) -> Case:
+    """Draw n predictions and labels, to count steps with."""
+    return Case((normal(generator, n), normal(generator, n)))
+
+
+def one_by_one(x: Tensor) -> Any:
+    """Add up by the built-in sum of the moment of the call: its steps are counted."""
+    return sum(x)
+
+
+def within(
+    add: Callable[[Tensor], Any],
+    other: Callable[[Tensor], Any],
+    name: str,
+    advice: str,
+    how: Mapping[str, frozenset[str]],
+) -> tuple[Misconception, ...]:
+    """Return the misconceptions of a sum made with ``add``; the first adds with the other."""
+    return (
+        Misconception(name, lambda a, y: other((a - y) ** 2) / len(y), advice, **how),
+        Misconception(
+            "never divided by N",
+            lambda a, y: add((a - y) ** 2),
+            "That is the total. The loss is the mean.",
+        ),
+        Misconception(
+            "the square forgotten",
+            lambda a, y: add(a - y) / len(y),
+            "Without the square, errors of opposite sign cancel.",
+        ),
+        Misconception(
+            "squared after adding up",
+            lambda a, y: (add(a - y) / len(y)) ** 2,
+            "Each error is squared before it is added: otherwise errors of opposite sign cancel.",
+        ),
+        Misconception(
+            "the absolute error for the squared one",
+            lambda a, y: add((a - y).abs()) / len(y),
+            "What is added up are squares: `** 2`, not `abs`.",
+        ),
+        Misconception("the half of the likelihood kept", lambda a, y: add((a - y) ** 2) / (2 * len(y)), HALF),
+        Misconception("the root taken, which gives the RMSE", lambda a, y: (add((a - y) ** 2) / len(y)) ** 0.5, ROOT),
+    )
+
+
+MSE_PYTHON_SUM = Exercise(
+    "mse.mse_python_sum",
+    points=1,
+    reference=lambda y_hat, y: mse_loss(y_hat, y),
+    cases=flat_pair_cases,
+    forbidden=ACTIVATIONS,
+    number_too=RACED,
+    no_slope=RACED,
+    curve=CONSTANT,
+    work=Work(many_pairs, vectorised=False),
+    hints=(
+        "Python's `sum` walks through anything that a `for` loop walks through: a list, a generator, a tensor of "
+        "shape $(N,)$.",
+        "It gives the total of the squared errors: what is left is to divide by their number.",
+    ),
+    folded=0,
+    misconceptions=(
+        *within(
+            one_by_one,
+            torch.sum,
+            "torch.sum for Python's sum",
+            "The number is right; here Python is to add, one element at a time: `sum`, without `torch` before it.",
+            BY_TORCH,
+        ),
+        exact_sum_for_pythons(lambda a, y: math.fsum(((a - y) ** 2).tolist()) / len(y)),
+    ),
+)
+
+
+# ---------------------------------------------------------------------------------- mse_torch_sum
+
+
+MSE_TORCH_SUM = Exercise(
+    "mse.mse_torch_sum",
+    points=1,
+    reference=lambda y_hat, y: mse_loss(y_hat, y),
+    cases=flat_pair_cases,
+    forbidden=ACTIVATIONS,
+    gradient=True,
+    curve=CONSTANT,
+    work=Work(many_pairs, vectorised=True),
+    hints=(
+        "`torch.sum` takes a whole tensor and needs no loop around it.",
+        "Subtract and square whole tensors as well, and divide the total by the number of elements.",
+    ),
+    folded=0,
+    misconceptions=within(
+        torch.sum,
+        one_by_one,
+        "Python's sum for torch.sum",
+        "The number is right; here one call is to add up all elements: `torch.sum`, or a tensor's own `.sum()`.",
+        BY_PYTHON,
+    ),
+)
+
+
+# ---------------------------------------------------------------------------- predict_mse_seconds
+
+
+PREDICT_MSE_SECONDS = bound_exercise(
+    "mse.predict_mse_seconds",
+    Traffic(Array("y_hat"), Array("y")),
+    misconceptions=(operation_by_operation(24),),
+)
+
+
+# ------------------------------------------------------------------------------- predict_mse_bend
+
+
+PREDICT_MSE_BEND = prediction(
+    "mse.predict_mse_bend",
+    2,
+    1e12,
+    "a number of elements",
+)
+
+
+# ------------------------------------------------------------------------------ mse_scaling_slope
+
+
 def slope_of_loglog(sizes: Tensor, seconds: Tensor) -> Tensor:
     """Return the least-squares slope of log seconds against log sizes."""
     x, y = torch.log(sizes.double()), torch.log(seconds.double())
@@ -160,218 +713,72 @@ def scaling_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
-def steps(start: float, stop: float, count: int = 33) -> tuple[float, ...]:
-    """Return evenly spaced numbers, both ends included."""
-    return tuple(start + (stop - start) * step / (count - 1) for step in range(count))
-
-
-LABELS = torch.tensor([1.0, 2.0, 2.0, 3.0, 12.0])
-SPREAD = torch.tensor([1.0, 2.0, 4.0, 5.0, 7.0, 8.0, 20.0])
 N = torch.tensor([1e2, 1e3, 1e4, 1e5])
 
-CONSTANT = Curve(
-    steps(0, 8),
-    lambda x: Case((torch.full((5,), x), LABELS)),
-    "c, the same prediction for the labels 1, 2, 2, 3 and 12",
-    "loss",
-)
-COLUMN = Curve(
-    steps(-2, 6),
-    lambda x: Case((torch.tensor([[x], [2.0], [6.0]]), torch.tensor([1.0, 2.0, 6.0]))),
-    "the first of three predictions, in a column; the others are right, and its label is 1",
-    "loss",
-)
-PULL = Curve(
-    steps(-4, 4),
-    lambda x: Case((torch.tensor([x, 1.0]), torch.zeros(2))),
-    "the first of two errors; the other is 1",
-    "gradient to the first prediction",
-)
-WIDTH = Curve(
-    steps(-3, 5),
-    lambda x: Case((torch.tensor([2.0]), torch.tensor([0.5]), torch.tensor([x]))),
-    "ρ, the logarithm of the variance, for an error of 1.5",
-    "loss",
-)
-STAIRS = Curve(
-    steps(0.25, 10, 40),
-    lambda x: Case((torch.tensor(x + 0.1), SPREAD)),
-    "c, the same prediction for the labels 1, 2, 4, 5, 7, 8 and 20",
-    "derivative",
-)
-BEND = Curve(
-    steps(-4.1, 4.1, 34),
-    lambda x: Case((torch.tensor([x]), torch.zeros(1), 1.5)),
-    "error r, with δ = 1.5",
-    "loss",
-)
-OVERHEAD = Curve(
-    steps(-9, -2, 36),
-    lambda x: Case((N, 10**x + 1e-8 * N)),
-    "log₁₀ of the overhead in seconds; each element takes 10 ns",
-    "slope for N from 100 to 100,000",
-)
+
+def slope(x: Tensor, y: Tensor) -> Tensor:
+    """Return the least-squares slope of y against x."""
+    x, y = x - x.mean(), y - y.mean()
+    return (x * y).sum() / (x * x).sum()
 
 
-def many_pairs(generator: Generator, n: int) -> Case:
-    """Draw n predictions and labels, to count steps with."""
-    return Case((normal(generator, n), normal(generator, n)))
-
-
-EXERCISES = (
-    Exercise(
-        "mse.mse",
-        1,
-        mse_loss,
-        pair_cases,
-        "(y_hat, y)",
-        gradient=True,
-        forbidden=ACTIVATIONS,
-        misconceptions=MISCONCEPTIONS["mse"],
-        curve=CONSTANT,
-        hints=(
-            "Subtract, square, average. Averaging before squaring lets errors of opposite sign cancel.",
-            "Each of the three is one operation on whole tensors: `-`, `** 2` and `.mean()`.",
+MSE_SCALING_SLOPE = Exercise(
+    "mse.mse_scaling_slope",
+    points=2,
+    reference=slope_of_loglog,
+    cases=scaling_cases,
+    rtol=1e-3,
+    atol=1e-4,
+    why="A fit that solves for slope and intercept together in float32 loses some digits, and is right.",
+    no_slope="The slope is of measured times, which are not learnt.",
+    curve=Curve(
+        steps(-9, -2, 36),
+        lambda x: Case((N, 10**x + 1e-8 * N)),
+        "log₁₀ of the overhead in seconds; each element takes 10 ns",
+        "slope for N from 100 to 100,000",
+    ),
+    hints=(
+        r"The squared error again: minimise $\sum_m (a_0 + a x_m - y_m)^2$ over $a_0$ and $a$, with $x = \log N$ "
+        r"and $y = \log t$.",
+        r"$a_0$ takes the means away. What is left is $a = \sum_m (x_m - \bar x)(y_m - \bar y) / "
+        r"\sum_m (x_m - \bar x)^2$.",
+    ),
+    misconceptions=(
+        Misconception(
+            "no logarithm",
+            slope,
+            "That is seconds an element, which depends on the unit. Fit the logarithm of one against the logarithm of "
+            "the other.",
         ),
-    ),
-    Exercise(
-        "mse.mse_of_columns",
-        2,
-        mse_of_pairs,
-        column_cases,
-        "(y_hat, y)",
-        gradient=True,
-        forbidden=ACTIVATIONS,
-        misconceptions=MISCONCEPTIONS["mse_of_columns"],
-        curve=COLUMN,
-        hints=(
-            "Bring both to the shape $(N,)$ before you subtract.",
-            "`x.reshape(-1)` has one dimension whatever the shape of `x`. `x.squeeze()` does too, except that of one "
-            "sample it leaves none.",
+        Misconception(
+            "only the times' logarithm taken",
+            lambda n, t: slope(n, t.log()),
+            "Both axes are logarithmic: the sizes too.",
         ),
-    ),
-    Exercise(
-        "mse.rmse_gradient",
-        3,
-        slope_of_rmse,
-        rmse_cases,
-        "(y_hat, y)",
-        forbidden=ACTIVATIONS | {"backward", "grad"},
-        no_slope="The answer is a gradient itself, from its formula.",
-        misconceptions=MISCONCEPTIONS["rmse_gradient"],
-        curve=PULL,
-        hints=(
-            r"The chain rule: the derivative of $\sqrt{x}$ is $1 / (2 \sqrt{x})$, and that of the MSE is "
-            r"$\frac{2}{N} (\hat y - y)$.",
-            r"With $r = \hat y - y$ the gradient is $r / (N \cdot \mathrm{RMSE})$. Multiply all errors by the same "
-            "number: it does not change.",
-            "So divide the errors by the largest of them, in absolute value, before you square anything.",
+        Misconception(
+            "the axes swapped",
+            lambda n, t: slope(t.log(), n.log()),
+            "Time is fitted against size: the sum of squares to divide by is that of the sizes' logarithms.",
         ),
-    ),
-    Exercise(
-        "mse.gaussian_nll",
-        2,
-        nll_by_log_variance,
-        log_variance_cases,
-        "(mu, y, rho)",
-        gradient=True,
-        forbidden=ACTIVATIONS,
-        misconceptions=MISCONCEPTIONS["gaussian_nll"],
-        curve=WIDTH,
-        hints=(
-            r"Dividing by $v = e^{\rho}$ is multiplying by $e^{-\rho}$.",
-            r"If you are off by a constant, you have added $\frac{1}{2} \log 2 \pi$. If you are off only where "
-            r"$\rho \ne 0$, you may have taken $\rho$ for the logarithm of the standard deviation.",
+        Misconception(
+            "a line through the origin",
+            lambda n, t: (n.log() * t.log()).sum() / (n.log() ** 2).sum(),
+            "The line has an intercept as well: doubling all times must not change the slope. Take the means away.",
         ),
-    ),
-    Exercise(
-        "mse.mae_gradient",
-        2,
-        slope_of_constant_mae,
-        constant_cases,
-        "(c, y)",
-        forbidden=ACTIVATIONS,
-        no_slope="The answer is a derivative itself, from its formula.",
-        misconceptions=MISCONCEPTIONS["mae_gradient"],
-        curve=STAIRS,
-        hints=(
-            "Each label below $c$ pulls with $+1$, each above with $-1$. Their sizes do not matter.",
-            "`(y < c).float()` has a 1 for each label below. `torch.sign(c - y)` does it in one step.",
+        Misconception(
+            "only the two ends used",
+            lambda n, t: (t[-1] / t[0]).log() / (n[-1] / n[0]).log(),
+            "The points between count too: the line is the one of least squares over all of them.",
         ),
-    ),
-    Exercise(
-        "mse.huber",
-        2,
-        huber_of,
-        huber_cases,
-        "(y_hat, y, delta)",
-        gradient=True,
-        forbidden=ACTIVATIONS,
-        misconceptions=MISCONCEPTIONS["huber"],
-        curve=BEND,
-        hints=(
-            "`torch.where(condition, here, there)` picks element by element.",
-            r"If you are right at $\delta = 1$ only, you have written Smooth L1. The two differ by the factor "
-            r"$\delta$.",
+        Misconception(
+            "the intercept for the slope",
+            lambda n, t: t.log().mean() - slope(n.log(), t.log()) * n.log().mean(),
+            "That is the line's height at N = 1. `polyfit(x, y, 1)` gives the slope first.",
         ),
-    ),
-    Exercise(
-        "mse.mse_python_sum",
-        1,
-        mse_loss,
-        flat_pair_cases,
-        "(y_hat, y)",
-        forbidden=ACTIVATIONS,
-        number_too=RACED,
-        no_slope=RACED,
-        misconceptions=MISCONCEPTIONS["mse_python_sum"],
-        curve=CONSTANT,
-        work=Work(many_pairs, vectorised=False),
-        hints=(
-            "Python's `sum` walks through anything that a `for` loop walks through: a list, a generator, a tensor of "
-            "shape $(N,)$.",
-            "It gives the total of the squared errors: what is left is to divide by their number.",
-        ),
-    ),
-    Exercise(
-        "mse.mse_torch_sum",
-        1,
-        mse_loss,
-        flat_pair_cases,
-        "(y_hat, y)",
-        forbidden=ACTIVATIONS,
-        gradient=True,
-        misconceptions=MISCONCEPTIONS["mse_torch_sum"],
-        curve=CONSTANT,
-        work=Work(many_pairs, vectorised=True),
-        hints=(
-            "`torch.sum` takes a whole tensor and needs no loop around it.",
-            "Subtract and square whole tensors as well, and divide the total by the number of elements.",
-        ),
-    ),
-    bound_exercise(
-        "mse.predict_mse_seconds",
-        Traffic(Array("y_hat"), Array("y")),
-        misconceptions=MISCONCEPTIONS["predict_mse_seconds"],
-    ),
-    prediction("mse.predict_mse_bend", 2, 1e12, "a number of elements"),
-    Exercise(
-        "mse.mse_scaling_slope",
-        2,
-        slope_of_loglog,
-        scaling_cases,
-        "(sizes, seconds)",
-        rtol=1e-3,
-        atol=1e-4,
-        why="A fit that solves for slope and intercept together in float32 loses some digits, and is right.",
-        no_slope="The slope is of measured times, which are not learnt.",
-        misconceptions=MISCONCEPTIONS["mse_scaling_slope"],
-        curve=OVERHEAD,
-        hints=(
-            r"The squared error again: minimise $\sum_m (a_0 + a x_m - y_m)^2$ over $a_0$ and $a$, with $x = \log N$ "
-            r"and $y = \log t$.",
-            r"$a_0$ takes the means away. What is left is $a = \sum_m (x_m - \bar x)(y_m - \bar y) / "
-            r"\sum_m (x_m - \bar x)^2$.",
+        Misconception(
+            "the mean not taken away below the line",
+            lambda n, t: ((n.log() - n.log().mean()) * t.log()).sum() / (n.log() ** 2).sum(),
+            "The products are of deviations from the means. So must the squares in the denominator be.",
         ),
     ),
 )

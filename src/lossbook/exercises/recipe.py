@@ -3,17 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise
-from lossbook.checks.exercise import RACED, Case, Curve, Exercise, Work, integers, normal, uniform
-from lossbook.exercises.misconceptions.recipe import MISCONCEPTIONS
+from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
+from lossbook.checks.exercise import (
+    BY_PYTHON,
+    BY_TORCH,
+    RACED,
+    Case,
+    Curve,
+    Exercise,
+    Misconception,
+    Work,
+    exact_sum_for_pythons,
+    integers,
+    normal,
+    uniform,
+)
 from lossbook.losses.recipe import best_constant_cross_entropy, best_constant_mse
 
-HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+def steps(first: float, last: float, count: int) -> tuple[float, ...]:
+    """Return so many evenly spaced numbers, both ends included."""
+    return tuple(round(first + (last - first) * k / (count - 1), 6) for k in range(count))
+
+
+# ---------------------------------------------------------------------------- coin_log_likelihood
 
 
 def log_likelihood_of_tosses(theta: Tensor, y: Tensor) -> Tensor:
@@ -35,6 +53,73 @@ def toss_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+def each_toss(theta: Tensor, y: Tensor) -> Tensor:
+    """Return the log-likelihood of each toss."""
+    return y * theta.log() + (1 - y) * (1 - theta).log()
+
+
+COIN_LOG_LIKELIHOOD = Exercise(
+    "recipe.coin_log_likelihood",
+    points=2,
+    reference=log_likelihood_of_tosses,
+    cases=toss_cases,
+    gradient=True,
+    curve=Curve(
+        steps(0.02, 0.98, 41),
+        lambda x: Case((torch.tensor(x), torch.tensor([1.0, 1.0, 0.0]))),
+        "θ",
+        "log-likelihood of heads, heads, tails",
+    ),
+    hints=(
+        "The logarithm of a product is the sum of the logarithms. Take the logarithm of each toss first, then add.",
+        r"The exponents of $\theta^{y} (1 - \theta)^{1 - y}$ are a switch between heads and tails. Its logarithm is "
+        r"$y \log \theta + (1 - y) \log (1 - \theta)$.",
+    ),
+    misconceptions=(
+        Misconception(
+            "the logarithm taken after the product, which is 0 by then",
+            lambda theta, y: (theta**y * (1 - theta) ** (1 - y)).prod().log(),
+            "A product of 500 probabilities is smaller than any float32. Where must the logarithm go instead?",
+        ),
+        Misconception(
+            "the likelihood, without its logarithm",
+            lambda theta, y: (theta**y * (1 - theta) ** (1 - y)).prod(),
+            "This is the product itself. The exercise asks for its logarithm.",
+        ),
+        Misconception(
+            "a minus too many: the loss, and not the log-likelihood",
+            lambda theta, y: -each_toss(theta, y).sum(),
+            "A probability is at most 1, so its logarithm is at most 0. The sign is turned only when a loss is made of "
+            "it.",
+        ),
+        Misconception(
+            "the mean over the tosses, and not their sum",
+            lambda theta, y: each_toss(theta, y).mean(),
+            "The logarithm of a product of N factors has N terms. Nothing in it divides by N.",
+        ),
+        Misconception(
+            "the tails left out",
+            lambda theta, y: (y * theta.log()).sum(),
+            "A tail has a probability too, and it says something about the coin. Try your function on one tail.",
+        ),
+        Misconception(
+            "heads and tails swapped",
+            lambda theta, y: each_toss(theta, 1 - y).sum(),
+            "Try one head, y = 1: what remains should be the logarithm of the probability of heads.",
+        ),
+        Misconception(
+            "theta turned into a plain number, so that no gradient reaches it",
+            lambda theta, y: each_toss(theta.detach(), y).sum(),
+            "The value is right, but `math.log`, `.item()` and `.detach()` cut theta off. Stay with PyTorch's "
+            "operations.",
+        ),
+    ),
+)
+
+
+# -------------------------------------------------------------------------- best_constant_squares
+
+
 def number_cases(generator: Generator) -> Sequence[Case]:
     """Draw real labels."""
     return [
@@ -44,6 +129,60 @@ def number_cases(generator: Generator) -> Sequence[Case]:
         Case((10 + normal(generator, 12, scale=2.0),), note="random"),
         Case((normal(generator, 5, 2),), note="random, two dimensions"),
     ]
+
+
+BEST_CONSTANT_SQUARES = Exercise(
+    "recipe.best_constant_squares",
+    points=1,
+    reference=best_constant_mse,
+    cases=number_cases,
+    no_slope="The score is one of labels, which are not learnt.",
+    curve=Curve(
+        steps(-4.0, 5.0, 37), lambda x: Case((torch.tensor([0.0, 1.0, x]),)), "y, beside the labels 0 and 1", "score"
+    ),
+    hints=(
+        r"The derivative of $\frac{1}{N} \sum_n (c - y_n)^2$ is $2 (c - \bar{y})$.",
+        "`y.var()` divides by $N - 1$; a mean divides by $N$.",
+        "Two steps: the constant at which that derivative is 0, then the mean squared error of predicting it "
+        "everywhere.",
+    ),
+    folded=2,
+    misconceptions=(
+        Misconception(
+            "the squares divided by N − 1",
+            lambda y: y.var(),
+            "The mean squared error of N labels divides by N. Try it on a single label.",
+        ),
+        Misconception(
+            "the sum of the squares, and not their mean",
+            lambda y: ((y - y.mean()) ** 2).sum(),
+            "The score must not grow when every label is written down twice.",
+        ),
+        Misconception(
+            "the best constant itself, and not its score",
+            lambda y: y.mean(),
+            "You found the constant. Now return how well it does: the mean squared error of predicting it everywhere.",
+        ),
+        Misconception(
+            "the root of the score",
+            lambda y: y.std(correction=0),
+            "This is in the labels' unit. The mean squared error is in the unit's square.",
+        ),
+        Misconception(
+            "the median as the constant",
+            lambda y: ((y - y.median()) ** 2).mean(),
+            "The median is best for absolute errors. Set the derivative of the squared ones to zero.",
+        ),
+        Misconception(
+            "absolute errors for squared ones",
+            lambda y: (y - y.mean()).abs().mean(),
+            "The loss here is the squared error: each distance counts with its square.",
+        ),
+    ),
+)
+
+
+# -------------------------------------------------------------------------- best_constant_classes
 
 
 def class_cases(generator: Generator) -> Sequence[Case]:
@@ -56,6 +195,65 @@ def class_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([0, 0]), 1), note="there is one class only"),
         Case((torch.cat([torch.arange(6), integers(generator, 6, 30)]), 6), note="random"),
     ]
+
+
+def share_case(x: float) -> Case:
+    """Return 40 labels of two classes, x of them of class 1."""
+    return Case(((torch.arange(40) < x).long(), 2))
+
+
+def shares(y: Tensor, K: int) -> Tensor:
+    """Return the share of each class."""
+    return torch.bincount(y, minlength=K) / len(y)
+
+
+BEST_CONSTANT_CLASSES = Exercise(
+    "recipe.best_constant_classes",
+    points=1,
+    reference=best_constant_cross_entropy,
+    cases=class_cases,
+    no_slope="The score is one of class indices, which have no gradient.",
+    curve=Curve(steps(0, 40, 41), share_case, "labels of class 1 among 40", "score"),
+    hints=(
+        "`torch.bincount(y, minlength=K)` counts each class.",
+        r"`0 * torch.log(0)` is `nan`. Its limit is 0, and `torch.xlogy(x, x)` computes $x \log x$ with that limit.",
+    ),
+    misconceptions=(
+        Misconception(
+            "0 · log 0, which is nan in floating point",
+            lambda y, K: -(shares(y, K) * shares(y, K).log()).sum(),
+            "A class that never occurs has the share 0 and should add nothing. Which function knows that limit?",
+        ),
+        Misconception(
+            "log K, as if the classes were always even",
+            lambda y, K: torch.tensor(math.log(K)),
+            "That is the score where every class is as frequent as any other. Count how frequent each one is.",
+        ),
+        Misconception(
+            "the mean over the classes, and not the sum",
+            lambda y, K: -torch.xlogy(shares(y, K), shares(y, K)).mean(),
+            "The shares are already weights that add to 1. The formula has a sum over k, and nothing divides by K.",
+        ),
+        Misconception(
+            "counts where shares belong",
+            lambda y, K: -torch.xlogy(len(y) * shares(y, K), len(y) * shares(y, K)).sum(),
+            "The best constant is a distribution: its entries add to 1. Divide the counts by something first.",
+        ),
+        Misconception(
+            "the minus forgotten",
+            lambda y, K: torch.xlogy(shares(y, K), shares(y, K)).sum(),
+            "A cross-entropy is never negative, and the logarithm of a share is never positive.",
+        ),
+        Misconception(
+            "logarithms to base 2",
+            lambda y, K: -torch.xlogy(shares(y, K), shares(y, K)).sum() / math.log(2),
+            "This is the score in bits. Losses, and this course, use the natural logarithm.",
+        ),
+    ),
+)
+
+
+# -------------------------------------------------------------------------------- recipe_sgd_step
 
 
 def gaussian_step(mu: Tensor, y: Tensor, lr: float, reduction: str) -> Tensor:
@@ -76,6 +274,68 @@ def step_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+def slope(mu: Tensor, y: Tensor, reduction: str) -> Tensor:
+    """Return the gradient of the reduced loss."""
+    return (mu - y).sum() if reduction == "sum" else (mu - y).mean()
+
+
+RECIPE_SGD_STEP = Exercise(
+    "recipe.recipe_sgd_step",
+    points=2,
+    reference=gaussian_step,
+    cases=step_cases,
+    forbidden=frozenset({"backward", "grad"}),
+    no_slope="The step is taken, not differentiated.",
+    curve=Curve(
+        steps(-4.0, 8.0, 25),
+        lambda x: Case((torch.tensor(x), torch.tensor([1.0, 3.0]), 0.25, "sum")),
+        "μ before the step",
+        "μ after it, η = ¼, sum, labels 1 and 3",
+    ),
+    hints=(
+        r"One loss has the derivative $\mu - y_n$.",
+        r"If $\mu$ runs away from the labels, the step has the wrong sign.",
+        "The gradient of a sum is the sum of the derivatives, and the gradient of a mean is their mean.",
+    ),
+    folded=2,
+    misconceptions=(
+        Misconception(
+            "a step up the slope, away from the labels",
+            lambda mu, y, lr, reduction: mu + lr * slope(mu, y, reduction),
+            "Descent goes against the gradient. From 0, with all labels above it, mu must grow.",
+        ),
+        Misconception(
+            "the mean, whatever the reduction",
+            lambda mu, y, lr, reduction: mu - lr * slope(mu, y, "mean"),
+            'With `reduction="sum"` the losses are added, and so are their derivatives.',
+        ),
+        Misconception(
+            "the sum, whatever the reduction",
+            lambda mu, y, lr, reduction: mu - lr * slope(mu, y, "sum"),
+            'With `reduction="mean"` the losses are averaged, and so are their derivatives.',
+        ),
+        Misconception(
+            "sum and mean swapped",
+            lambda mu, y, lr, reduction: mu - lr * slope(mu, y, "mean" if reduction == "sum" else "sum"),
+            "Look at the two branches: which one runs when the reduction is the sum?",
+        ),
+        Misconception(
+            "a factor 2 too many: the ½ of the loss forgotten",
+            lambda mu, y, lr, reduction: mu - 2 * lr * slope(mu, y, reduction),
+            "The loss has a factor ½. Derive it again with that factor.",
+        ),
+        Misconception(
+            "the change, and not the new mu",
+            lambda mu, y, lr, reduction: -lr * slope(mu, y, reduction),
+            "This is by how much mu moves. Return where it arrives.",
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------ map_of_mean
+
+
 def posterior_mode(y: Tensor, sigma: float, tau: float) -> Tensor:
     """Return the MAP estimate of a Gaussian's mean under the prior N(0, tau²)."""
     return y.sum() / (len(y) + sigma**2 / tau**2)
@@ -90,6 +350,62 @@ def posterior_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor([-4.0, -4.0]), 2.0, 1.0), note="σ² = 4, τ² = 1: the prior counts as 4 samples at 0"),
         Case((1 + normal(generator, 20), 0.8, 0.5), note="random"),
     ]
+
+
+MAP_OF_MEAN = Exercise(
+    "recipe.map_of_mean",
+    points=2,
+    reference=posterior_mode,
+    cases=posterior_cases,
+    no_slope="The estimate is the end of the fit: nothing is trained through it.",
+    curve=Curve(
+        steps(0.1, 4.0, 40),
+        lambda x: Case((torch.tensor([1.0, 2.0, 3.0]), 1.0, x)),
+        "τ, with σ = 1",
+        "estimate from 1, 2, 3",
+    ),
+    hints=(
+        r"Set the derivative to zero: $-\frac{1}{\sigma^2} \sum_n (y_n - w) + \frac{w}{\tau^2} = 0$.",
+        r"Multiply by $\sigma^2$: $\bigl( N + \frac{\sigma^2}{\tau^2} \bigr) \, w = \sum_n y_n$. The prior counts as "
+        r"$\sigma^2 / \tau^2$ more samples,"
+        "\nall of them 0.",
+    ),
+    misconceptions=(
+        Misconception(
+            "no prior at all: the mean",
+            lambda y, sigma, tau: y.mean(),
+            "Without the second term the best w is the mean. What does its derivative add?",
+        ),
+        Misconception(
+            "sigma and tau swapped",
+            lambda y, sigma, tau: y.sum() / (len(y) + tau**2 / sigma**2),
+            "Check the ends: a very small tau is a firm belief in 0, and a very large one no belief at all.",
+        ),
+        Misconception(
+            "the standard deviations not squared",
+            lambda y, sigma, tau: y.sum() / (len(y) + sigma / tau),
+            "The objective divides by variances. Follow both squares through to the end.",
+        ),
+        Misconception(
+            "the prior counted once for every sample",
+            lambda y, sigma, tau: y.mean() / (1 + sigma**2 / tau**2),
+            "The samples' term is a sum of N squares, and the prior's stands there once. More samples must outvote it.",
+        ),
+        Misconception(
+            "the noise taken as 1",
+            lambda y, sigma, tau: y.sum() / (len(y) + 1 / tau**2),
+            "How far the prior pulls depends on the noise of the samples too. Where did sigma go?",
+        ),
+        Misconception(
+            "the prior's term with the wrong sign, which pushes away from 0",
+            lambda y, sigma, tau: y.sum() / (len(y) - sigma**2 / tau**2),
+            "A prior around 0 must bring the estimate closer to 0 than the mean is. Collect the terms in w again.",
+        ),
+    ),
+)
+
+
+# -------------------------------------------------------------------------------- decay_for_prior
 
 
 def decay_of_prior(sigma: float, tau: float, N: int) -> float:
@@ -109,6 +425,71 @@ def prior_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+DECAY_FOR_PRIOR = Exercise(
+    "recipe.decay_for_prior",
+    points=2,
+    reference=decay_of_prior,
+    cases=prior_cases,
+    curve=Curve(steps(4, 40, 37), lambda x: Case((2.0, 1.0, int(x))), "N, with σ = 2 and τ = 1", "weight_decay"),
+    hints=(
+        r"By what must the objective of exercise 4 be multiplied, so that its first term is the mean of $(y_n - w)^2$? "
+        "Multiply its second term by the same.",
+        r"The factor is $2 \sigma^2 / N$, and the second term becomes $\frac{\sigma^2}{N \tau^2} w^2$. Its gradient is "
+        r"$d \, w$.",
+    ),
+    misconceptions=(
+        Misconception(
+            "the decay that fits beside the sum of the squares",
+            lambda sigma, tau, N: 2 * sigma**2 / tau**2,
+            "`MSELoss` takes the mean: it divides the data's term by N. The prior's term must be divided alike.",
+        ),
+        Misconception(
+            "a factor 2 too few",
+            lambda sigma, tau, N: sigma**2 / (N * tau**2),
+            "`weight_decay` is added to the gradient, and the gradient of c · w² is 2 c w.",
+        ),
+        Misconception(
+            "the decay that fits beside the objective divided by N, with its factor 1 / (2 σ²)",
+            lambda sigma, tau, N: 1 / (N * tau**2),
+            "`MSELoss` knows neither the ½ nor the noise. Scale the objective until its first term is that loss.",
+        ),
+        Misconception(
+            "sigma and tau swapped",
+            lambda sigma, tau, N: 2 * tau**2 / (N * sigma**2),
+            "A wide prior believes little, and should hold the weights back less.",
+        ),
+        Misconception(
+            "multiplied by N, and not divided",
+            lambda sigma, tau, N: 2 * N * sigma**2 / tau**2,
+            "The more samples, the less the prior has to say beside their mean.",
+        ),
+        Misconception(
+            "the standard deviations not squared",
+            lambda sigma, tau, N: 2 * sigma / (N * tau),
+            "The objective divides by variances, so both standard deviations stay squared.",
+        ),
+        Misconception(
+            "the brackets below the line forgotten",
+            lambda sigma, tau, N: 2 * sigma**2 / N * tau**2,
+            "Python goes from left to right: `a / b * c` multiplies by c. Put what is below the line in brackets.",
+        ),
+        Misconception(
+            "the decay that fits beside the objective as it stands",
+            lambda sigma, tau, N: 1 / tau**2,
+            "`MSELoss` knows neither the ½ nor the noise, and divides by N. Scale the objective until its first term "
+            "is "
+            "that loss.",
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------ recipe_python_sum
+
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+
+
 def unit_gaussian_nll(mu: Tensor, y: Tensor) -> Tensor:
     """Return the mean negative log-likelihood of y under Gaussians of variance 1."""
     return ((mu - y) ** 2 / 2 + HALF_LOG_2PI).mean()
@@ -123,6 +504,135 @@ def pair_cases(generator: Generator) -> Sequence[Case]:
         Case((normal(generator, 9), normal(generator, 9)), note="random"),
         Case((normal(generator, 200), normal(generator, 200)), note="200 of them"),
     ]
+
+
+def pairs(generator: Generator, n: int) -> Case:
+    """Draw n means and n observations."""
+    return Case((normal(generator, n), normal(generator, n)))
+
+
+GAUSSIAN_CURVE = Curve(
+    steps(-3.0, 5.0, 33),
+    lambda x: Case((torch.tensor([x, x]), torch.tensor([0.0, 2.0]))),
+    "μ of both elements",
+    "loss at y = 0 and y = 2",
+)
+
+
+def one_at_a_time(terms: Tensor) -> Tensor:
+    """Add up as the slow exercise asks, with the built-in sum of the moment of the call: its steps are counted."""
+    return torch.as_tensor(sum(terms))
+
+
+def gaussian(total: Callable[[Tensor], Tensor]) -> tuple[Misconception, ...]:
+    """Return the wrong losses, added up as the exercise asks."""
+    return (
+        Misconception(
+            "the sum, not divided by N",
+            lambda mu, y: total((mu - y) ** 2 / 2 + HALF_LOG_2PI),
+            "The last step of the recipe here is to average over all elements.",
+        ),
+        Misconception(
+            "the squared error, without its ½ and without the constant",
+            lambda mu, y: total((mu - y) ** 2) / len(y),
+            "That is the loss that is left when constants and factors are dropped. This exercise keeps them.",
+        ),
+        Misconception(
+            "the minus forgotten: the log-likelihood",
+            lambda mu, y: -total((mu - y) ** 2 / 2 + HALF_LOG_2PI) / len(y),
+            "The logarithm is taken, and the sign has still to be turned: a loss is to be made small.",
+        ),
+        Misconception(
+            "the density first, and then its logarithm",
+            lambda mu, y: -total(torch.log(torch.exp(-((mu - y) ** 2) / 2) / math.sqrt(2 * math.pi))) / len(y),
+            "Far from the mean the density is 0 in float32, and its logarithm −∞. Simplify on paper first: the "
+            "logarithm of an exponential is its exponent.",
+        ),
+        Misconception(
+            "the constant left out",
+            lambda mu, y: total((mu - y) ** 2 / 2) / len(y),
+            "The factor in front of the exponential has a logarithm too, and the exercise keeps it.",
+        ),
+        Misconception(
+            "the root of 2π forgotten: its logarithm without the ½",
+            lambda mu, y: total((mu - y) ** 2 / 2 + 2 * HALF_LOG_2PI) / len(y),
+            "The density divides by a square root. What does a root become under a logarithm?",
+        ),
+        Misconception(
+            "the constant added once, and not for every element",
+            lambda mu, y: (total((mu - y) ** 2 / 2) + HALF_LOG_2PI) / len(y),
+            "Every element has a density of its own, with a factor in front: there are N constants before the mean.",
+        ),
+    )
+
+
+RECIPE_PYTHON_SUM = Exercise(
+    "recipe.recipe_python_sum",
+    points=1,
+    reference=unit_gaussian_nll,
+    cases=pair_cases,
+    number_too=RACED,
+    no_slope=RACED,
+    curve=GAUSSIAN_CURVE,
+    work=Work(pairs, vectorised=False),
+    hints=(
+        r"Two factors, so two terms: $-\log \frac{1}{\sqrt{2 \pi}} = \frac{1}{2} \log 2 \pi$, and minus the exponent.",
+        "Make the N losses first, as one tensor. `sum` walks through a tensor element by element; divide at the end.",
+    ),
+    folded=1,
+    misconceptions=(
+        Misconception(
+            "torch.sum, where Python's sum is asked for",
+            lambda mu, y: torch.sum((mu - y) ** 2 / 2 + HALF_LOG_2PI) / len(y),
+            "The number is right, but PyTorch did the adding. This is the slow version: use Python's built-in `sum`.",
+            **BY_TORCH,
+        ),
+        exact_sum_for_pythons(lambda mu, y: math.fsum(((mu - y) ** 2 / 2 + HALF_LOG_2PI).tolist()) / len(y)),
+        *gaussian(one_at_a_time),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------- recipe_torch_sum
+
+
+RECIPE_TORCH_SUM = Exercise(
+    "recipe.recipe_torch_sum",
+    points=1,
+    reference=unit_gaussian_nll,
+    cases=pair_cases,
+    gradient=True,
+    curve=GAUSSIAN_CURVE,
+    work=Work(pairs, vectorised=True),
+    hints=(
+        "Only the adding differs from the function above: the losses of the elements are the same.",
+        "Make the N losses first, as one tensor, without a loop; give that tensor to `torch.sum`, and divide at the "
+        "end.",
+    ),
+    folded=0,
+    misconceptions=(
+        Misconception(
+            "Python's sum, where torch.sum is asked for",
+            lambda mu, y: sum((mu - y) ** 2 / 2 + HALF_LOG_2PI) / len(y),
+            "The number is right, but the elements are added one at a time. Let one call of PyTorch add them all.",
+            **BY_PYTHON,
+        ),
+        *gaussian(torch.sum),
+    ),
+)
+
+
+# ------------------------------------------------------------------------- predict_recipe_seconds
+
+
+PREDICT_RECIPE_SECONDS = bound_exercise(
+    "recipe.predict_recipe_seconds",
+    Traffic(Array("mu"), Array("y")),
+    misconceptions=(operation_by_operation(40),),
+)
+
+
+# ------------------------------------------------------------------------------ tosses_until_zero
 
 
 def count_until_zero(p: float, dtype: torch.dtype) -> int:
@@ -147,203 +657,58 @@ def zero_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
-def pairs(generator: Generator, n: int) -> Case:
-    """Draw n means and n observations."""
-    return Case((normal(generator, n), normal(generator, n)))
+def factors(p: float, dtype: torch.dtype, above: float = 0.0) -> int:
+    """Return how many factors it takes until the product, kept in a dtype, is no longer above a number."""
+    factor, product, count = torch.tensor(p, dtype=dtype), torch.ones((), dtype=dtype), 0
+    while product > above:
+        product, count = product * factor, count + 1
+    return count
 
 
-def steps(first: float, last: float, count: int) -> tuple[float, ...]:
-    """Return so many evenly spaced numbers, both ends included."""
-    return tuple(round(first + (last - first) * k / (count - 1), 6) for k in range(count))
-
-
-def share_case(x: float) -> Case:
-    """Return 40 labels of two classes, x of them of class 1."""
-    return Case(((torch.arange(40) < x).long(), 2))
-
-
-COIN_CURVE = Curve(
-    steps(0.02, 0.98, 41),
-    lambda x: Case((torch.tensor(x), torch.tensor([1.0, 1.0, 0.0]))),
-    "θ",
-    "log-likelihood of heads, heads, tails",
-)
-SQUARES_CURVE = Curve(
-    steps(-4.0, 5.0, 37), lambda x: Case((torch.tensor([0.0, 1.0, x]),)), "y, beside the labels 0 and 1", "score"
-)
-CLASSES_CURVE = Curve(steps(0, 40, 41), share_case, "labels of class 1 among 40", "score")
-STEP_CURVE = Curve(
-    steps(-4.0, 8.0, 25),
-    lambda x: Case((torch.tensor(x), torch.tensor([1.0, 3.0]), 0.25, "sum")),
-    "μ before the step",
-    "μ after it, η = ¼, sum, labels 1 and 3",
-)
-POSTERIOR_CURVE = Curve(
-    steps(0.1, 4.0, 40),
-    lambda x: Case((torch.tensor([1.0, 2.0, 3.0]), 1.0, x)),
-    "τ, with σ = 1",
-    "estimate from 1, 2, 3",
-)
-DECAY_CURVE = Curve(steps(4, 40, 37), lambda x: Case((2.0, 1.0, int(x))), "N, with σ = 2 and τ = 1", "weight_decay")
-GAUSSIAN_CURVE = Curve(
-    steps(-3.0, 5.0, 33),
-    lambda x: Case((torch.tensor([x, x]), torch.tensor([0.0, 2.0]))),
-    "μ of both elements",
-    "loss at y = 0 and y = 2",
-)
-ZERO_CURVE = Curve(steps(0.1, 0.5, 33), lambda x: Case((x, torch.float16)), "p", "factors until 0 in float16")
-
-TOSS_HINTS = (
-    "The logarithm of a product is the sum of the logarithms. Take the logarithm of each toss first, then add.",
-    r"The exponents of $\theta^{y} (1 - \theta)^{1 - y}$ are a switch between heads and tails. Its logarithm is "
-    r"$y \log \theta + (1 - y) \log (1 - \theta)$.",
-)
-SQUARES_HINTS = (
-    r"The derivative of $\frac{1}{N} \sum_n (c - y_n)^2$ is $2 (c - \bar{y})$.",
-    "`y.var()` divides by $N - 1$; a mean divides by $N$.",
-    "Two steps: the constant at which that derivative is 0, then the mean squared error of predicting it everywhere.",
-)
-CLASSES_HINTS = (
-    "`torch.bincount(y, minlength=K)` counts each class.",
-    r"`0 * torch.log(0)` is `nan`. Its limit is 0, and `torch.xlogy(x, x)` computes $x \log x$ with that limit.",
-)
-STEP_HINTS = (
-    r"One loss has the derivative $\mu - y_n$.",
-    r"If $\mu$ runs away from the labels, the step has the wrong sign.",
-    "The gradient of a sum is the sum of the derivatives, and the gradient of a mean is their mean.",
-)
-POSTERIOR_HINTS = (
-    r"Set the derivative to zero: $-\frac{1}{\sigma^2} \sum_n (y_n - w) + \frac{w}{\tau^2} = 0$.",
-    r"Multiply by $\sigma^2$: $\bigl( N + \frac{\sigma^2}{\tau^2} \bigr) \, w = \sum_n y_n$. The prior counts as "
-    r"$\sigma^2 / \tau^2$ more samples, all of them 0.",
-)
-DECAY_HINTS = (
-    r"By what must the objective of exercise 4 be multiplied, so that its first term is the mean of $(y_n - w)^2$? "
-    "Multiply its second term by the same.",
-    r"The factor is $2 \sigma^2 / N$, and the second term becomes $\frac{\sigma^2}{N \tau^2} w^2$. Its gradient is "
-    r"$d \, w$.",
-)
-PYTHON_HINTS = (
-    r"Two factors, so two terms: $-\log \frac{1}{\sqrt{2 \pi}} = \frac{1}{2} \log 2 \pi$, and minus the exponent.",
-    "Make the N losses first, as one tensor. `sum` walks through a tensor element by element; divide at the end.",
-)
-TORCH_HINTS = (
-    "Only the adding differs from the function above: the losses of the elements are the same.",
-    "Make the N losses first, as one tensor, without a loop; give that tensor to `torch.sum`, and divide at the end.",
-)
-ZERO_HINTS = (
-    "A `while` loop: multiply, count, stop when the product is 0.",
-    "A Python float is float64: a product that is kept as one lasts too long. Keep it a tensor of the format.",
-)
-
-EXERCISES = (
-    Exercise(
-        "recipe.coin_log_likelihood",
-        2,
-        log_likelihood_of_tosses,
-        toss_cases,
-        signature="(theta, y)",
-        gradient=True,
-        misconceptions=MISCONCEPTIONS["coin_log_likelihood"],
-        curve=COIN_CURVE,
-        hints=TOSS_HINTS,
+TOSSES_UNTIL_ZERO = Exercise(
+    "recipe.tosses_until_zero",
+    points=2,
+    reference=count_until_zero,
+    cases=zero_cases,
+    rtol=0.0,
+    atol=0.0,
+    why="A count is right or wrong: one more or one less is a mistake.",
+    curve=Curve(steps(0.1, 0.5, 33), lambda x: Case((x, torch.float16)), "p", "factors until 0 in float16"),
+    hints=(
+        "A `while` loop: multiply, count, stop when the product is 0.",
+        "A Python float is float64: a product that is kept as one lasts too long. Keep it a tensor of the format.",
     ),
-    Exercise(
-        "recipe.best_constant_squares",
-        1,
-        best_constant_mse,
-        number_cases,
-        signature="(y)",
-        no_slope="The score is one of labels, which are not learnt.",
-        misconceptions=MISCONCEPTIONS["best_constant_squares"],
-        curve=SQUARES_CURVE,
-        hints=SQUARES_HINTS,
-    ),
-    Exercise(
-        "recipe.best_constant_classes",
-        1,
-        best_constant_cross_entropy,
-        class_cases,
-        signature="(y, K)",
-        no_slope="The score is one of class indices, which have no gradient.",
-        misconceptions=MISCONCEPTIONS["best_constant_classes"],
-        curve=CLASSES_CURVE,
-        hints=CLASSES_HINTS,
-    ),
-    Exercise(
-        "recipe.recipe_sgd_step",
-        2,
-        gaussian_step,
-        step_cases,
-        signature="(mu, y, lr, reduction)",
-        forbidden=frozenset({"backward", "grad"}),
-        no_slope="The step is taken, not differentiated.",
-        misconceptions=MISCONCEPTIONS["recipe_sgd_step"],
-        curve=STEP_CURVE,
-        hints=STEP_HINTS,
-    ),
-    Exercise(
-        "recipe.map_of_mean",
-        2,
-        posterior_mode,
-        posterior_cases,
-        signature="(y, sigma, tau)",
-        no_slope="The estimate is the end of the fit: nothing is trained through it.",
-        misconceptions=MISCONCEPTIONS["map_of_mean"],
-        curve=POSTERIOR_CURVE,
-        hints=POSTERIOR_HINTS,
-    ),
-    Exercise(
-        "recipe.decay_for_prior",
-        2,
-        decay_of_prior,
-        prior_cases,
-        signature="(sigma, tau, N)",
-        misconceptions=MISCONCEPTIONS["decay_for_prior"],
-        curve=DECAY_CURVE,
-        hints=DECAY_HINTS,
-    ),
-    Exercise(
-        "recipe.recipe_python_sum",
-        1,
-        unit_gaussian_nll,
-        pair_cases,
-        signature="(mu, y)",
-        number_too=RACED,
-        no_slope=RACED,
-        misconceptions=MISCONCEPTIONS["recipe_python_sum"],
-        curve=GAUSSIAN_CURVE,
-        work=Work(pairs, vectorised=False),
-        hints=PYTHON_HINTS,
-    ),
-    Exercise(
-        "recipe.recipe_torch_sum",
-        1,
-        unit_gaussian_nll,
-        pair_cases,
-        signature="(mu, y)",
-        gradient=True,
-        misconceptions=MISCONCEPTIONS["recipe_torch_sum"],
-        curve=GAUSSIAN_CURVE,
-        work=Work(pairs, vectorised=True),
-        hints=TORCH_HINTS,
-    ),
-    bound_exercise(
-        "recipe.predict_recipe_seconds",
-        Traffic(Array("mu"), Array("y")),
-        misconceptions=MISCONCEPTIONS["predict_recipe_seconds"],
-    ),
-    Exercise(
-        "recipe.tosses_until_zero",
-        2,
-        count_until_zero,
-        zero_cases,
-        signature="(p, dtype)",
-        rtol=0.0,
-        atol=0.0,
-        why="A count is right or wrong: one more or one less is a mistake.",
-        misconceptions=MISCONCEPTIONS["tosses_until_zero"],
-        curve=ZERO_CURVE,
-        hints=ZERO_HINTS,
+    misconceptions=(
+        Misconception(
+            "the product kept as a Python float, which is float64",
+            lambda p, dtype: factors(p, torch.float64),
+            "Both the product and the factor must be tensors of the format: `torch.tensor(…, dtype=dtype)`.",
+        ),
+        Misconception(
+            "float32 whatever the format",
+            lambda p, dtype: factors(p, torch.float32),
+            "Without `dtype=` a tensor of a float is float32. Both the product and the factor need the format.",
+        ),
+        Misconception(
+            "one too few",
+            lambda p, dtype: factors(p, dtype) - 1,
+            "The factor that makes the product 0 counts too. Look at where the count grows and what it starts from.",
+        ),
+        Misconception(
+            "stopped at the smallest normal number, which is not yet 0",
+            lambda p, dtype: factors(p, dtype, above=torch.finfo(dtype).tiny),
+            "Below `finfo(dtype).tiny` there are smaller numbers still, with fewer digits. Go on until the product is "
+            "0.",
+        ),
+        Misconception(
+            "stopped at the machine epsilon",
+            lambda p, dtype: factors(p, dtype, above=torch.finfo(dtype).eps),
+            "`finfo(dtype).eps` is the gap beside 1, and far smaller numbers exist. Go on until the product is 0.",
+        ),
+        Misconception(
+            "computed with logarithms from the smallest positive number, without rounding",
+            lambda p, dtype: math.ceil(math.log(torch.finfo(dtype).tiny * torch.finfo(dtype).eps) / math.log(p)),
+            "Each product is rounded to the format, and that shifts the end. Multiply one factor at a time and look.",
+        ),
     ),
 )

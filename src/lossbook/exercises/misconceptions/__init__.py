@@ -1,1 +1,0 @@
-"""The wrong functions that people really write, a module a row: what a student is told, and what tests the grader."""
