@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 
 from lossbook.exercises import check
-from lossbook.exercises.nll import EXERCISES
 from lossbook.losses import cross_entropy, nll_loss, poisson_nll_loss
 
 NAMES = (
@@ -41,6 +40,7 @@ def by_loop(log_p, y):
     return -torch.stack([row[k] for row, k in zip(log_p, y, strict=True)]).mean()
 
 
+# Beside the misconceptions that the exercises declare, which test_declared.py tests.
 WRONG = {
     "the exponential": ("nll_by_index", lambda log_p, y: -picked(log_p, y).exp().mean()),
     "the largest and not the right one": ("nll_by_index", lambda log_p, y: -log_p.amax(1).mean()),
@@ -95,11 +95,6 @@ WRONG = {
         "poisson_nll",
         lambda z, y: -torch.distributions.Poisson(z.exp()).log_prob(y).mean(),
     ),
-}
-WRONG |= {
-    f"{item.function}: {wrong.name}": (item.function, wrong.wrong)
-    for item in EXERCISES
-    for wrong in item.misconceptions
 }
 
 
