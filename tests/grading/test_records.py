@@ -667,6 +667,7 @@ def test_a_closed_book_says_so(tmp_path):
         book.save(run, RECORD)
 
 
+@pytest.mark.wall_clock
 def test_a_record_costs_the_same_however_many_there_are(tmp_path):
     def cost(book, run, first):
         best = float("inf")
