@@ -51,6 +51,7 @@ def test_a_misconception_fails_and_is_named(named, name, wrong):
         assert report.state == "failed"
         assert report.points == 0
         assert report.misconception == wrong
+        assert all(failure.note or name.startswith("predict_") for failure in report.failures)
     assert misconception.advice in repr(report)
     assert misconception.advice.endswith((".", "?"))
 

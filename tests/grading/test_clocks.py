@@ -55,9 +55,11 @@ def test_the_time_of_threads_is_counted_too(started):
 def test_who_sleeps_is_seen(started):
     _, busy = started(SAY + "while True: pass")
     child, asleep = started(SAY + "time.sleep(100)")
-    time.sleep(0.1)
-    assert not busy.sleeps()
+    until = time.monotonic() + 60
+    while not asleep.sleeps() and time.monotonic() < until:  # it has first to come to its sleep
+        time.sleep(0.01)
     assert asleep.sleeps()
+    assert not busy.sleeps()
     assert not asleep.ended()
     child.kill()
     child.wait()

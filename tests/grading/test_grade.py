@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -63,6 +64,7 @@ def test_a_worker_that_dies_is_started_again_and_nobody_loses(options, monkeypat
     assert killed
 
 
+@pytest.mark.usefixtures("warm_worker")
 def test_a_submission_that_no_process_can_be_started_for_is_told_as_killed(options, monkeypatch):
     run = Grader.run_twice
 
@@ -79,6 +81,7 @@ def test_a_submission_that_no_process_can_be_started_for_is_told_as_killed(optio
     assert graded(options) == dict.fromkeys(("ada", "bo", "cy", "dee"), ("killed", 0.0, said))
 
 
+@pytest.mark.usefixtures("warm_worker")
 def test_a_book_that_another_program_holds_is_waited_for_and_nobody_loses(options):
     held = []
 
@@ -96,6 +99,7 @@ def test_a_book_that_another_program_holds_is_waited_for_and_nobody_loses(option
         assert len(list(book.newest())) == 4
 
 
+@pytest.mark.usefixtures("warm_worker")
 def test_a_fault_of_the_grader_costs_the_others_nothing(options, monkeypatch):
     read, seen = reading.read, []
 
@@ -127,6 +131,7 @@ def test_a_machine_that_can_not_shut_in_is_told_at_once(options, monkeypatch, tm
         assert book.runs() == []
 
 
+@pytest.mark.usefixtures("warm_worker")
 def test_who_lost_the_worker_twice_runs_once_more_alone(options, monkeypatch):
     """What ends the worker may be a neighbour, which used up the machine's memory."""
     run, lost = Worker.run, []
@@ -141,46 +146,48 @@ def test_who_lost_the_worker_twice_runs_once_more_alone(options, monkeypatch):
     assert sorted(graded(replace(options, jobs=1)).values()) == [RIGHT] * 4
 
 
-def test_without_walls_a_worker_starts_too(options):
-    async def start():
-        async with Worker(NONE) as worker:
-            return worker.torch
+@pytest.fixture(scope="module")
+def in_the_open():
+    """Start a worker without walls, and one process; return its PyTorch's version, and what is seen of the two."""
 
-    assert asyncio.run(start())
-
-
-def test_where_memory_is_used_up_a_submission_goes_first():
     async def look():
         async with Worker(NONE) as worker:
-            meter = Meter()
+            meter, own = Meter(), worker.process.pid
             async with worker.job(meter):
-                numbers = meter.process.number, worker.process.pid
-                return [int(Path(f"/proc/{number}/oom_score_adj").read_text()) for number in numbers]
+                numbers = meter.process.number, own
+                scores = [int(Path(f"/proc/{number}/oom_score_adj").read_text()) for number in numbers]
+            return SimpleNamespace(torch=worker.torch, scores=scores, session=os.getsid(own))
 
-    submission, worker = asyncio.run(look())
+    return asyncio.run(look())
+
+
+def test_without_walls_a_worker_starts_too(in_the_open):
+    assert in_the_open.torch
+
+
+def test_where_memory_is_used_up_a_submission_goes_first(in_the_open):
+    submission, worker = in_the_open.scores
     assert submission == 1000 > worker
 
 
-@pytest.mark.parametrize("heard", [True, False], ids=["told", "not yet told"])
-def test_a_worker_that_is_gone_keeps_nobody_waiting(heard):
+def test_the_worker_does_not_hear_a_terminal_s_interrupt(in_the_open):
+    assert in_the_open.session != os.getsid(0)
+
+
+def test_a_worker_that_is_gone_keeps_nobody_waiting():
     async def lose_and_revive():
+        states = []
         async with Worker(NONE) as worker:
-            os.kill(worker.process.pid, signal.SIGKILL)
-            worker.process.wait()
-            if heard:
-                await asyncio.sleep(0.1)
-                with pytest.raises(WorkerError, match="the worker is gone"):
-                    async with worker.job(Meter()):
-                        pass
-            await worker.revive()
-            return await worker.run({0: "1"}, [])
+            for told in (True, False):
+                os.kill(worker.process.pid, signal.SIGKILL)
+                worker.process.wait()
+                if told:
+                    await asyncio.sleep(0.1)
+                    with pytest.raises(WorkerError, match="the worker is gone"):
+                        async with worker.job(Meter()):
+                            pass
+                await worker.revive()
+                states.append((await worker.run({0: "1"}, [])).state)
+        return states
 
-    assert asyncio.run(asyncio.wait_for(lose_and_revive(), 120)).state == ""
-
-
-def test_the_worker_does_not_hear_a_terminal_s_interrupt():
-    async def session():
-        async with Worker(NONE) as worker:
-            return os.getsid(worker.process.pid)
-
-    assert asyncio.run(session()) != os.getsid(0)
+    assert asyncio.run(asyncio.wait_for(lose_and_revive(), 240)) == ["", ""]

@@ -10,9 +10,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from lossbook import cli
 from lossbook.grading.grade import Options, grade
 from lossbook.grading.keep.gradebook import Book
 from lossbook.grading.run import isolation
@@ -71,6 +73,22 @@ def test_an_interpreter_inside_the_course_is_seen_and_the_course_is_not(tmp_path
     words = " ".join(shut_in(tmp_path, 9, [], [base.parent]))
     cover = words.index(f"--tmpfs {base.parent} --remount-ro {base.parent}")
     assert cover < words.index(f"--ro-bind {base} {base}")
+
+
+def test_what_is_at_the_top_of_a_package_is_found_without_looking_at_its_files():
+    for distribution in isolation.distributions(("matplotlib", "msgpack")):
+        assert list(isolation.tops(distribution)) == list(dict.fromkeys(file.parts[0] for file in distribution.files))
+        unlisted = SimpleNamespace(read_text=lambda name: None, files=distribution.files)
+        assert list(isolation.tops(unlisted)) == list(isolation.tops(distribution))
+
+
+def test_what_a_package_has_installed_elsewhere_is_not_shown(tmp_path, monkeypatch):
+    record = '/etc/passwd,,\n../../bin/tool,,\n"odd,name/__init__.py",,\nplain.py,,\n'
+    made = SimpleNamespace(read_text=lambda name: record, locate_file=lambda name: tmp_path / name)
+    monkeypatch.setattr(isolation, "distributions", lambda names: [made])
+    (tmp_path / "odd,name").mkdir()
+    (tmp_path / "plain.py").touch()
+    assert isolation.packages() == {name: tmp_path / name for name in ("odd,name", "plain.py")}
 
 
 LOOKS = """
@@ -160,23 +178,29 @@ def test_a_folder_of_a_killed_owner_is_removed_by_the_next_one_and_no_other_fold
 
 
 @needs_bwrap
-def test_a_run_that_is_killed_leaves_nothing_to_the_next(tmp_path):
+def test_a_run_that_is_killed_leaves_nothing_to_the_next(tmp_path, monkeypatch, warm_worker):
     for student in range(6):
         (tmp_path / "in" / str(student)).mkdir(parents=True)
         shutil.copy(ROOT / "solutions" / f"{LESSON}.ipynb", tmp_path / "in" / str(student))
     (tmp_path / "tmp").mkdir()
-    words = [sys.executable, "-m", "lossbook", "grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    words = ["grade", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
 
     def left():
         return list((tmp_path / "tmp").glob("lossbook-*"))
 
-    running = subprocess.Popen(words, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    running = subprocess.Popen(
+        [sys.executable, "-m", "lossbook", *words],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     until = time.monotonic() + 120
     while not left() and time.monotonic() < until:
         time.sleep(0.05)
     running.kill()
     running.wait()
     assert len(left()) == 1
-    assert subprocess.run(words, env=environment, capture_output=True, timeout=300).returncode == 0
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    assert cli.main(words) == 0
     assert left() == []

@@ -138,9 +138,15 @@ def is_wrong(function: Callable[..., Any], name: str, row: str) -> bool:
 
 
 def keeps_its_marks(function: Callable[..., Any], name: str) -> bool:
-    of = exercise(name)
+    """Tell whether a mutant wins the points; the first call that is not right decides that it does not."""
+    of, outcomes = exercise(name), []
+    wanted = judging.calls(of, SEED)
+    made = judging.attempts(function, of, wanted, of.barred)
     try:
-        outcomes = judging.try_out(function, of, judging.calls(of, SEED), of.barred)
+        for call, outcome, right in zip(wanted, made, judging.expected(of, SEED), strict=True):
+            if judging.what_is_wrong(outcome, right, of, call.case.slope) is not None:
+                return False
+            outcomes.append(outcome)
     except Endless:
         return False
     return judging.judge(of, SEED, outcomes).points > 0

@@ -134,26 +134,32 @@ def test_code_made_at_run_time_is_read_too():
 
 
 LISTEN = """
-import json, sys, types, warnings, torch
+import json, os, sys, types, warnings, torch
 from lossbook.grading.run.sandbox.remarks import Remarks
 warnings.simplefilter("ignore")
-codes, name = json.load(sys.stdin)
 torch.compile(lambda x: x)
-compiled = [compile(code, name.format(number), "exec") for number, code in enumerate(codes, 1)]
-told = []
-Remarks(lambda number, what: told.append([number, what])).listen()
-for code in compiled:
-    exec(code, {"torch": torch, "types": types, "__name__": "__main__"})
-print(json.dumps(told))
+for name, codes in json.load(sys.stdin):
+    if os.fork() == 0:  # each by itself: what listens can't be told to stop
+        compiled = [compile(code, name.format(number), "exec") for number, code in enumerate(codes, 1)]
+        told = []
+        Remarks(lambda number, what: told.append([number, what])).listen()
+        for code in compiled:
+            exec(code, {"torch": torch, "types": types, "__name__": "__main__"})
+        print("\\ntold:", json.dumps(told), flush=True)
+        os._exit(0)
+    assert os.wait()[1] == 0
 """
 
 
-def heard(codes, name="<cell {}>"):
-    """Return what is told of codes that run as cells do, with the numbers of these from 1."""
-    given = json.dumps([list(codes), name])
-    done = subprocess.run([sys.executable, "-c", LISTEN], input=given, capture_output=True, text=True, check=False)
+@pytest.fixture(scope="module")
+def heard():
+    """Return what is told of codes that run under a name, as cells do, with the numbers of these from 1."""
+    given = {"<cell {}>": list(DEEDS), "<string>": list(DEEDS), "<notebook {}>": HONEST_DEEDS}
+    words = [sys.executable, "-c", LISTEN]
+    done = subprocess.run(words, input=json.dumps([*given.items()]), capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    return [(number, what) for number, what in json.loads(done.stdout.splitlines()[-1])]
+    told = [json.loads(line.removeprefix("told: ")) for line in done.stdout.splitlines() if line.startswith("told: ")]
+    return {name: [tuple(item) for item in items] for name, items in zip(given, told, strict=True)}
 
 
 DEEDS = {
@@ -194,17 +200,17 @@ HONEST_DEEDS = [
 ]
 
 
-def test_deeds_are_told_with_their_cells():
-    told = heard(DEEDS)
+def test_deeds_are_told_with_their_cells(heard):
+    told = heard["<cell {}>"]
     assert {(number, what) for number, what in enumerate(DEEDS.values(), 1)} <= set(told)
 
 
-def test_deeds_of_code_that_stands_nowhere_are_told_too():
-    assert {(0, what) for what in DEEDS.values()} <= set(heard(DEEDS, "<string>"))
+def test_deeds_of_code_that_stands_nowhere_are_told_too(heard):
+    assert {(0, what) for what in DEEDS.values()} <= set(heard["<string>"])
 
 
-def test_nothing_is_told_of_honest_deeds():
-    assert heard(HONEST_DEEDS, "<notebook {}>") == []
+def test_nothing_is_told_of_honest_deeds(heard):
+    assert heard["<notebook {}>"] == []
 
 
 def test_a_change_of_the_sandboxs_own_functions_is_told(monkeypatch):

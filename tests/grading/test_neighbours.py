@@ -33,6 +33,7 @@ LIMITS = Limits(total=6.0, cell=1.5, exercise=1.0)
 
 pytestmark = [
     pytest.mark.xdist_group("neighbours"),
+    pytest.mark.usefixtures("warm_worker"),
     pytest.mark.skipif(
         shutil.which("bwrap") is None and os.environ.get("CI") != "true", reason="bubblewrap is not installed"
     ),
@@ -108,6 +109,7 @@ def test_what_keeps_the_grader_busy_costs_nobody_else(tmp_path: Path, jobs: int)
         assert name.startswith("a ") or ends[name][1] <= ALL - 2, ends
 
 
+@pytest.mark.wall_clock
 def test_who_sends_without_end_pays_for_it_and_the_others_have_their_turn() -> None:
     answer = ["answer", ["returned", [torch.ones(1)] * 200, None, "", [], None, "list", [], "", [], [], 0]]
 
@@ -177,6 +179,7 @@ def busy():
         loop.wait()
 
 
+@pytest.mark.wall_clock
 def test_grades_are_the_same_on_a_busy_machine(tmp_path: Path, busy: None) -> None:
     cells = {
         "in time": SLOW.format(0.04),  # ten calls or so: half of what there is

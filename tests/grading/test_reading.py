@@ -61,9 +61,9 @@ def test_reading_is_fast():
     data = (ROOT / "lessons/03-bce.ipynb").read_bytes()
     times = []
     for _ in range(20):
-        start = time.perf_counter()
+        start = time.process_time()
         read(data, RELEASES)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.01  # one or two milliseconds on any machine of today
 
 
@@ -193,9 +193,9 @@ def test_half_characters_and_zeros_are_replaced():
 
 def test_numbers_no_computer_likes():
     data = notebook(code(ANSWER), x=1).replace(b'"x": 1', b'"x": [NaN, -Infinity, 1e999999, -0, ' + b"9" * 10**6 + b"]")
-    start = time.perf_counter()
+    start = time.process_time()
     assert of_bce(data).cells == (ANSWER,)
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_of_two_equal_keys_the_last_counts():
@@ -242,12 +242,12 @@ UNREADABLE = {
 
 @pytest.mark.parametrize(("data", "reason"), UNREADABLE.items(), ids=range(len(UNREADABLE)))
 def test_why_a_file_cannot_be_read(data, reason):
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(UnreadableError) as caught:
         of_bce(data)
     assert reason in str(caught.value)
     assert str(caught.value).isprintable()
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 HEAVY = {

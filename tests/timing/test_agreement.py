@@ -8,6 +8,7 @@ from torch.utils import benchmark
 
 from lossbook.timing import clocks, measure
 
+pytestmark = pytest.mark.wall_clock
 TOLERANCE = 0.05
 
 

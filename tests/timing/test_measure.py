@@ -17,6 +17,7 @@ def test_warm_up_is_not_counted_and_every_call_of_every_block_is():
     assert len(calls) == 9
 
 
+@pytest.mark.wall_clock
 def test_a_block_is_long_enough_for_the_clock():
     timed = measure(len, [], repeats=5, work=False)
     assert timed.calls > 10
@@ -29,6 +30,7 @@ def test_without_warm_up_nothing_runs_before_the_first_counted_call():
     assert (len(calls), timed.repeats, timed.calls) == (1, 1, 1)
 
 
+@pytest.mark.wall_clock
 def test_the_median_is_reported():
     pauses = itertools.chain([0.0, 0.001, 0.05, 0.002], itertools.repeat(0.002))
     timed = measure(lambda: time.sleep(next(pauses)), warmup=0, repeats=4, work=False)
@@ -42,6 +44,7 @@ def test_the_value_comes_back(options):
     assert measure(sum, [1, 2, 3], repeats=2, work=False, **options).value == 6
 
 
+@pytest.mark.wall_clock
 def test_the_budget_ends_it_but_one_block_is_always_counted():
     start = time.perf_counter()
     timed = measure(time.sleep, 0.05, warmup=0, repeats=1000, budget=0.12, work=False)
@@ -50,6 +53,7 @@ def test_the_budget_ends_it_but_one_block_is_always_counted():
     assert measure(time.sleep, 0.02, repeats=5, budget=0.0, work=False).repeats == 1
 
 
+@pytest.mark.wall_clock
 def test_it_stops_when_the_times_agree_and_goes_on_while_they_do_not(monkeypatch):
     monkeypatch.setattr(clocks, "interruptions", lambda: 0)
     steady = measure(time.sleep, 0.004, spread=0.5, most=60, work=False)
@@ -89,6 +93,7 @@ def test_the_work_is_counted_and_compared_with_the_bound():
     assert measure(torch.exp, x, repeats=1, work=False).share is None
 
 
+@pytest.mark.wall_clock
 def test_a_time_below_the_bound_is_said_to_be_wrong():
     honest = measure(torch.exp, torch.rand(10), repeats=3)
     assert not any("optimised away" in text for text in honest.warnings)

@@ -55,6 +55,7 @@ def test_footprints_grow_from_a_part_of_the_cache_to_well_beyond_it():
     assert sizes[-1] >= min(4 * last_level_cache(torch.device("cpu")), speeds.memory_free() // 8) / 4
 
 
+@pytest.mark.wall_clock
 def test_this_machine_is_measured_once():
     machine = machine_speed()
     assert machine is machine_speed(torch.device("cpu"))

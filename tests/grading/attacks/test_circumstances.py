@@ -4,11 +4,12 @@ import json
 import os
 import re
 import sqlite3
-import subprocess
-import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from lossbook import cli
 
 pytestmark = pytest.mark.xdist_group("attacks")
 
@@ -23,17 +24,19 @@ def code(text):
 
 
 @pytest.fixture
-def command(tmp_path):
-    """Return what runs ``lossbook grade`` on one submission in a process of its own."""
+def command(tmp_path, monkeypatch, capfd):
+    """Return what runs ``lossbook grade`` on one submission, and tells its exit code and all that was printed."""
     (tmp_path / "submissions" / "ann").mkdir(parents=True)
     made = {"cells": [code(LOUD), code(LOUD + NAMED), code(BCE)], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
     (tmp_path / "submissions" / "ann" / "03-bce.ipynb").write_text(json.dumps(made), encoding="utf-8")
 
     def run(*options, path=None):
-        words = [sys.executable, "-m", "lossbook", "grade", str(tmp_path / "submissions"), "--out"]
-        words += [str(tmp_path / "out"), "--lesson", "03-bce", *options]
-        environment = {**os.environ, "PATH": path or os.environ["PATH"]}
-        return subprocess.run(words, capture_output=True, text=True, timeout=300, env=environment, cwd=tmp_path)
+        words = [str(tmp_path / "submissions"), "--out", str(tmp_path / "out"), "--lesson", "03-bce", *options]
+        monkeypatch.setenv("PATH", path or os.environ["PATH"])
+        monkeypatch.chdir(tmp_path)
+        code = cli.main(["grade", *words])
+        said = capfd.readouterr()  # of this process and of those that it starts
+        return SimpleNamespace(returncode=code, stdout=said.out, stderr=said.err)
 
     return run, tmp_path / "out"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import fcntl
 import importlib.metadata
 import os
@@ -118,15 +119,22 @@ def distributions(names: tuple[str, ...]) -> Iterator[importlib.metadata.Distrib
                 waiting.append(match[0])
 
 
+def tops(distribution: importlib.metadata.Distribution) -> dict[str, None]:
+    """Return the names at the top of what a distribution installed, each once."""
+    record = distribution.read_text("RECORD")
+    if record is None:
+        return dict.fromkeys(file.parts[0] for file in distribution.files or ())
+    # Read here: of PyTorch's ten thousand files ``files`` makes a path each, which takes a second.
+    return dict.fromkeys(row[0].partition("/")[0] for row in csv.reader(record.splitlines()) if row)
+
+
 def packages() -> dict[str, Path]:
     """Return what is to be seen of the installed packages: names at the top, and where they lie."""
     found: dict[str, Path] = {}
     for distribution in distributions(GIVEN):
-        for file in distribution.files or ():
-            top = file.parts[0]
-            if top in ("..", "__pycache__") or top.endswith((".dist-info", ".pth")):
-                continue
-            found.setdefault(top, Path(str(distribution.locate_file(top))))
+        for top in tops(distribution):
+            if top not in ("", "/", "..", "__pycache__") and not top.endswith((".dist-info", ".pth")):
+                found.setdefault(top, Path(str(distribution.locate_file(top))))
     return {top: path for top, path in sorted(found.items()) if path.exists()}
 
 
@@ -223,12 +231,13 @@ def shut_in(folder: Path, control: int, allowed: Collection[str], secret: Collec
     for path in foreign_packages():
         if not any(path.is_relative_to(place) for place in covered):
             words += ["--tmpfs", str(path), "--remount-ro", str(path)]
-    for top, path in packages().items():
+    shown = packages()
+    for top, path in shown.items():
         words += ["--ro-bind", str(path), f"/packages/{top}"]
         words += covers(secret, str(path), f"/packages/{top}", covered)
     for hidden in HIDDEN:
         words += ["--ro-bind-try", "/dev/null", f"/packages/{hidden}"]
-    torch = packages().get("torch", Path())
+    torch = shown.get("torch", Path())
     for hidden in HIDDEN_FOLDERS:
         if (torch.parent / hidden).is_dir():
             words += ["--tmpfs", f"/packages/{hidden}", "--remount-ro", f"/packages/{hidden}"]
