@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import yaml
 
-from lossbook.book.verify import references
+from lossbook.book import report_cache
+from lossbook.book.verify import Report, paths, references
 from lossbook.equations.checking import Record, check_page
 from lossbook.equations.pages import read
 
+ROOT = Path(__file__).parents[2]
 Found = tuple[list[str], dict[str, Record]]
 
 
@@ -33,6 +35,12 @@ def write(path: Path, symbols: dict[str, Any], displays: dict[str, str]) -> Path
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Check the whole book first: its build, which another worker begins with, then finds what is known already."""
     items.sort(key=lambda item: item.path.name != "test_whole_book.py")
+
+
+@pytest.fixture(scope="session")
+def reports() -> dict[str, Report]:
+    """Check everything once, as the book's build does, or have what it found; return the reports by page."""
+    return {report.page.name: report for report in report_cache.reports(paths(ROOT))}
 
 
 @pytest.fixture(scope="session")

@@ -5,15 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from functools import cache
 from pathlib import Path
 
 import pytest
 
 from lossbook import losses
-from lossbook.book import report_cache
 from lossbook.book.docstrings import NAME
-from lossbook.book.verify import DOCSTRINGS, Report, paths, references
+from lossbook.book.verify import DOCSTRINGS, Report, references
 from lossbook.equations.checking import check_page
 from lossbook.equations.pages import read
 
@@ -38,31 +36,26 @@ PLANTED = [
 ]  # fmt: skip
 
 
-@cache
-def reports() -> dict[str, Report]:
-    """Check everything once, as the book's build does, or have what it found; return the reports by page."""
-    return {report.page.name: report for report in report_cache.reports(paths(ROOT))}
-
-
-def test_everything_holds_in_time() -> None:
-    found = reports().values()
+def test_everything_holds_in_time(reports: dict[str, Report]) -> None:
+    found = reports.values()
     assert [fault for report in found for fault in report.faults] == []
     assert sum(report.cpu_seconds for report in found) < SECONDS  # of one core, whatever else runs beside the test
 
 
 @pytest.mark.parametrize("chapter", CHAPTERS)
-def test_every_display_of_a_chapter_is_checked(chapter: str) -> None:
-    records = reports()[chapter].records
+def test_every_display_of_a_chapter_is_checked(reports: dict[str, Report], chapter: str) -> None:
+    records = reports[chapter].records
     text = (ROOT / "book" / f"{chapter}.md").read_text(encoding="utf-8")
     assert len(records) == text.count("```{math}") > 15
     assert all(record.steps or record.defines for record in records)
 
 
-def test_each_loss_and_its_gradient_are_held_against_code_on_a_page_and_in_its_docstring() -> None:
-    found = reports()
-    on_pages = {step.code for name in CHAPTERS for record in found[name].records for step in record.steps}
-    slopes = {s.code for report in found.values() for r in report.records for s in r.steps if s.derivative}
-    documented = {s.code for r in found[DOCSTRINGS].records for s in r.steps if r.display.page.startswith(NAME)}
+def test_each_loss_and_its_gradient_are_held_against_code_on_a_page_and_in_its_docstring(
+    reports: dict[str, Report],
+) -> None:
+    on_pages = {step.code for name in CHAPTERS for record in reports[name].records for step in record.steps}
+    slopes = {s.code for report in reports.values() for r in report.records for s in r.steps if s.derivative}
+    documented = {s.code for r in reports[DOCSTRINGS].records for s in r.steps if r.display.page.startswith(NAME)}
     assert set(losses.__all__) <= on_pages
     assert set(losses.__all__) <= documented
     assert set(losses.__all__) <= slopes

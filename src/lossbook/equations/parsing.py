@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -354,6 +354,7 @@ def _parser() -> Lark:
     return Lark(grammar, parser="lalr", lexer="basic", start="display", propagate_positions=True, postlex=_Context())
 
 
+@lru_cache(maxsize=512)  # a page is read again whenever one of its displays is tried in another form
 def parse(text: str) -> Node:
     """Return the tree of a display: a node `display` of `item`s, each a row of `chain`s.
 
