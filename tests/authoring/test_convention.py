@@ -86,6 +86,56 @@ def test_a_broken_convention_is_told(tmp_path: Path, lookup, text: str, cell: in
     assert message in str(error.value)
 
 
+SQUARE = [cell.replace("double", "square") for cell in (DOUBLE, CHECK)]
+MARK = "```{hints} square\n```\n"
+
+
+TYPED = "<details><summary>Hint 3</summary>\n\nx\n\n</details>\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "last", "message"),
+    [
+        (source(*SQUARE), "def square", "the hints of square have no place: add the mark ```{hints} square and ```"),
+        (source(*SQUARE) + MARK + "\nSo.\n\n" + MARK, MARK, "the hints of square stand above already"),
+        (source(*SQUARE) + MARK + MARK.replace("square", "sqare"), "```{hints}", "no cell above solves sqare"),
+        (source() + MARK + source(*SQUARE), MARK, "no cell above solves square"),
+        (source(DOUBLE, CHECK) + MARK.replace("square", "double"), "```{hints}", "declares no hint to fold away"),
+        (source(*SQUARE) + "```{hints}\n```\n", "```{hints}", "a mark for hints is two lines"),
+        (source(*SQUARE) + "```{hints} square\nThink.\n```\n", "```{hints}", "a mark for hints is two lines"),
+        (source(*SQUARE) + MARK + TYPED, "<details>", "a hint is typed here"),
+        (source(*SQUARE) + TYPED.replace("<sum", "\n<sum").replace("Hint 3", " Hint"), "<summary>", "typed here"),
+    ],
+    ids=range(9),
+)
+def test_a_mark_for_hints_that_is_missing_or_wrong_is_told_with_its_line(
+    tmp_path: Path, lookup, text: str, last: str, message: str
+) -> None:
+    """The line is that of the last place where the source has these words."""
+    with pytest.raises(AuthorError) as error:
+        read(write(tmp_path, text), lookup)
+    assert str(error.value).startswith(f"solutions/03-bce.md, line {text[: text.rindex(last)].count(chr(10)) + 1}: ")
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize("parameters", ["y", "x, y", "x=1", "*x", ""])
+def test_a_stub_with_other_parameters_than_the_reference_s_is_refused(tmp_path: Path, lookup, parameters: str) -> None:
+    stub = DOUBLE.replace("double(x)", f"double({parameters})")
+    with pytest.raises(AuthorError) as error:
+        read(write(tmp_path, source(stub, CHECK)), lookup)
+    said = f"the stub is double({parameters}), and the exercise's reference takes (x)"
+    assert str(error.value) == f"solutions/03-bce.md, line 11: {said}"
+
+
+def test_hints_stand_where_the_mark_is_and_annotations_are_no_parameters(tmp_path: Path, lookup) -> None:
+    stub = SQUARE[0].replace("(x)", "(x: float) -> float")
+    nb = read(write(tmp_path, source(stub, SQUARE[1]) + "Before.\n\n" + MARK + "\nAfter.\n"), lookup)
+    opening, rest = nb.cells[-1].source.split("\n\n", 1)
+    assert opening == "Before."
+    assert rest.startswith("<details><summary>Hint 1</summary>\n\nWhich product is $x^2$?\n\n</details>\n\n<details>")
+    assert rest.endswith("`x * x`\n\n</details>\n\nAfter.")
+
+
 def test_typed_metadata_is_refused(tmp_path: Path, lookup) -> None:
     cell = "```{code-cell} ipython3\n:nbgrader: {}\n\nx = 1\n```\n"
     with pytest.raises(AuthorError, match="remove the key `nbgrader`"):

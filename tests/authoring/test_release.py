@@ -6,6 +6,7 @@ import ast
 import base64
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -145,6 +146,38 @@ def test_what_a_cell_prints_is_one_output(released: Path) -> None:
     assert picture.outputs[0].text == "The line x ↦ 2·x is straight.\n"
 
 
+FOLDED = """\
+<details><summary>Hint 1</summary>
+
+Which product is $x^2$?
+
+</details>
+
+<details><summary>Hint 2</summary>
+
+`x * x`
+
+</details>"""
+
+
+def test_the_hints_that_the_exercise_declares_are_folded_away_where_the_mark_is(released: Path) -> None:
+    for nb in (lesson(released), solution(released)):
+        at = [cell.id for cell in nb.cells].index("square-points")
+        assert nb.cells[at + 1].source == FOLDED
+        assert not any("{hints}" in cell.source or "Not in the lesson" in cell.source for cell in nb.cells)
+
+
+def test_a_hint_changed_where_it_is_declared_makes_both_notebooks_stale(released: Path, lookup) -> None:
+    def changed(name: str):
+        found = lookup(name)
+        return replace(found, hints=("Another.", *found.hints[1:]))
+
+    assert [line.split()[0] for line in stale(released, [], changed)] == [
+        "lessons/03-sample.ipynb",
+        "solutions/03-sample.ipynb",
+    ]
+
+
 def test_a_second_release_touches_nothing(released: Path, lookup) -> None:
     before = {path: path.stat().st_mtime_ns for path in released.rglob("*.ipynb")}
     assert release(released, [], lookup) == []
@@ -213,7 +246,7 @@ def test_a_solution_that_fails_and_a_stub_that_raises_are_told(course: Path, loo
     with pytest.raises(RunError) as error:
         release(course, [], lookup)
     stub, wrong = str(error.value).splitlines()
-    assert stub == "lessons/03-sample.ipynb: cell 12 ('double(1)') raised NotImplementedError: "
+    assert stub == "lessons/03-sample.ipynb: cell 13 ('double(1)') raised NotImplementedError: "
     want = "gives 0 points; the solution must get 3"
     assert wrong == f"solutions/03-sample.ipynb: cell 11 ('check(square).points') {want}"
     assert not [*course.rglob("*.ipynb")]

@@ -1,6 +1,7 @@
 """Rules in words: what a page claims, which cell holds it, and which sentences need a claim."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,21 @@ def test_settings_that_cannot_be_meant_are_told(page, tmp_path, text, told):
 def test_words_are_left_of_a_claim():
     text = "It {claim}``holds for `f` <a-b>``, and {claim}`**always** so, for $x<y$ <03-bce#c>`."
     assert rules.unwrap(text) == "It holds for `f`, and **always** so, for $x<y$."
+
+
+def test_hints_are_read_where_their_mark_is(tmp_path, lookup):
+    def hinting(name):
+        return replace(lookup(name), hints=("It never fades.", "Is it always so?", "Not in the lesson: all is well."))
+
+    path = tmp_path / "solutions" / "03-sample.md"
+    path.parent.mkdir()
+    path.write_text(HEAD + "Before.\n\n```{hints} square\n```\n\nIt always holds.\n", encoding="utf-8")
+    told = rules.unheld(rules.read(path, hinting), [])
+    first = HEAD.count("\n") + 3
+    assert [fault.partition(": for the word")[0] for fault in told] == [
+        f"solutions/03-sample.md, line {line}" for line in (first, first + 3)
+    ]
+    assert "It never fades." in told[0]
 
 
 def lesson(course, claim):

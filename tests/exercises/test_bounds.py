@@ -70,7 +70,7 @@ def test_the_race_is_on_the_check_and_the_hints_are_shared(name):
     declared = exercise(name)
     assert declared.points == 1
     assert declared.hints == HINTS
-    assert declared.signature == "(n, bandwidth)"
+    assert declared.parameters == ("n", "bandwidth")
 
 
 BYTES = {"predict_bce_seconds": 8, "predict_nll_seconds": 24}
@@ -142,10 +142,9 @@ def test_sizes_of_more_than_one_kind():
     declared = bound_exercise(
         "fused.predict_it_seconds",
         lambda n, v: 4 * n * v,
-        parameters="n, v",
         sizes=((8192, 131_072), (4096, 1000)),
     )
-    assert declared.signature == "(n, v, bandwidth)"
+    assert declared.parameters == ("n", "v", "bandwidth")
     for case in declared.cases(torch.Generator().manual_seed(0)):
         n, v, bandwidth = case.args
         assert 4096 <= n <= 8192

@@ -1,11 +1,14 @@
 """Reads a solution, `solutions/NN-slug.md`, and derives nbgrader's metadata from what the author wrote.
 
 The author types no metadata: a cell with a solution region is an exercise, a cell that is `check(f).points` grades
-it, a cell that imports `check` sets up both. A function called `predict_…` need not be checked.
+it, a cell that imports `check` sets up both. A function called `predict_…` need not be checked. Nor are hints typed:
+they stand where the exercise is declared, and a mark says where the lesson folds them away.
 """
 
 import ast
+import copy
 import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -17,8 +20,10 @@ from nbformat import NotebookNode
 
 from lossbook.installing import requirement
 from lossbook.notebooks.notebook import METADATA, as_node, place
+from lossbook.prose import hints
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
+NEWLINE = "\n"
 LESSON_ONLY, SOLUTION_ONLY = "lesson-only", "solution-only"
 PREDICTION = "predict_"  # a function so named need not be checked: it may hold a guess
 INSTALL = f"""\
@@ -32,12 +37,16 @@ _ends_with_semicolon: Callable[[str], bool] = DisplayHook.semicolon_at_end_of_ex
 _FORBIDDEN = {"nbval-skip", "raises-exception", "nbval-raises-exception"}
 
 
-class Exercise(Protocol):
+class Exercise(hints.Hinted, Protocol):
     """What the release needs to know of an exercise."""
 
     @property
     def points(self) -> float:
         """The most points a submission can get."""
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the function's parameters."""
 
 
 Lookup = Callable[[str], Exercise]
@@ -50,10 +59,12 @@ class AuthorError(ValueError):
 class _Reader:
     """One pass over the cells of one source, in order."""
 
-    def __init__(self, name: str, lookup: Lookup) -> None:
-        self.name, self.lookup = name, lookup
+    def __init__(self, name: str, text: str, lookup: Lookup) -> None:
+        self.name, self.text, self.lookup = name, text, lookup
         self.unchecked: dict[str, str] = {}  # the exercises not yet checked, and where each is
         self.checked: set[str] = set()
+        self.hinted: set[str] = set()
+        self.marks = (self._line(mark.start()) for mark in hints.MARK.finditer(text))
         self.where = ""
 
     def fail(self, what: str) -> AuthorError:
@@ -68,18 +79,57 @@ class _Reader:
                 self._code(cell)
             elif BEGIN in cell.source or END in cell.source:
                 raise self.fail(f"{BEGIN!r} and {END!r} belong in a code cell")
+            else:
+                cell.source = hints.MARK.sub(self._hints, cell.source)
         for function, where in self.unchecked.items():
             self.where = where
             if not function.startswith(PREDICTION):
                 raise self.fail(f"{function} is never checked: add a cell whose only line is check({function}).points")
+        for function in sorted({*self.checked, *self.unchecked} - self.hinted):
+            if hints.of(function, self.lookup):
+                self.where = self._stub(function)
+                raise self.fail(f"the hints of {function} have no place: add the mark ```{{hints}} {function} and ```")
+
+    def _line(self, offset: int) -> str:
+        """Name a line of the source by where in its text it begins."""
+        return f"line {self.text.count(NEWLINE, 0, offset) + 1}"
+
+    def _stub(self, function: str) -> str:
+        """Name the line in which a function is defined."""
+        found = re.search(rf"^def {function}\b", self.text, re.M)
+        return self._line(found.start() if found else 0)
+
+    def _hints(self, mark: re.Match[str]) -> str:
+        """Return the hints that belong where a mark is."""
+        function, self.where = mark[1], next(self.marks)
+        if function not in {*self.checked, *self.unchecked}:
+            raise self.fail(f"no cell above solves {function}: its hints belong below it")
+        if function in self.hinted:
+            raise self.fail(f"the hints of {function} stand above already: keep one mark")
+        self.hinted.add(function)
+        if not (found := hints.of(function, self.lookup)):
+            raise self.fail(f"the exercise {function} declares no hint to fold away: remove the mark")
+        return hints.fold(found)
 
     def _opening(self, cells: list[NotebookNode]) -> None:
         self.where = "cell 1"
         if not cells or cells[0].cell_type != "markdown" or not cells[0].source.startswith("# "):
             raise self.fail("a lesson opens with its title: a text cell that starts with '# '")
+        self._typed_hints()
         code = [cell for cell in cells if cell.cell_type == "code"]
         if not code or code[0].source.strip() != INSTALL.strip():
             raise self.fail(f"the first code cell must install the course on Colab; make it\n{INSTALL}")
+
+    def _typed_hints(self) -> None:
+        """Refuse hints that are typed into the source, and marks that are not written as they must be."""
+        if typed := hints.TYPED.search(self.text):
+            self.where = self._line(typed.start())
+            raise self.fail("a hint is typed here: declare it with its exercise, and put the mark in its place")
+        marks = {mark.start() for mark in hints.MARK.finditer(self.text)}
+        for found in hints.ANY.finditer(self.text):
+            if found.start() not in marks:
+                self.where = self._line(found.start())
+                raise self.fail("a mark for hints is two lines: ```{hints} and the function's name, then ```")
 
     def _tags(self, cell: NotebookNode) -> None:
         if "nbgrader" in cell.metadata:
@@ -124,8 +174,23 @@ class _Reader:
         name = function.name
         if name in self.unchecked or name in self.checked:
             raise self.fail(f"{name} is already an exercise of this lesson: rename one of the two")
+        self._parameters(function)
         self.unchecked[name] = self.where
         _mark(cell, _grade_id(name), solution=True)
+
+    def _parameters(self, function: ast.FunctionDef) -> None:
+        """Check that the stub takes what the exercise's reference takes."""
+        try:
+            wanted = ", ".join(self.lookup(function.name).parameters)
+        except LookupError:  # its check will say so
+            return
+        given = copy.deepcopy(function.args)
+        for argument in ast.walk(given):
+            if isinstance(argument, ast.arg):
+                argument.annotation = None
+        if (own := ast.unparse(given)) != wanted:
+            self.where = self._stub(function.name)
+            raise self.fail(f"the stub is {function.name}({own}), and the exercise's reference takes ({wanted})")
 
     def _regions(self, source: str, function: ast.FunctionDef) -> None:
         """Check that the markers come in pairs inside the function, below its docstring."""
@@ -173,9 +238,10 @@ def read(path: Path, lookup: Lookup) -> NotebookNode:
 
     Raises AuthorError where the source breaks the convention.
     """
-    nb: NotebookNode = jupytext.reads(path.read_text(encoding="utf-8"), fmt="md:myst")
+    text = path.read_text(encoding="utf-8")
+    nb: NotebookNode = jupytext.reads(text, fmt="md:myst")
     nb.metadata = as_node(METADATA)
-    _Reader(f"{path.parent.name}/{path.name}", lookup).read(nb.cells)
+    _Reader(f"{path.parent.name}/{path.name}", text, lookup).read(nb.cells)
     _name_cells(nb.cells)
     return nb
 

@@ -68,7 +68,7 @@ def generate(root: Path, slugs: Sequence[str], lookup: Lookup) -> dict[Path, Not
         except AuthorError as error:
             errors.append(str(error))
         else:
-            errors += rules.check_lesson(source, root)
+            errors += rules.check_lesson(source, root, lookup)
             try:
                 unwrap_claims(nb)
                 link_to_book(nb, root)

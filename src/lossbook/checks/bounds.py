@@ -5,6 +5,7 @@ The bytes that a loss must move over the bytes that a device moves in a second: 
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,8 +33,8 @@ HINTS = (
     "Time is an amount over a rate: here bytes, over bytes a second. Which bytes must be moved, however clever the "
     "program is?",
     "The inputs have to be read, once. What is computed on the way can stay in the processor's registers, and the "
-    "one number at the end is too small to matter. So: how many numbers are read for each term of the sum, and "
-    "how many bytes has each? The name of the dtype, float32 or int64, says how many bits; a byte is eight of "
+    "one number at the end is too small to\nmatter. So: how many numbers are read for each term of the sum, and "
+    "how many bytes has each? The name of the dtype, float32 or int64, says how many\nbits; a byte is eight of "
     "them.",
 )
 
@@ -227,10 +228,10 @@ def bound_exercise(
     bytes_of: Callable[..., int],
     *,
     points: int = 1,
-    parameters: str = "n",
     sizes: Sequence[tuple[int, ...]] = SIZES,
     misconceptions: Sequence[Misconception] = (),
     hints: Sequence[str] = HINTS,
+    folded: int | None = None,
 ) -> Exercise:
     """Return the exercise of stating the shortest possible time of a loss from bytes and bandwidth.
 
@@ -239,15 +240,16 @@ def bound_exercise(
 
     Args:
         name: ``slug.function``.
-        bytes_of: Given the sizes, the bytes that any program must move. A ``Traffic`` knows the inputs one by one, so
-            that what is miscounted of them can be named.
+        bytes_of: Given the sizes, the bytes that any program must move. Its parameters are called as in the lesson. A
+            ``Traffic`` knows the inputs one by one, so that what is miscounted of them can be named.
         points: What a right answer is worth.
-        parameters: The names of the sizes as the lesson gives them, such as ``n, v``.
         sizes: The sizes to try, one tuple a case; random ones are drawn between the smallest and the largest.
         misconceptions: Those of this lesson alone. They come before the shared ones.
         hints: The ladder of hints.
+        folded: How many of them the lesson folds away: all unless given.
 
     """
+    parameters = tuple(inspect.signature(bytes_of).parameters)
     low, high = ([edge(column) for column in zip(*sizes, strict=True)] for edge in (min, max))
 
     def draw(generator: Generator) -> Sequence[Case]:
@@ -261,13 +263,17 @@ def bound_exercise(
             found.append(Case((*drawn, float(round(10 ** (9 + 3.5 * at[-1])))), note="random"))
         return found
 
+    def least_seconds(*given: float) -> float:
+        return bytes_of(*given[:-1]) / given[-1]
+
+    named = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in (*parameters, "bandwidth")]
+    least_seconds.__signature__ = inspect.Signature(named)  # type: ignore[attr-defined]
     inputs = mistakes_in(bytes_of.arrays) if isinstance(bytes_of, Traffic) else ()
     return Exercise(
         name,
         points,
-        lambda *given: bytes_of(*given[:-1]) / given[-1],
+        least_seconds,
         draw,
-        f"({parameters}, bandwidth)",
         rtol=TOLERANCE,
         atol=0.0,
         why=WHY,
@@ -275,8 +281,9 @@ def bound_exercise(
         curve=Curve(
             tuple(10.0 + 5 * step for step in range(39)),
             lambda x: Case((*sizes[0], x * 1e9)),
-            f"bandwidth in GB a second, at {parameters} = {', '.join(f'{size:,}' for size in sizes[0])}",
+            f"bandwidth in GB a second, at {', '.join(parameters)} = {', '.join(f'{size:,}' for size in sizes[0])}",
             "seconds",
         ),
         hints=tuple(hints),
+        folded=folded,
     )

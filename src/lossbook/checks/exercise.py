@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -188,9 +189,9 @@ class Exercise:
     Args:
         name: ``slug.function``, such as ``bce.sigmoid``.
         points: What a full answer is worth.
-        reference: The right function, called with the same arguments.
+        reference: The right function. Its parameters are those that the lesson gives: a release refuses a stub with
+            others.
         cases: Given a seeded generator, the cases: fixed ones, edges, and random ones drawn from the generator.
-        signature: The function's parameters as the lesson gives them, such as ``(z, y)``.
         gradient: Whether the gradient is compared too, to the first argument unless a case names another.
         rtol: Relative tolerance. The default allows any order of summation of a few thousand float32 terms.
         atol: Absolute tolerance, for results near zero.
@@ -201,6 +202,8 @@ class Exercise:
         curve: A curve to draw where the answer is wrong, if there is one to see.
         work: For a speed exercise, how many steps it may take.
         hints: From the gentlest to the plainest; shown one at a time.
+        folded: How many of them, from the first, the lesson folds away: all unless given. The others are for whoever
+            asks ``check`` for them.
         judge: Where many answers are right: given a result, what is wrong with it in words, or None. It takes the
             reference's place.
         number_too: Where a tensor is right and a plain number as well: the reason.
@@ -212,7 +215,6 @@ class Exercise:
     points: int
     reference: Callable[..., Any]
     cases: Callable[[Generator], Sequence[Case]]
-    signature: str = "()"
     gradient: bool = False
     rtol: float = RTOL
     atol: float = ATOL
@@ -223,6 +225,7 @@ class Exercise:
     curve: Curve | None = None
     work: Work | None = None
     hints: tuple[str, ...] = ()
+    folded: int | None = None
     judge: Callable[[Any], str | None] | None = None
     number_too: str = ""
     no_slope: str = ""
@@ -230,7 +233,7 @@ class Exercise:
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of the function's parameters."""
-        return tuple(name.strip() for name in self.signature.strip("()").split(",") if name.strip())
+        return tuple(inspect.signature(self.reference).parameters)
 
     @property
     def function(self) -> str:
@@ -312,7 +315,7 @@ def prediction(name: str, low: float, high: float, what: str) -> Exercise:
     return Exercise(
         name,
         1,
-        float,
+        lambda: 0.0,
         lambda generator: [Case(())],
         judge=lambda value: not_predicted(value, low, high, what),
         misconceptions=NO_PREDICTIONS,

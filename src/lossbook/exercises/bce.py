@@ -89,7 +89,6 @@ SIGMOID = Exercise(
     points=2,
     reference=right_sigmoid,
     cases=sigmoid_cases,
-    signature="(z)",
     # The lesson: the functions of torch.nn.functional and torch.sigmoid are for checking, not for the answer.
     forbidden=ACTIVATIONS | {"sigmoid", "special_expit", "expit"},
     no_slope="A probability is what is asked for; the losses further down are what is trained with.",
@@ -97,7 +96,8 @@ SIGMOID = Exercise(
     hints=(
         r"Exponentiate both sides of $z = \log \frac{p}{1 - p}$, then collect the terms with $p$.",
         r"$1 / (1 + e^{-z})$ is right on paper, and here at the extremes too: $e^{1000}$ is `inf`, and"
-        r" $1 / \infty = 0$. Written as $e^{z} / (1 + e^{z})$ it gives `inf / inf`, which is `nan`.",
+        r" $1 / \infty = 0$. Written as $e^{z} / (1 + e^{z})$ it gives"
+        "\n`inf / inf`, which is `nan`.",
     ),
     misconceptions=(
         Misconception(
@@ -160,9 +160,8 @@ def by_probability(ylabel: str) -> Curve:
 BCE = Exercise(
     "bce.bce",
     points=2,
-    reference=binary_cross_entropy,
+    reference=lambda p, y: binary_cross_entropy(p, y),
     cases=shaped_probability_cases,
-    signature="(p, y)",
     gradient=True,
     forbidden=ACTIVATIONS,
     curve=by_probability("loss"),
@@ -233,7 +232,6 @@ BCE_GRADIENT = Exercise(
     points=2,
     reference=gradient_of_bce,
     cases=logit_cases,
-    signature="(z, y)",
     forbidden=ACTIVATIONS | {"backward", "grad"},  # the lesson: from the formula and not by backward
     no_slope="The answer is a gradient itself, from its formula.",
     curve=Curve(LOGITS, lambda z: Case((tensor([z]), tensor([1.0]))), "logit z, where y = 1", "gradient of the loss"),
@@ -308,9 +306,8 @@ def _held_logarithms(z: Tensor, y: Tensor) -> Tensor:
 BCE_WITH_LOGITS = Exercise(
     "bce.bce_with_logits",
     points=3,
-    reference=binary_cross_entropy_with_logits,
+    reference=lambda z, y: binary_cross_entropy_with_logits(z, y),
     cases=shaped_logit_cases,
-    signature="(z, y)",
     gradient=True,
     forbidden=ACTIVATIONS,
     curve=Curve(
@@ -393,7 +390,6 @@ BCE_POS_WEIGHT = Exercise(
     points=2,
     reference=weighted_bce,
     cases=weighted_cases,
-    signature="(z, y, c)",
     gradient=True,
     forbidden=ACTIVATIONS,
     curve=Curve(
@@ -408,6 +404,7 @@ BCE_POS_WEIGHT = Exercise(
         r"Exercise 4 has the stable form of $\log (1 + e^{z})$, and the two differ by $z$:"
         r" $\log (1 + e^{z}) = \log (1 + e^{-z}) + z$.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "both terms weighted",
@@ -457,9 +454,8 @@ SPEED = Work(lambda generator, n: Case(probabilities_and_labels(generator, n)), 
 BCE_PYTHON_SUM = Exercise(
     "bce.bce_python_sum",
     points=1,
-    reference=binary_cross_entropy,
+    reference=lambda p, y: binary_cross_entropy(p, y),
     cases=probability_cases,
-    signature="(p, y)",
     forbidden=ACTIVATIONS,
     number_too=RACED,
     no_slope=RACED,
@@ -469,6 +465,7 @@ BCE_PYTHON_SUM = Exercise(
         "Python's `sum` takes anything that can be walked through, a tensor of one dimension too; `len` says how"
         " many elements there are.",
     ),
+    folded=0,
     misconceptions=(
         Misconception(
             "torch.sum for Python's sum",
@@ -505,13 +502,13 @@ BCE_PYTHON_SUM = Exercise(
 BCE_TORCH_SUM = Exercise(
     "bce.bce_torch_sum",
     points=1,
-    reference=binary_cross_entropy,
+    reference=lambda p, y: binary_cross_entropy(p, y),
     cases=probability_cases,
-    signature="(p, y)",
     forbidden=ACTIVATIONS,
     gradient=True,
     work=SPEED,
     hints=("It is the function above with one name changed: the sum is PyTorch's, and there is no loop.",),
+    folded=0,
     misconceptions=(
         Misconception(
             "Python's sum for torch.sum",
@@ -619,7 +616,6 @@ PAIRWISE_SUM = Exercise(
     points=2,
     reference=sum_by_pairs,
     cases=sum_cases,
-    signature="(x)",
     rtol=2e-6,
     why="A running float32 total of 16,384 terms is off by 1.5e-4 of itself, and adding by pairs is right to 1e-7.",
     # The lesson: slices and +, and no torch.sum.
@@ -630,6 +626,7 @@ PAIRWISE_SUM = Exercise(
         " needs a partner: zero.",
         "Each round replaces x by a tensor half as long: go on while `len(x) > 1`.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "one running total",

@@ -219,7 +219,6 @@ ONLINE_MAX_AND_SUM = Exercise(
     points=2,
     reference=max_and_sum,
     cases=row_cases,
-    signature="(z)",
     forbidden=BY_HAND,
     no_slope="The two numbers are parts of a loss; the loss in blocks is what is trained with.",
     work=Work(
@@ -238,6 +237,7 @@ ONLINE_MAX_AND_SUM = Exercise(
         "each of its terms: by which one factor do all of them change?",
         r"$d \leftarrow d \, e^{m - m'} + e^{z_j - m'}$, with $m' = \max(m, z_j)$; then $m'$ becomes $m$.",
     ),
+    folded=2,
     misconceptions=(
         Misconception(
             "the sum not rescaled when the maximum grows",
@@ -345,7 +345,6 @@ MERGE_MAX_AND_SUM = Exercise(
     points=2,
     reference=merged,
     cases=part_cases,
-    signature="(m1, d1, m2, d2)",
     forbidden=BY_HAND,
     no_slope="The two numbers are parts of a loss; the loss in blocks is what is trained with.",
     hints=(
@@ -459,7 +458,6 @@ CROSS_ENTROPY_IN_BLOCKS = Exercise(
     points=3,
     reference=in_blocks,
     cases=block_cases,
-    signature="(z, y, block)",
     forbidden=BY_HAND,
     gradient=True,
     work=in_pieces(columns, PIECE, "block", TABLE, once=(1,)),
@@ -566,7 +564,6 @@ CROSS_ENTROPY_GRADIENT_FROM = Exercise(
     points=3,
     reference=gradient_from,
     cases=kept_cases,
-    signature="(z, y, m, d)",
     forbidden=BY_FORMULA,
     no_slope="The answer is a gradient itself, from its formula.",
     curve=Curve(
@@ -688,7 +685,6 @@ LINEAR_CROSS_ENTROPY_IN_CHUNKS = Exercise(
     points=3,
     reference=linear,
     cases=hidden_cases,
-    signature="(x, w, y, chunk)",
     forbidden=BY_HAND,
     gradient=True,
     atol=1e-5,
@@ -703,6 +699,7 @@ LINEAR_CROSS_ENTROPY_IN_CHUNKS = Exercise(
         "Exercise 2 puts two parts together. What the loop has so far is the first part, the chunk is the second.",
         "The right logit of sample n is the product of `x[n]` with row `y[n]` of the vocabulary: `(x * w[y]).sum(1)`.",
     ),
+    folded=2,
     misconceptions=(
         Misconception(
             "the last chunk dropped", _in_chunks(lambda z, chunk: _lse(_each(z, chunk, whole=True))), DROPPED
@@ -797,7 +794,6 @@ VOCABULARY_GRADIENT_IN_CHUNKS = Exercise(
     points=3,
     reference=vocabulary_gradient,
     cases=recomputed_cases,
-    signature="(x, w, y, lse, chunk)",
     forbidden=BY_FORMULA,
     no_slope="The answer is a gradient itself, from its formula.",
     work=in_pieces(recomputed, SAMPLES * PIECE // 2, "chunk", LOGITS_TABLE),
@@ -810,6 +806,7 @@ VOCABULARY_GRADIENT_IN_CHUNKS = Exercise(
         "that equal `y[:, None]`?",
         "With the chunk's table `g` of shape (N, chunk), its rows of the answer are `g.T @ x`, over N.",
     ),
+    folded=3,
     misconceptions=(
         Misconception(
             "the gradient of the sum",
@@ -871,7 +868,6 @@ LOSS_AND_GRADIENT_BYTES = Exercise(
     points=2,
     reference=traffic,
     cases=table_cases,
-    signature="(N, V, size)",
     rtol=1e-9,
     why="Bytes are counted: a number of them is right to the last digit.",
     hints=(
@@ -880,6 +876,7 @@ LOSS_AND_GRADIENT_BYTES = Exercise(
         "The first way: two for the log-softmax, one for the gradient of the look-up, and three for that of the "
         "log-softmax.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "numbers counted, not bytes",
@@ -972,7 +969,6 @@ FUSED_PYTHON_SUM = Exercise(
     points=1,
     reference=mean_from,
     cases=reduced_cases,
-    signature="(m, d, right)",
     forbidden=BY_HAND,
     number_too=RACED,
     no_slope=RACED,
@@ -981,6 +977,7 @@ FUSED_PYTHON_SUM = Exercise(
         r"One row costs $m + \log d - z_y$. All rows at once are one line, a tensor of shape $(N,)$.",
         "Python's `sum` takes a tensor of shape $(N,)$ as it takes a list. `len` says how many losses it has.",
     ),
+    folded=0,
     misconceptions=(
         *both_ways(sum),
         Misconception(
@@ -1002,7 +999,6 @@ FUSED_TORCH_SUM = Exercise(
     points=1,
     reference=mean_from,
     cases=reduced_cases,
-    signature="(m, d, right)",
     forbidden=BY_HAND,
     gradient=True,
     work=Work(reduced, vectorised=True),
@@ -1010,6 +1006,7 @@ FUSED_TORCH_SUM = Exercise(
         "The first line is that of the function with Python's sum: one loss a row, in a tensor of shape $(N,)$.",
         "Only the name of the sum changes: `torch.sum` adds the whole tensor up in one call.",
     ),
+    folded=0,
     misconceptions=(
         *both_ways(torch.sum),
         Misconception(

@@ -92,7 +92,6 @@ KL_ENTROPY = Exercise(
     points=2,
     reference=entropy,
     cases=entropy_cases,
-    signature="(q)",
     no_slope="The entropy is the target's own, which is not learnt; at 0 its slope is infinite.",
     curve=Curve(between(0.0, 1.0), lambda x: Case((coin(x),)), "probability of heads", "entropy of a coin"),
     hints=(
@@ -168,7 +167,6 @@ KL_CROSS_ENTROPY = Exercise(
     points=2,
     reference=cross_entropy_of_rows,
     cases=pair_cases,
-    signature="(log_p, q)",
     gradient=True,
     curve=PAIR,
     hints=(
@@ -177,6 +175,7 @@ KL_CROSS_ENTROPY = Exercise(
         "`torch.where(condition, a, b)` is $a$ where the condition holds, else $b$. Ask about $q$ alone: an "
         "infinite price must stay.",
     ),
+    folded=2,
     misconceptions=(
         Misconception(
             "the logarithm undone and taken again",
@@ -232,7 +231,6 @@ KL_EACH = Exercise(
     points=2,
     reference=divergence_of_rows,
     cases=pair_cases,
-    signature="(log_p, q)",
     gradient=True,
     curve=PAIR,
     hints=(
@@ -301,7 +299,6 @@ KL_BATCHMEAN = Exercise(
     points=2,
     reference=lambda log_p, q: kl_div(log_p, q, reduction="batchmean"),
     cases=batch_cases,
-    signature="(log_p, q)",
     gradient=True,
     curve=Curve(
         between(0.02, 0.98),
@@ -313,6 +310,7 @@ KL_BATCHMEAN = Exercise(
         "`.mean()` divides by the number of elements, $N K$. Sum, then divide by `len(log_p)`.",
         r"The terms are those of exercise 3. `torch.xlogy` minds the zeros in $q \log q$; $\log p$ is finite here.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "the logarithm undone and taken again",
@@ -447,7 +445,6 @@ KL_DISTILLATION = Exercise(
     points=3,
     reference=distillation,
     cases=distillation_cases,
-    signature="(z, z_teacher, y, T, alpha)",
     gradient=True,
     atol=1e-5,
     why="The factor T² multiplies the rounding of a divergence whose terms cancel.",
@@ -467,6 +464,7 @@ KL_DISTILLATION = Exercise(
         'For the second part take `F.kl_div` with `reduction="batchmean"`. It wants log-probabilities first, and '
         "the target as probabilities, unless `log_target=True`.",
     ),
+    folded=4,
     misconceptions=(
         Misconception(
             "the empty slice left in",
@@ -589,7 +587,6 @@ KL_DIRECTIONS = Exercise(
     points=2,
     reference=both_directions,
     cases=direction_cases,
-    signature="(log_p, log_q)",
     gradient=True,
     curve=Curve(
         between(0.02, 0.98),
@@ -698,7 +695,6 @@ KL_PYTHON_SUM = Exercise(
     points=1,
     reference=divergence_of_vectors,
     cases=vector_cases,
-    signature="(log_p, q)",
     number_too=RACED,
     no_slope=RACED,
     curve=VECTOR,
@@ -707,6 +703,7 @@ KL_PYTHON_SUM = Exercise(
         r"The terms are $q_k (\log q_k - \log p_k)$. They may all be computed at once; only their sum is Python's.",
         "`sum(x)` walks through a tensor of shape (n,) and adds up its elements, one after another.",
     ),
+    folded=0,
     misconceptions=(
         Misconception(
             "torch's sum instead of Python's",
@@ -728,7 +725,6 @@ KL_TORCH_SUM = Exercise(
     points=1,
     reference=divergence_of_vectors,
     cases=vector_cases,
-    signature="(log_p, q)",
     gradient=True,
     curve=VECTOR,
     work=Work(vector_work, vectorised=True),
@@ -736,6 +732,7 @@ KL_TORCH_SUM = Exercise(
         "The terms are those of Python's sum. No probability is zero here, so there is nothing to choose.",
         "`torch.sum` of a whole tensor gives one of shape ().",
     ),
+    folded=0,
     misconceptions=(
         Misconception(
             "Python's sum instead of torch's",
@@ -786,13 +783,13 @@ KL_BYTES = Exercise(
     points=1,
     reference=bytes_moved,
     cases=bytes_cases,
-    signature="(n, fused)",
     curve=Curve(between(1000.0, 25_000.0, 25), lambda x: Case((int(x), False)), "n", "bytes moved in four steps"),
     hints=(
         "The logarithm reads $n$ numbers and writes $n$. The difference reads $2n$ and writes $n$. Go on.",
         "The sum reads what the product wrote; the one number that it writes is not worth counting. One pass over "
         "both arguments reads each of them once and writes nothing of length $n$.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "bits for bytes",

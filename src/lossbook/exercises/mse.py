@@ -63,9 +63,8 @@ HALF = "The ½ belongs to the negative log-likelihood. The mean squared error go
 MSE = Exercise(
     "mse.mse",
     points=1,
-    reference=mse_loss,
+    reference=lambda y_hat, y: mse_loss(y_hat, y),
     cases=pair_cases,
-    signature="(y_hat, y)",
     gradient=True,
     forbidden=ACTIVATIONS,
     curve=CONSTANT,
@@ -73,6 +72,7 @@ MSE = Exercise(
         "Subtract, square, average. Averaging before squaring lets errors of opposite sign cancel.",
         "Each of the three is one operation on whole tensors: `-`, `** 2` and `.mean()`.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "the sum, not the mean",
@@ -138,7 +138,6 @@ MSE_OF_COLUMNS = Exercise(
     points=2,
     reference=mse_of_pairs,
     cases=column_cases,
-    signature="(y_hat, y)",
     gradient=True,
     forbidden=ACTIVATIONS,
     curve=Curve(
@@ -244,7 +243,6 @@ RMSE_GRADIENT = Exercise(
     points=3,
     reference=slope_of_rmse,
     cases=rmse_cases,
-    signature="(y_hat, y)",
     forbidden=ACTIVATIONS | {"backward", "grad"},
     no_slope="The answer is a gradient itself, from its formula.",
     curve=Curve(
@@ -336,7 +334,6 @@ GAUSSIAN_NLL = Exercise(
     points=2,
     reference=nll_by_log_variance,
     cases=log_variance_cases,
-    signature="(mu, y, rho)",
     gradient=True,
     forbidden=ACTIVATIONS,
     curve=Curve(
@@ -421,7 +418,6 @@ MAE_GRADIENT = Exercise(
     points=2,
     reference=slope_of_constant_mae,
     cases=constant_cases,
-    signature="(c, y)",
     forbidden=ACTIVATIONS,
     no_slope="The answer is a derivative itself, from its formula.",
     curve=Curve(
@@ -509,7 +505,6 @@ HUBER = Exercise(
     points=2,
     reference=huber_of,
     cases=huber_cases,
-    signature="(y_hat, y, delta)",
     gradient=True,
     forbidden=ACTIVATIONS,
     curve=Curve(
@@ -620,9 +615,8 @@ def within(
 MSE_PYTHON_SUM = Exercise(
     "mse.mse_python_sum",
     points=1,
-    reference=mse_loss,
+    reference=lambda y_hat, y: mse_loss(y_hat, y),
     cases=flat_pair_cases,
-    signature="(y_hat, y)",
     forbidden=ACTIVATIONS,
     number_too=RACED,
     no_slope=RACED,
@@ -633,6 +627,7 @@ MSE_PYTHON_SUM = Exercise(
         "shape $(N,)$.",
         "It gives the total of the squared errors: what is left is to divide by their number.",
     ),
+    folded=0,
     misconceptions=(
         *within(
             one_by_one,
@@ -652,9 +647,8 @@ MSE_PYTHON_SUM = Exercise(
 MSE_TORCH_SUM = Exercise(
     "mse.mse_torch_sum",
     points=1,
-    reference=mse_loss,
+    reference=lambda y_hat, y: mse_loss(y_hat, y),
     cases=flat_pair_cases,
-    signature="(y_hat, y)",
     forbidden=ACTIVATIONS,
     gradient=True,
     curve=CONSTANT,
@@ -663,6 +657,7 @@ MSE_TORCH_SUM = Exercise(
         "`torch.sum` takes a whole tensor and needs no loop around it.",
         "Subtract and square whole tensors as well, and divide the total by the number of elements.",
     ),
+    folded=0,
     misconceptions=within(
         torch.sum,
         one_by_one,
@@ -732,7 +727,6 @@ MSE_SCALING_SLOPE = Exercise(
     points=2,
     reference=slope_of_loglog,
     cases=scaling_cases,
-    signature="(sizes, seconds)",
     rtol=1e-3,
     atol=1e-4,
     why="A fit that solves for slope and intercept together in float32 loses some digits, and is right.",

@@ -138,7 +138,6 @@ SOFTMAX = Exercise(
     points=2,
     reference=exact_softmax,
     cases=row_cases,
-    signature="(z)",
     forbidden=BY_HAND,
     curve=Curve(LOGITS, swept(), FIRST_LOGIT, "its probability"),
     no_slope=PROBABILITIES,
@@ -150,6 +149,7 @@ SOFTMAX = Exercise(
         "That $c$ is minus the largest logit of the row, and `z.amax(1, keepdim=True)` has them all, in the shape "
         "$(N, 1)$.",
     ),
+    folded=2,
     misconceptions=(
         Misconception(
             "the formula as on paper, which overflows",
@@ -203,7 +203,6 @@ LOGSUMEXP = Exercise(
     points=2,
     reference=row_logsumexp,
     cases=row_cases,
-    signature="(z)",
     forbidden=BY_HAND,
     gradient=True,
     curve=Curve(LOGITS, swept(), FIRST_LOGIT, "log-sum-exp"),
@@ -259,9 +258,8 @@ LOGSUMEXP = Exercise(
 CROSS_ENTROPY_INDEX = Exercise(
     "multiclass.cross_entropy_index",
     points=3,
-    reference=cross_entropy,
+    reference=lambda z, y: cross_entropy(z, y),
     cases=label_cases,
-    signature="(z, y)",
     forbidden=BY_HAND,
     gradient=True,
     curve=LOSS_CURVE,
@@ -272,6 +270,7 @@ CROSS_ENTROPY_INDEX = Exercise(
         "something else: look at its shape.",
         r"A sample costs $\operatorname{lse}(z) - z_y$: your log-sum-exp minus the right logit. Then comes the mean.",
     ),
+    folded=2,
     misconceptions=(
         Misconception(
             "the minus forgotten",
@@ -325,7 +324,6 @@ CROSS_ENTROPY_GRADIENT = Exercise(
     points=2,
     reference=gradient_of_cross_entropy,
     cases=label_cases,
-    signature="(z, y)",
     forbidden=BY_HAND | {"backward", "grad"},  # the lesson: "from the formula and not by backward"
     no_slope="The answer is a gradient itself, from its formula.",
     curve=Curve(LOGITS, swept(torch.tensor([0])), RIGHT_LOGIT, "its entry in the gradient"),
@@ -423,7 +421,6 @@ CROSS_ENTROPY_SMOOTHED = Exercise(
     points=2,
     reference=lambda z, y, eps: cross_entropy(z, y, label_smoothing=eps),
     cases=smoothed_cases,
-    signature="(z, y, eps)",
     forbidden=BY_HAND,
     gradient=True,
     curve=Curve(QUARTERS, leading, "lead of the right logit, ten classes, ε = 0.1", "loss"),
@@ -517,9 +514,8 @@ def weighed(x: float) -> Case:
 CROSS_ENTROPY_WEIGHTED = Exercise(
     "multiclass.cross_entropy_weighted",
     points=2,
-    reference=cross_entropy,
+    reference=lambda z, y, w: cross_entropy(z, y, w),
     cases=weighted_cases,
-    signature="(z, y, w)",
     forbidden=BY_HAND,
     gradient=True,
     curve=Curve(QUARTERS, weighed, "weight of class 1; that of class 0 is 1", "mean of 0.2 and 0.3, 0.4"),
@@ -619,9 +615,8 @@ def both_ways(total: Callable[[Tensor], Any]) -> tuple[Misconception, ...]:
 CROSS_ENTROPY_PYTHON_SUM = Exercise(
     "multiclass.cross_entropy_python_sum",
     points=1,
-    reference=cross_entropy,
+    reference=lambda z, y: cross_entropy(z, y),
     cases=label_cases,
-    signature="(z, y)",
     forbidden=BY_HAND,
     number_too=RACED,
     no_slope=RACED,
@@ -631,6 +626,7 @@ CROSS_ENTROPY_PYTHON_SUM = Exercise(
         "Begin as in exercise 3, and stop before the mean: a tensor of shape $(N,)$, one loss a sample.",
         "Python's `sum` takes a tensor of shape $(N,)$ as it takes a list. `len` says how many losses it has.",
     ),
+    folded=0,
     misconceptions=(
         Misconception(
             "torch.sum for Python's sum",
@@ -649,9 +645,8 @@ CROSS_ENTROPY_PYTHON_SUM = Exercise(
 CROSS_ENTROPY_TORCH_SUM = Exercise(
     "multiclass.cross_entropy_torch_sum",
     points=1,
-    reference=cross_entropy,
+    reference=lambda z, y: cross_entropy(z, y),
     cases=label_cases,
-    signature="(z, y)",
     forbidden=BY_HAND,
     gradient=True,
     work=Work(summed, vectorised=True, sizes=SIZES),
@@ -660,6 +655,7 @@ CROSS_ENTROPY_TORCH_SUM = Exercise(
         "The first line is that of the function with Python's sum: one loss a sample, in a tensor of shape $(N,)$.",
         "Only the name of the sum changes: `torch.sum` adds the whole tensor up in one call.",
     ),
+    folded=0,
     misconceptions=(
         Misconception(
             "Python's sum for torch.sum",
@@ -711,13 +707,13 @@ ONE_HOT_BYTES = Exercise(
     points=1,
     reference=target_bytes,
     cases=byte_cases,
-    signature="(N, K)",
     rtol=1e-9,
     why="Bytes are counted: a number of them is right to the last digit.",
     hints=(
         "A byte is 8 bits: how many bytes does one int64 take, and how many one float32?",
         "Count the numbers that are stored: one for each label in the first way, a row of $K$ for each in the second.",
     ),
+    folded=0,
     misconceptions=(
         Misconception(
             "the two swapped",
@@ -801,9 +797,8 @@ def with_its_absence(log_p: Tensor, y: Tensor) -> Tensor:
 CROSS_ENTROPY_ONE_HOT = Exercise(
     "multiclass.cross_entropy_one_hot",
     points=1,
-    reference=nll_loss,
+    reference=lambda log_p, y: nll_loss(log_p, y),
     cases=log_probability_cases,
-    signature="(log_p, y)",
     forbidden=BY_HAND,
     gradient=True,
     curve=LOOK_UP_CURVE,
@@ -812,6 +807,7 @@ CROSS_ENTROPY_ONE_HOT = Exercise(
         "The table times `log_p`, entry by entry, leaves one number other than 0 in each row. Add up each row, and "
         "then take the mean over the rows.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "the minus forgotten",
@@ -867,9 +863,8 @@ def picked_cases(generator: Generator) -> Sequence[Case]:
 CROSS_ENTROPY_GATHER = Exercise(
     "multiclass.cross_entropy_gather",
     points=1,
-    reference=nll_loss,
+    reference=lambda log_p, y: nll_loss(log_p, y),
     cases=picked_cases,
-    signature="(log_p, y)",
     forbidden=BY_HAND,
     gradient=True,
     curve=LOOK_UP_CURVE,
@@ -877,6 +872,7 @@ CROSS_ENTROPY_GATHER = Exercise(
         r"$0 \cdot (-\infty)$ is `nan`. A look-up does not multiply.",
         "`gather` along the classes wants the indices as a column: `y[:, None]` has the shape $(N, 1)$.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "multiplied after all",

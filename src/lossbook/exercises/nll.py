@@ -80,9 +80,8 @@ def picked(log_p: Tensor, y: Tensor) -> Tensor:
 NLL_BY_INDEX = Exercise(
     "nll.nll_by_index",
     points=2,
-    reference=nll_loss,
+    reference=lambda log_p, y: nll_loss(log_p, y),
     cases=index_cases,
-    signature="(log_p, y)",
     gradient=True,
     curve=BY_CHANCE,
     hints=(
@@ -186,7 +185,6 @@ NLL_IGNORING = Exercise(
     points=2,
     reference=lambda log_p, y, ignore_index: nll_loss(log_p, y, ignore_index=ignore_index),
     cases=ignoring_cases,
-    signature="(log_p, y, ignore_index)",
     gradient=True,
     curve=Curve(
         CHANCES,
@@ -277,9 +275,8 @@ def weighted_cases(generator: Generator) -> Sequence[Case]:
 NLL_CLASS_WEIGHTS = Exercise(
     "nll.nll_class_weights",
     points=2,
-    reference=nll_loss,
+    reference=lambda log_p, y, w: nll_loss(log_p, y, w),
     cases=weighted_cases,
-    signature="(log_p, y, w)",
     gradient=True,
     curve=Curve(
         tuple(k / 4 for k in range(33)),
@@ -292,6 +289,7 @@ NLL_CLASS_WEIGHTS = Exercise(
         "The same $N$ weights are used twice: above the fraction line they multiply the losses, below it they are "
         "added up.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "the weighted losses averaged by N",
@@ -361,7 +359,6 @@ NLL_DENSE = Exercise(
     points=3,
     reference=lambda log_p, y: nll_loss(log_p, y, reduction="none"),
     cases=dense_cases,
-    signature="(log_p, y)",
     gradient=True,
     curve=Curve(
         CHANCES,
@@ -447,7 +444,6 @@ CORPUS_PERPLEXITY = Exercise(
     points=2,
     reference=corpus_reference,
     cases=corpus_cases,
-    signature="(batches)",
     no_slope="A perplexity is reported; what is trained with is the loss.",
     curve=Curve(
         tuple(k / 4 for k in range(29)),
@@ -459,6 +455,7 @@ CORPUS_PERPLEXITY = Exercise(
         "Add up two things over the batches: the losses and the number of tokens. Divide once. Exponentiate last.",
         "`batch.sum()` and `len(batch)` are what one batch adds to the two.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "the mean of the perplexities of the batches",
@@ -532,7 +529,6 @@ POISSON_NLL = Exercise(
     points=3,
     reference=exact_poisson,
     cases=count_cases,
-    signature="(z, y)",
     gradient=True,
     curve=Curve(
         tuple(k / 10 for k in range(-4, 33)),
@@ -603,9 +599,8 @@ def many(generator: Generator, n: int) -> Case:
 NLL_PYTHON_SUM = Exercise(
     "nll.nll_python_sum",
     points=1,
-    reference=nll_loss,
+    reference=lambda log_p, y: nll_loss(log_p, y),
     cases=index_cases,
-    signature="(log_p, y)",
     number_too=RACED,
     no_slope=RACED,
     curve=BY_CHANCE,
@@ -615,6 +610,7 @@ NLL_PYTHON_SUM = Exercise(
         "`sum` goes along the first dimension, one element after the other. What comes out of `gather` has a "
         "second one, of size 1: take it away first.",
     ),
+    folded=0,
     misconceptions=(
         Misconception(
             "torch.sum where Python's sum is asked for",
@@ -658,13 +654,13 @@ NLL_PYTHON_SUM = Exercise(
 NLL_TORCH_SUM = Exercise(
     "nll.nll_torch_sum",
     points=1,
-    reference=nll_loss,
+    reference=lambda log_p, y: nll_loss(log_p, y),
     cases=index_cases,
-    signature="(log_p, y)",
     gradient=True,
     curve=BY_CHANCE,
     work=Work(many, vectorised=True),
     hints=("Only the adding up differs from the function before: `torch.sum` takes the whole tensor at once.",),
+    folded=0,
     misconceptions=(
         Misconception(
             "Python's sum where torch.sum is asked for",
@@ -737,9 +733,8 @@ def logit_cases(generator: Generator) -> Sequence[Case]:
 NLL_APART = Exercise(
     "nll.nll_apart",
     points=2,
-    reference=cross_entropy,
+    reference=lambda z, y: cross_entropy(z, y),
     cases=logit_cases,
-    signature="(z, y)",
     gradient=True,
     curve=Curve(
         tuple(float(gap) for gap in range(-50, 205, 10)),
@@ -753,6 +748,7 @@ NLL_APART = Exercise(
         "`torch.log_softmax` does this along the dimension that you name: that of the classes. The second step is "
         "exercise 1.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "the logarithm of a softmax",

@@ -63,7 +63,6 @@ COIN_LOG_LIKELIHOOD = Exercise(
     points=2,
     reference=log_likelihood_of_tosses,
     cases=toss_cases,
-    signature="(theta, y)",
     gradient=True,
     curve=Curve(
         steps(0.02, 0.98, 41),
@@ -137,7 +136,6 @@ BEST_CONSTANT_SQUARES = Exercise(
     points=1,
     reference=best_constant_mse,
     cases=number_cases,
-    signature="(y)",
     no_slope="The score is one of labels, which are not learnt.",
     curve=Curve(
         steps(-4.0, 5.0, 37), lambda x: Case((torch.tensor([0.0, 1.0, x]),)), "y, beside the labels 0 and 1", "score"
@@ -148,6 +146,7 @@ BEST_CONSTANT_SQUARES = Exercise(
         "Two steps: the constant at which that derivative is 0, then the mean squared error of predicting it "
         "everywhere.",
     ),
+    folded=2,
     misconceptions=(
         Misconception(
             "the squares divided by N − 1",
@@ -213,7 +212,6 @@ BEST_CONSTANT_CLASSES = Exercise(
     points=1,
     reference=best_constant_cross_entropy,
     cases=class_cases,
-    signature="(y, K)",
     no_slope="The score is one of class indices, which have no gradient.",
     curve=Curve(steps(0, 40, 41), share_case, "labels of class 1 among 40", "score"),
     hints=(
@@ -286,7 +284,6 @@ RECIPE_SGD_STEP = Exercise(
     points=2,
     reference=gaussian_step,
     cases=step_cases,
-    signature="(mu, y, lr, reduction)",
     forbidden=frozenset({"backward", "grad"}),
     no_slope="The step is taken, not differentiated.",
     curve=Curve(
@@ -300,6 +297,7 @@ RECIPE_SGD_STEP = Exercise(
         r"If $\mu$ runs away from the labels, the step has the wrong sign.",
         "The gradient of a sum is the sum of the derivatives, and the gradient of a mean is their mean.",
     ),
+    folded=2,
     misconceptions=(
         Misconception(
             "a step up the slope, away from the labels",
@@ -359,7 +357,6 @@ MAP_OF_MEAN = Exercise(
     points=2,
     reference=posterior_mode,
     cases=posterior_cases,
-    signature="(y, sigma, tau)",
     no_slope="The estimate is the end of the fit: nothing is trained through it.",
     curve=Curve(
         steps(0.1, 4.0, 40),
@@ -370,7 +367,8 @@ MAP_OF_MEAN = Exercise(
     hints=(
         r"Set the derivative to zero: $-\frac{1}{\sigma^2} \sum_n (y_n - w) + \frac{w}{\tau^2} = 0$.",
         r"Multiply by $\sigma^2$: $\bigl( N + \frac{\sigma^2}{\tau^2} \bigr) \, w = \sum_n y_n$. The prior counts as "
-        r"$\sigma^2 / \tau^2$ more samples, all of them 0.",
+        r"$\sigma^2 / \tau^2$ more samples,"
+        "\nall of them 0.",
     ),
     misconceptions=(
         Misconception(
@@ -432,7 +430,6 @@ DECAY_FOR_PRIOR = Exercise(
     points=2,
     reference=decay_of_prior,
     cases=prior_cases,
-    signature="(sigma, tau, N)",
     curve=Curve(steps(4, 40, 37), lambda x: Case((2.0, 1.0, int(x))), "N, with σ = 2 and τ = 1", "weight_decay"),
     hints=(
         r"By what must the objective of exercise 4 be multiplied, so that its first term is the mean of $(y_n - w)^2$? "
@@ -574,7 +571,6 @@ RECIPE_PYTHON_SUM = Exercise(
     points=1,
     reference=unit_gaussian_nll,
     cases=pair_cases,
-    signature="(mu, y)",
     number_too=RACED,
     no_slope=RACED,
     curve=GAUSSIAN_CURVE,
@@ -583,6 +579,7 @@ RECIPE_PYTHON_SUM = Exercise(
         r"Two factors, so two terms: $-\log \frac{1}{\sqrt{2 \pi}} = \frac{1}{2} \log 2 \pi$, and minus the exponent.",
         "Make the N losses first, as one tensor. `sum` walks through a tensor element by element; divide at the end.",
     ),
+    folded=1,
     misconceptions=(
         Misconception(
             "torch.sum, where Python's sum is asked for",
@@ -604,7 +601,6 @@ RECIPE_TORCH_SUM = Exercise(
     points=1,
     reference=unit_gaussian_nll,
     cases=pair_cases,
-    signature="(mu, y)",
     gradient=True,
     curve=GAUSSIAN_CURVE,
     work=Work(pairs, vectorised=True),
@@ -613,6 +609,7 @@ RECIPE_TORCH_SUM = Exercise(
         "Make the N losses first, as one tensor, without a loop; give that tensor to `torch.sum`, and divide at the "
         "end.",
     ),
+    folded=0,
     misconceptions=(
         Misconception(
             "Python's sum, where torch.sum is asked for",
@@ -673,7 +670,6 @@ TOSSES_UNTIL_ZERO = Exercise(
     points=2,
     reference=count_until_zero,
     cases=zero_cases,
-    signature="(p, dtype)",
     rtol=0.0,
     atol=0.0,
     why="A count is right or wrong: one more or one less is a mistake.",

@@ -71,13 +71,13 @@ SUM_LEDGER = Exercise(
     points=2,
     reference=ledger,
     cases=ledger_cases,
-    signature="(n, itemsize, way)",
     hints=(
         "Do it on paper for four numbers. Each addition reads two tensors and writes one. How many numbers does"
         " each tensor hold?",
         "Pairs: the round that begins with $m$ numbers reads $m$ and writes $m / 2$. The first begins with $n$, the"
-        " last with 2, and $n + n/2 + \\dots + 2 = 2 (n - 1)$. Python: its first addition reads one number, because"
-        " the 0 is Python's own.",
+        " last with 2, and"
+        "\n$n + n/2 + \\dots + 2 = 2 (n - 1)$. Python: its first addition reads one number, because the 0 is Python's"
+        " own.",
     ),
     misconceptions=(
         Misconception(
@@ -159,7 +159,6 @@ LEAST_SECONDS = Exercise(
     points=2,
     reference=roof,
     cases=roof_cases,
-    signature="(dispatches, bytes_moved, operations, launch, bandwidth, peak)",
     atol=0.0,
     why=SMALL,
     curve=Curve(
@@ -240,7 +239,6 @@ BYTES_FOR_SHARE = Exercise(
     points=2,
     reference=bytes_at,
     cases=share_cases,
-    signature="(share, launch, bandwidth)",
     curve=Curve(
         tuple(0.03 * k for k in range(1, 32)),
         lambda share: Case((share, 2 * MICRO, 8e9)),
@@ -352,7 +350,6 @@ CLOCK_READING = Exercise(
     points=3,
     reference=reading,
     cases=reading_cases,
-    signature="(busy, queue, kernels, wait_before, wait_after)",
     curve=Curve(
         tuple(0.5 * k for k in range(41)),
         lambda queue: Case((0.0, queue, [8.0, 8.0, 8.0, 8.0], True, True)),
@@ -473,7 +470,6 @@ LANES_SUM = Exercise(
     points=3,
     reference=in_lanes,
     cases=lane_cases,
-    signature="(x, lanes)",
     forbidden=ADDING,  # the lesson: +, slices and shapes alone add the numbers up
     no_slope="What a sum loses is the subject; nothing is trained through it.",
     work=Work(lambda generator, n: Case((uniform(generator, n), n // 4)), vectorised=True, sizes=(512, 2048)),
@@ -582,7 +578,6 @@ COMPENSATED_SUM_LOOP = Exercise(
     points=3,
     reference=exact_sum,
     cases=compensated_cases,
-    signature="(x)",
     forbidden=ADDING,  # the lesson: +, slices and shapes alone add the numbers up
     no_slope="What a sum loses is the subject; nothing is trained through it.",
     work=Work(lost_between_giants, vectorised=False, sizes=(10, 60)),
@@ -712,7 +707,6 @@ SUM_ERROR_LIMIT = Exercise(
     points=2,
     reference=limit_of_error,
     cases=limit_cases,
-    signature="(n, lanes, dtype)",
     atol=0.0,
     why="Limits are as small as 1e-7, and the usual 1e-6 would forgive them whatever they are.",
     curve=Curve(
@@ -788,11 +782,11 @@ SUMMATION_PYTHON_SUM = Exercise(
     points=1,
     reference=exact_sum,
     cases=plain_cases,
-    signature="(x)",
     number_too=RACED,
     no_slope=RACED,
     work=Work(SPEED.case, vectorised=False),
     hints=("Python's `sum` takes anything that can be walked through, a tensor of one dimension too.",),
+    folded=0,
     misconceptions=(
         Misconception(
             "torch.sum for Python's sum",
@@ -837,10 +831,10 @@ SUMMATION_TORCH_SUM = Exercise(
     points=1,
     reference=wide_sum,
     cases=plain_cases,
-    signature="(x)",
     gradient=True,
     work=SPEED,
     hints=("It is the function above with one name changed: the sum is PyTorch's.",),
+    folded=0,
     misconceptions=(
         Misconception(
             "Python's sum for torch.sum",
@@ -876,6 +870,7 @@ SUMMATION_TORCH_SUM = Exercise(
 PREDICT_SUMMATION_SECONDS = bound_exercise(
     "summation.predict_summation_seconds",
     Traffic(Array("x")),
+    folded=0,
     misconceptions=(
         for_each_sample(
             12,

@@ -26,7 +26,7 @@ from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
 from lossbook import losses
-from lossbook.prose import assertions
+from lossbook.prose import assertions, hints
 
 SETTINGS = Path("book") / "claims.yaml"
 EXTENSIONS = {"amsmath", "attrs_inline", "colon_fence", "deflist", "dollarmath", "substitution", "tasklist"}
@@ -142,6 +142,7 @@ class Page:
     """What a text claims, the cells that hold it, its sentences, and what can't be read."""
 
     path: Path
+    lookup: hints.Lookup = hints.declared
     claims: list[Claim] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
     sentences: list[Sentence] = field(default_factory=list)
@@ -177,9 +178,12 @@ def _parser() -> MarkdownIt:
     return create_md_parser(MdParserConfig(enable_extensions=EXTENSIONS), RendererHTML)
 
 
-def read(path: Path) -> Page:
-    """Read a page or the source of a lesson. What can't be read is listed in ``faults``."""
-    page = Page(path)
+def read(path: Path, lookup: hints.Lookup = hints.declared) -> Page:
+    """Read a page or the source of a lesson, with the hints that its exercises declare.
+
+    What can't be read is listed in ``faults``.
+    """
+    page = Page(path, lookup)
     text = path.read_text(encoding="utf-8")
     notebook = read_myst_markdown_notebook(text, add_source_map=True, path=path)
     _settings(page, notebook.metadata)
@@ -246,6 +250,10 @@ def _prose(page: Page, text: str, offset: int, titles: list[tuple[int, str]]) ->
             if directive and directive[1] == "include":
                 page.faults.append(page.fault(line, "what a page includes is not read; write it on the page"))
             argument = token.info.strip()[directive.end() :].strip() if directive else ""
+            if directive and directive[1] == "hints":
+                for hint in hints.of(argument, page.lookup):
+                    _prose(page, hint, line - 1, titles)
+                continue
             if argument and directive and directive[1] not in _TITLED:
                 _inline(page, _parser().parseInline(argument)[0], line, any(t in _NO_RULES for _, t in titles))
             while option := _OPTION.match(inside):
@@ -483,9 +491,9 @@ def _sentences(page: Page, root: Path) -> list[str]:
     return unheld(page, chosen.exempt.get(name, ())) if name in chosen.texts else []
 
 
-def check_lesson(path: Path, root: Path) -> list[str]:
+def check_lesson(path: Path, root: Path, lookup: hints.Lookup = hints.declared) -> list[str]:
     """Return what is wrong with the rules of a lesson's source: each names a claim of a chapter, `NN-slug#name`."""
-    page = read(path)
+    page = read(path, lookup)
     faults = page.faults
     for claim in page.claims:
         slug, hash_, name = claim.name.partition("#")

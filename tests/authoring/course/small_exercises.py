@@ -10,9 +10,15 @@ from dataclasses import dataclass
 class Exercise:
     points: int
     reference: Callable[[float], float]
+    hints: tuple[str, ...] = ()
+    folded: int | None = None
+    parameters: tuple[str, ...] = ("x",)
 
 
-EXERCISES = {"double": Exercise(2, lambda x: 2 * x), "square": Exercise(3, lambda x: x * x)}
+EXERCISES = {
+    "double": Exercise(2, lambda x: 2 * x, ("Add $x$ to itself.",), folded=0),
+    "square": Exercise(3, lambda x: x * x, ("Which product is $x^2$?", "`x * x`", "Not in the lesson."), folded=2),
+}
 
 
 @dataclass(frozen=True)
