@@ -1,4 +1,9 @@
-"""What the lessons ask, and ``check``, which tells a student how close the answer is."""
+"""What the lessons ask, and ``check``, which tells a student how close the answer is.
+
+There is a module for each chapter, and a section in it for each exercise: its cases, what people write wrong where that
+needs more than a line, and the ``Exercise``. Whatever ``Exercise`` stands at the top of a module is asked for; there is
+no list of them. ``bce`` is the model.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +27,7 @@ def exercises() -> dict[str, Exercise]:
     with course_defaults():  # these modules hold tensors
         modules = [importlib.import_module(f"{__name__}.{module.name}") for module in pkgutil.iter_modules(__path__)]
     for module in modules:
-        for item in vars(module).values():
-            if not isinstance(item, Exercise):
-                continue
+        for item in (value for value in vars(module).values() if isinstance(value, Exercise)):
             if item.slug != module.__name__.rpartition(".")[2]:
                 raise ValueError(f"exercise {item.name!r} is declared in {module.__name__}; its name must say so")
             if item.function in found:

@@ -31,7 +31,17 @@ class Hinted(Protocol):
         """How many of them, from the first, the lesson folds away; all if None."""
 
 
-def of(function: str, lookup: Callable[[str], Hinted]) -> tuple[str, ...]:
+Lookup = Callable[[str], Hinted]
+
+
+def declared(function: str) -> Hinted:
+    """Return the course's exercise. Only who meets a mark imports the exercises: that is to import PyTorch."""
+    from lossbook.exercises import exercise
+
+    return exercise(function)
+
+
+def of(function: str, lookup: Lookup = declared) -> tuple[str, ...]:
     """Return the hints that a lesson folds away below a function; none where no exercise asks for it."""
     try:
         exercise = lookup(function)
@@ -47,6 +57,6 @@ def fold(hints: tuple[str, ...]) -> str:
     )
 
 
-def put_in(text: str, lookup: Callable[[str], Hinted]) -> str:
+def put_in(text: str, lookup: Lookup = declared) -> str:
     """Return text with the hints in place of each mark."""
     return MARK.sub(lambda mark: fold(of(mark[1], lookup)), text)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ast
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,6 @@ from myst_nb.core.read import read_myst_markdown_notebook
 from myst_parser.config.main import MdParserConfig
 from myst_parser.parsers.mdit import create_md_parser
 
-from lossbook.exercises import exercise
 from lossbook.prose import assertions, hints
 
 SETTINGS = Path("book") / "claims.yaml"
@@ -154,7 +153,7 @@ class Page:
     """What a text claims, the cells that hold it, its sentences, and what can't be read."""
 
     path: Path
-    lookup: Callable[[str], hints.Hinted] = exercise
+    lookup: hints.Lookup = hints.declared
     claims: list[Claim] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
     sentences: list[Sentence] = field(default_factory=list)
@@ -190,7 +189,7 @@ def _parser() -> MarkdownIt:
     return create_md_parser(MdParserConfig(enable_extensions=EXTENSIONS), RendererHTML)
 
 
-def read(path: Path, lookup: Callable[[str], hints.Hinted] = exercise) -> Page:
+def read(path: Path, lookup: hints.Lookup = hints.declared) -> Page:
     """Read a page or the source of a lesson, with the hints that its exercises declare.
 
     What can't be read is listed in ``faults``.
@@ -507,7 +506,7 @@ def _sentences(page: Page, root: Path) -> list[str]:
     return unheld(page, chosen.exempt.get(name, ())) if name in chosen.texts else []
 
 
-def check_lesson(path: Path, root: Path, lookup: Callable[[str], hints.Hinted] = exercise) -> list[str]:
+def check_lesson(path: Path, root: Path, lookup: hints.Lookup = hints.declared) -> list[str]:
     """Return what is wrong with the rules of a lesson's source: each names a claim of a chapter, `NN-slug#name`."""
     page = read(path, lookup)
     faults = page.faults

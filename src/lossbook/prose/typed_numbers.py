@@ -32,7 +32,7 @@ import torch
 from nbformat import NotebookNode
 
 from lossbook.course import chapters
-from lossbook.exercises import exercise, exercises
+from lossbook.exercises import exercises
 from lossbook.notebooks.notebook import from_text
 from lossbook.prose import hints
 from lossbook.prose.rules import unwrap
@@ -320,7 +320,7 @@ def passages(path: Path, file: str, outputs: Path | None = None) -> list[Passage
     notebook: NotebookNode = jupytext.read(path, fmt="md:myst")
     for cell in notebook.cells:
         if cell.cell_type != "code":
-            for kind, text in _blocks(unwrap(hints.put_in(cell.source, exercise))):
+            for kind, text in _blocks(unwrap(hints.put_in(cell.source))):
                 if kind == "heading":
                     level = len(text) - len(text.lstrip("#"))
                     titles = [*((n, title) for n, title in titles if n < level), (level, text.strip("# "))]
