@@ -12,6 +12,7 @@ import yaml
 import lossbook.losses
 from lossbook.authoring import tables
 from lossbook.authoring.convention import AuthorError
+from lossbook.authoring.new import EMPTY
 from lossbook.course import Chapter, CourseError, chapters
 
 ROOT = Path(__file__).parent.parent
@@ -98,6 +99,16 @@ def test_no_row_has_a_hole() -> None:
 def test_the_contents_list_the_rows_and_no_other() -> None:
     listed = {file for file in contents(ROOT) if re.match(r"\d\d-", Path(file).name)}
     assert listed == {f"{folder}/{row}" for folder in ("book", "lessons", "solutions") for row in ROWS}
+
+
+LISTED = ["course.toml", *(column.format(row=c.row, slug=c.slug) for c in COURSE for column in COLUMNS)]
+
+
+@pytest.mark.parametrize("file", LISTED)
+def test_nothing_is_left_to_be_written(file: str) -> None:
+    """What `lossbook new` leaves to the author; `assert` names the file and the lines."""
+    lines = (ROOT / file).read_text(encoding="utf-8").splitlines()
+    assert [f"{file}:{n}: {line.strip()}" for n, line in enumerate(lines, 1) if EMPTY in line] == []
 
 
 FILES = [column.format(row=row, slug=row.partition("-")[2]) for row in ROWS for column in COLUMNS]

@@ -37,6 +37,10 @@ def _parser() -> argparse.ArgumentParser:
     release.add_argument("--check", action="store_true", help="only say what is stale; run nothing")
     release.set_defaults(run=_release, extra="author")
 
+    new = commands.add_parser("new", help="begin a chapter: make its files, with a small loss that works")
+    new.add_argument("row", metavar="ROW", help="its number and a slug of one word, such as 09-margin")
+    new.set_defaults(run=_new, extra="author")
+
     book = commands.add_parser("book", help="build the book to _build/html")
     book.add_argument("--clean", action="store_true", help="forget the pages that were executed before")
     book.set_defaults(run=_book, extra="book")
@@ -155,6 +159,20 @@ def _release(arguments: argparse.Namespace) -> int:
     except (AuthorError, RunError) as error:
         _complain(str(error))
         return 1
+    return 0
+
+
+def _new(arguments: argparse.Namespace) -> int:
+    from lossbook.authoring import new
+    from lossbook.authoring.convention import AuthorError
+
+    root = Path.cwd()
+    try:
+        for path in new.begin(root, arguments.row):
+            print(path.relative_to(root))
+    except AuthorError as error:
+        _complain(str(error))
+        return 2
     return 0
 
 
