@@ -118,6 +118,12 @@ for name in ("right", "wrong"):
     found[f"{name} code"] = [step.how for record in records for step in record.steps if step.code]
 page = read(Path("right.md"))
 found["no functions"] = check_page(page)[0].faults
+twin = Library("a.twin", {"square": lambda x, y: 2 * (x - y) ** 2}, "Twin")
+records = check_page(page, functions=Functions(functions.own, (twin,)))[1]
+found["twin"] = {record.display.label: record.faults for record in records}
+twin = Library("a.twin", {"square": square}, "Twin")
+records = check_page(page, {"loss"}, Functions(functions.own, (twin,)))[1]
+found["same twin"] = [step.how for record in records for step in record.steps]
 json.dump(found, sys.stdout)
 """
 
@@ -141,6 +147,12 @@ def test_another_course_can_use_it_alone(tmp_path: Path) -> None:
     assert "is not what code computes" in first
     assert "another.course.square" in first
     assert any("no functions are known" in fault for fault in found["no functions"])
+    assert ["a.twin.square" in "".join(found["twin"][label]) for label in ("loss", "slope", "mean")] == [
+        True,
+        True,
+        False,
+    ]
+    assert found["same twin"] == ["the formula was held against another.course.square and Twin"]
 
 
 def test_the_public_face_is_all_there() -> None:

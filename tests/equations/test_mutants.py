@@ -290,6 +290,7 @@ def test_what_says_the_same_or_less_is_no_mistake(displays, row):
         (r"1 - p > 0", r"2 - p > 0", "equal"),
         (r"2 - p > 0", r"2 - p > 1", "survived"),  # it says more, and it is true: a person must say why
         (r"y_n = y_n^2", r"y_n = y_n^3", "survived"),  # true of 0 and 1 alone
+        (r"a^2 + a = a b + b \quad \text{if } a = b", r"b^2 + a = a b + b \quad \text{if } a = b", "equal"),  # by it
     ],
 )
 def test_what_is_true_by_chance_or_says_more_survives(latex, row, verdict):

@@ -65,7 +65,7 @@ def folder(path: Path) -> Path:
 
 
 def _place(path: Path) -> Path:
-    text = path.read_text(encoding="latin-1") if path.name != DOCSTRINGS else ""  # as it is, UTF-8 or not
+    text = path.read_bytes().decode("latin-1") if path.name != DOCSTRINGS else ""  # as it is, UTF-8 or not
     return folder(path) / "_build" / "equations" / f"{path.stem}-{digest(text)}.pickle"
 
 

@@ -109,7 +109,8 @@ def mutants(display: Display, tree: Node, table: Table) -> list[Mutant]:
     """
     seen = {shape(tree)}
     found = []
-    for edit in sorted(set(_Editor(display, tree, table).edits()), key=lambda e: list(KINDS).index(e.kind)):
+    every = dict.fromkeys(_Editor(display, tree, table).edits())  # no set: the first of two that say the same is kept
+    for edit in sorted(every, key=lambda e: list(KINDS).index(e.kind)):
         item = max(i for i, part in enumerate(tree.parts) if part.start <= edit.start)
         text = edit.apply(display.text)
         mutated: Node | None
