@@ -23,7 +23,7 @@ def test_cells_that_do_not_run_fail_the_build_and_are_all_named(tiny, page_with)
 
 
 def test_each_warning_fails_the_build_the_second_time_as_well(tiny):
-    """One page has them all, each with its line. A lenient build comes first, and hides none from the strict ones."""
+    """One page has them all, and each has its line. A lenient build comes first, and hides none."""
     tiny.write("one", "A page without a heading.\n")
     tiny.write(
         "two",

@@ -25,7 +25,7 @@ SHOWN = ("torch", "numpy", "matplotlib", "ipython", "ipykernel")  # packages who
 # What runs a page, in the package: no kernel opens it.
 RUNS = ("book/breaking.py", "book/inputs.py", "book/sphinx_ext.py", "notebooks/kernels.py", "notebooks/warm_process.py")
 # Programs that read nothing of the course.
-STRANGERS = {"c++", "cc", "clang", "clang++", "g++", "gcc", "ld", "ldconfig", "lscpu", "nvidia-smi", "uname"}
+STRANGERS = {"c++", "cc", "clang", "clang++", "g++", "gcc", "ld", "ldconfig", "lscpu", "nvidia-smi", "openssl", "uname"}
 PROCESSES = {"os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "os.system", "pty.spawn", "subprocess.Popen"}
 SPAWNING = {f"multiprocessing.popen_{how}" for how in ("forkserver", "spawn_posix", "spawn_win32")}
 NOT_READ = {"_build", "__pycache__", "site-packages"}
@@ -119,7 +119,7 @@ def watch(root: str, package: str, told: str) -> None:
     """Write into the file ``told`` what this process and its forks read of the course from now on."""
     watcher = _Watcher(Course(Path(root), [], Path(package)), told)
     for module in list(sys.modules.values()):
-        if file := getattr(module, "__file__", None):
+        if os.path.isabs(file := getattr(module, "__file__", None) or ""):  # PyTorch has modules whose file is no file
             watcher.note(file)
     sys.addaudithook(watcher.hear)
 
@@ -139,8 +139,8 @@ class _Watcher:
                 if (arguments[2] or 0) & os.O_ACCMODE != os.O_WRONLY:
                     self.note(arguments[0])
             elif event in ("os.listdir", "os.scandir"):
-                # To import a module the folders of its kind are listed; a module that is there is opened.
-                if "importlib._bootstrap" not in sys._getframe(1).f_code.co_filename:
+                # To find a module or a package's metadata all folders are listed; what is there is opened then.
+                if "importlib" not in sys._getframe(1).f_code.co_filename:
                     self.note(arguments[0] or ".")
             elif _starts(event, arguments) and not _stranger(event, arguments):
                 self._write(EVERYTHING)
@@ -178,5 +178,8 @@ def _stranger(event: str, arguments: tuple[Any, ...]) -> bool:
     if event != "subprocess.Popen":
         return False
     words = [os.fsdecode(word) for word in arguments[1]] if isinstance(arguments[1], list | tuple) else []
-    # PyTorch's compiler has helpers in Python.
-    return bool(words) and (Path(words[0]).name in STRANGERS or any("/torch/_inductor/" in word for word in words[1:3]))
+    # PyTorch's compiler has helpers in Python, and tries in another process whether what it compiled can be loaded.
+    own = ("/torch/_inductor/", "/torchinductor_")
+    return bool(words) and (
+        Path(words[0]).name in STRANGERS or any(part in word for part in own for word in words[1:3])
+    )
