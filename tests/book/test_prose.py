@@ -267,7 +267,7 @@ def test_a_fact_is_said_once_and_proved(file, words):
     assert said.count(words) == 1, "a fact that is not said is removed from FACTS"
     if words.startswith("Time needed"):
         assert minutes(file.removeprefix("solutions/"))()
-    elif words in tables.lessons_on_colab(chapters()):
+    elif words in tables.lessons_on_colab(chapters(), ROOT):
         assert tables.stale(ROOT) == []
     else:
         proof = next(proof for part, proof in PROOFS.items() if part in words)
