@@ -30,6 +30,7 @@ IMPORT_NAMES = {
     "myst-nb": "myst_nb",
     "pytest-xdist": "xdist",
     "pyyaml": "yaml",
+    "scikit-learn": "sklearn",
 }
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 

@@ -32,6 +32,8 @@ COLUMNS = [
     "tests/losses/test_{slug}.py",
     "tests/exercises/test_{slug}.py",
 ]
+# What a row may have besides. When each chapter has it, it becomes a column.
+BESIDE = ["book/{row}-pytorch.md"]
 # What serves every row: modules, and tests of the whole folder.
 SHARED = {
     "src/lossbook/losses": {
@@ -51,9 +53,10 @@ SHARED = {
 def discovered(root: Path) -> dict[str, set[str]]:
     """Return every slug that some column has a file for, with the rows (number and slug) that claim it."""
     rows: dict[str, set[str]] = {}
-    for column in COLUMNS:
+    for column in COLUMNS + BESIDE:
         folder, _, name = column.rpartition("/")
-        pattern = re.escape(name).replace(r"\{row\}", r"(\d\d-[\w-]+)").replace(r"\{slug\}", r"(\w+)")
+        row = r"(\d\d-[\w-]+(?<!-pytorch))"
+        pattern = re.escape(name).replace(r"\{row\}", row).replace(r"\{slug\}", r"(\w+)")
         shared = SHARED.get(folder, set())
         for path in (root / folder).glob("*"):
             match = re.fullmatch(pattern, path.name)
@@ -98,7 +101,8 @@ def test_no_row_has_a_hole() -> None:
 
 def test_the_contents_list_the_rows_and_no_other() -> None:
     listed = {file for file in contents(ROOT) if re.match(r"\d\d-", Path(file).name)}
-    assert listed == {f"{folder}/{row}" for folder in ("book", "lessons", "solutions") for row in ROWS}
+    rows = {f"{folder}/{row}" for folder in ("book", "lessons", "solutions") for row in ROWS}
+    assert listed == rows | {f"book/{row}-pytorch" for row in ROWS if (ROOT / f"book/{row}-pytorch.md").is_file()}
 
 
 LISTED = ["course.toml", *(column.format(row=c.row, slug=c.slug) for c in COURSE for column in COLUMNS)]
@@ -142,6 +146,16 @@ def test_an_added_file_opens_a_row(tmp_path: Path) -> None:
     (tmp_path / "book" / "09-hinge.md").unlink()
     (tmp_path / "src/lossbook/losses/hinge.py").touch()
     assert {"tests/losses/test_hinge.py is missing", "book/NN-hinge.md is missing"} <= set(holes(tmp_path))
+
+
+def test_a_second_page_without_a_first_is_missed(tmp_path: Path) -> None:
+    empty_tree(tmp_path)
+    (tmp_path / "book" / "03-bce-pytorch.md").touch()
+    assert holes(tmp_path) == []
+    (tmp_path / "book" / "03-bce-pytorch.md").rename(tmp_path / "book" / "09-bce-pytorch.md")
+    assert holes(tmp_path) == ["bce is in more than one row: 03-bce, 09-bce"]
+    (tmp_path / "book" / "09-bce-pytorch.md").rename(tmp_path / "book" / "09-hinge-pytorch.md")
+    assert "book/09-hinge.md is missing" in holes(tmp_path)
 
 
 def test_a_second_number_is_seen(tmp_path: Path) -> None:
@@ -209,6 +223,8 @@ def course(tmp_path: Path) -> Path:
     for name in ("course.toml", *tables.LISTS):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    for page in (ROOT / "book").glob("*-pytorch.md"):
+        (tmp_path / "book" / page.name).touch()
     return tmp_path
 
 
@@ -233,6 +249,17 @@ def test_a_new_chapter_is_listed_everywhere(course: Path) -> None:
     assert tables.stale(course) == tables.write(course) == []
     assert all("09-hinge" in (course / name).read_text() for name in tables.LISTS)
     assert {"book/09-hinge", "lessons/09-hinge", "solutions/09-hinge"} <= contents(course)
+
+
+def test_a_second_page_is_listed_below_the_first_and_beside_its_equations(course: Path) -> None:
+    (course / "book" / "05-nll-pytorch.md").touch()
+    changed = ["_toc.yml", "book/index.md", "book/equations.md"]
+    assert tables.stale(course) == [STALE.format(name) for name in changed]
+    assert tables.write(course) == [course / name for name in changed]
+    assert all("05-nll-pytorch" in (course / name).read_text() for name in changed)
+    toc = yaml.safe_load((course / "_toc.yml").read_text())
+    (chapter,) = [c for part in toc["parts"] for c in part["chapters"] if c["file"] == "book/05-nll"]
+    assert [entry["file"] for entry in chapter["sections"]] == ["book/05-nll-pytorch", "lessons/05-nll"]
 
 
 @pytest.mark.parametrize("name", tables.LISTS)

@@ -7,7 +7,9 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CHAPTERS = sorted(path.stem for path in (ROOT / "book").glob("[0-9][0-9]-*.md"))
+PAGES = sorted(path.stem for path in (ROOT / "book").glob("[0-9][0-9]-*.md"))
+CHAPTERS = [page for page in PAGES if not page.endswith("-pytorch")]
+TWO_PAGES = [chapter for chapter in CHAPTERS if f"{chapter}-pytorch" in PAGES]
 
 
 def test_the_book_builds_from_clean_without_a_warning(book):
@@ -97,6 +99,22 @@ def test_a_chapter_leads_to_its_lesson_and_its_module_and_the_lesson_leads_back(
     assert any(api.search(link) for link in there), "no link to the module"
     back = [link for link in links(f"lessons/{chapter}") if f"/{chapter}" in link and "lessons/" not in link]
     assert back, "the lesson does not lead back to the chapter"
+
+
+@pytest.mark.parametrize("chapter", TWO_PAGES)
+def test_the_two_pages_of_a_chapter_lead_to_each_other_and_share_one_count_of_equations(book, chapter):
+    def links(docname):
+        return {link["href"].split("#")[0] for link in book.article(docname).select("a[href]")}
+
+    idea, pytorch = f"book/{chapter}", f"book/{chapter}-pytorch"
+    assert f"{chapter}-pytorch.html" in links(idea)
+    assert {f"{chapter}.html", f"../lessons/{chapter}.html"} <= links(pytorch)
+    numbers = [
+        re.findall(r"\((\d+)\.(\d+)\)", number.get_text())[0]
+        for docname in (idea, pytorch)
+        for number in book.article(docname).select("div.math span.eqno")
+    ]
+    assert numbers == [(str(int(chapter[:2])), str(n)) for n in range(1, len(numbers) + 1)]
 
 
 def test_lessons_and_solutions_can_be_launched_and_downloaded(book):

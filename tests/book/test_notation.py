@@ -221,8 +221,8 @@ def faults(notation: str, pages: list[Page], inline: dict[str, list[str]]) -> li
 
 @pytest.fixture(scope="module")
 def inline(formulas_in) -> dict[str, list[str]]:
-    """The formulas in the lines of each chapter and of its lesson."""
-    texts = {path.stem: [path, ROOT / "solutions" / path.name] for path in PAGES}
+    """The formulas in the lines of each page and of the lesson that has its name."""
+    texts = {path.stem: [path, *ROOT.glob(f"solutions/{path.name}")] for path in PAGES}
     return {
         stem: [formula for path in paths for formula in formulas_in(path.read_text(encoding="utf-8"))]
         for stem, paths in texts.items()

@@ -12,13 +12,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lossbook.book.verify import references
-from lossbook.course import chapters
 from lossbook.equations.checking import check_page
 from lossbook.equations.pages import Display, Page, read
 from lossbook.equations.parsing import MathError, parse
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = [chapter.row for chapter in chapters()]
+PAGES = sorted(path.stem for path in (ROOT / "book").glob("0*.md"))
 TOKENS = re.compile(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.S)
 JUNK = [
     *(

@@ -18,7 +18,7 @@ from lossbook import files
 from lossbook.authoring.convention import AuthorError
 from lossbook.course import NAME, Chapter, CourseError, chapters
 
-Made = Callable[[Sequence[Chapter]], str]
+Made = Callable[[Sequence[Chapter], Path], str]  # of the chapters, and of the folder of the course
 _COLAB = "https://colab.research.google.com/github/lossbook/lossbook/blob/main/lessons"
 _REGION = re.compile(
     r"^(?P<indent> *)(?P<open><!-- course: (?P<name>[\w-]+) -->|# course: (?P<yaml>[\w-]+))\n"
@@ -37,44 +37,59 @@ def _code(names: Sequence[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def in_contents(course: Sequence[Chapter]) -> str:
-    """Return the chapters and their lessons, for the book's contents."""
-    return "".join(f"- file: book/{c.row}\n  sections:\n    - file: lessons/{c.row}\n" for c in course)
+def pages(chapter: Chapter, root: Path) -> list[str]:
+    """Return the names of a chapter's pages: the idea, and below it what PyTorch does, where that page exists."""
+    beside = f"{chapter.row}-pytorch"
+    return [chapter.row, *([beside] if (root / "book" / f"{beside}.md").is_file() else [])]
 
 
-def solutions_in_contents(course: Sequence[Chapter]) -> str:
+def in_contents(course: Sequence[Chapter], root: Path) -> str:
+    """Return the chapters, each with its second page and its lesson below it, for the book's contents."""
+    lines = []
+    for chapter in course:
+        first, *below = [f"book/{page}" for page in pages(chapter, root)]
+        lines += [f"- file: {first}", "  sections:"]
+        lines += [f"    - file: {file}" for file in (*below, f"lessons/{chapter.row}")]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def solutions_in_contents(course: Sequence[Chapter], root: Path) -> str:
     """Return the solutions, for the book's contents."""
     return "".join(f"- file: solutions/{c.row}\n" for c in course)
 
 
-def in_readme(course: Sequence[Chapter]) -> str:
+def in_readme(course: Sequence[Chapter], root: Path) -> str:
     """Return the chapters with what each assumes and derives, as the README shows them."""
     rows = [[f"[{c.number}. {c.title}](book/{c.row}.md)", c.assumption, _code(c.losses) or c.gives] for c in course]
     return _table(["chapter", "assumption", "losses"], rows)
 
 
-def in_index(course: Sequence[Chapter]) -> str:
+def in_index(course: Sequence[Chapter], root: Path) -> str:
     """Return the chapters with what each assumes and gives, as the book's first page shows them."""
     heads = ["chapter", "if you assume", "you get", "in PyTorch", "lesson"]
-    rows = [
-        [f"{{doc}}`{c.row}`", c.assumption, c.gives, _code(c.classes), f"{{doc}}`{c.number} <../lessons/{c.row}>`"]
-        for c in course
-    ]
+    rows = []
+    for c in course:
+        first, *below = pages(c, root)
+        classes = f"[{_code(c.classes)}]({below[0]}.md)" if below else _code(c.classes)
+        rows.append([f"{{doc}}`{first}`", c.assumption, c.gives, classes, f"{{doc}}`{c.number} <../lessons/{c.row}>`"])
     return _table(heads, rows)
 
 
-def lessons_on_colab(course: Sequence[Chapter]) -> str:
+def lessons_on_colab(course: Sequence[Chapter], root: Path) -> str:
     """Return the lessons with where to open each, as the page for students shows them."""
     rows = [[f"{c.number}. {c.title}", str(c.minutes), f"[open on Colab]({_COLAB}/{c.row}.ipynb)"] for c in course]
     return _table(["lesson", "minutes", ""], rows)
 
 
-def equations(course: Sequence[Chapter]) -> str:
+def equations(course: Sequence[Chapter], root: Path) -> str:
     """Return the cells that list the equations of each chapter, for the page of equations."""
     cell = (
-        "```{{code-cell}} python3\n:tags: [remove-input]\n\nMarkdown(equations_page.display_rows(by_name[{!r}]))\n```\n"
+        '```{{code-cell}} python3\n:tags: [remove-input]\n\nMarkdown(equations_page.display_rows(by_name["{}"]))\n```\n'
     )
-    parts = [f"### Chapter {c.number}: {c.title}\n\n" + cell.format(c.row).replace("'", '"') for c in course]
+    parts = [
+        f"### Chapter {c.number}: {c.title}\n\n" + "\n".join(cell.format(page) for page in pages(c, root))
+        for c in course
+    ]
     return "\n".join(["", *parts, ""])
 
 
@@ -100,10 +115,11 @@ def made(root: Path) -> dict[Path, str]:
         course = chapters(root / NAME)
     except CourseError as error:
         raise AuthorError(str(error)) from None
-    return {root / name: _filled(root / name, lists, course) for name, lists in LISTS.items()}
+    return {root / name: _filled(root, name, lists, course) for name, lists in LISTS.items()}
 
 
-def _filled(path: Path, lists: dict[str, Made], course: Sequence[Chapter]) -> str:
+def _filled(root: Path, document: str, lists: dict[str, Made], course: Sequence[Chapter]) -> str:
+    path = root / document
     met: list[str] = []
 
     def fill(region: re.Match[str]) -> str:
@@ -111,7 +127,7 @@ def _filled(path: Path, lists: dict[str, Made], course: Sequence[Chapter]) -> st
         if name not in lists:
             raise AuthorError(f"{path}: there is no list {name!r}; there are {', '.join(lists)}")
         met.append(name)
-        body = "".join(f"{indent}{line}".rstrip() + "\n" for line in lists[name](course).splitlines())
+        body = "".join(f"{indent}{line}".rstrip() + "\n" for line in lists[name](course, root).splitlines())
         return f"{indent}{region['open']}\n{body}{indent}{region['close']}"
 
     text = _REGION.sub(fill, path.read_text(encoding="utf-8"))
