@@ -22,7 +22,7 @@ LEAST = 0.98
 NAMES = [path.stem for path in paths(ROOT) if path.name == DOCSTRINGS or read(path).displays]
 RECORD = "run: python -m lossbook.book.mutants --record"
 THOROUGH = "LOSSBOOK_THOROUGH" in os.environ
-SAMPLED = 25  # one display of so many
+SAMPLED = 40  # one display of so many, and at least one a page
 
 SYMBOLS = {
     "n, m": {"runs": "N"},
