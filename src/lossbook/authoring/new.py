@@ -24,6 +24,7 @@ MADE = {
     "test_exercises.txt": "tests/exercises/test_{slug}.py",
 }
 EXPORTS = Path("src/lossbook/losses/__init__.py")
+REFERENCE = Path("book/api.md")
 
 _ENTRY = """
 [[chapters]]
@@ -37,8 +38,24 @@ classes = ["TO BE WRITTEN"]
 """
 
 
+_SECTION = """### {title}
+
+Derived in {{doc}}`chapter {number} <{row}>`.
+
+```{{eval-rst}}
+.. automodule:: lossbook.losses.{slug}
+   :no-members:
+
+.. currentmodule:: lossbook.losses
+
+.. autofunction:: {slug}_loss
+```
+
+"""
+
+
 def begin(root: Path, row: str) -> list[Path]:
-    """Make the files of a row, export its loss, and list it in `course.toml` and in the documents.
+    """Make the files of a row, export its loss, and list both in `course.toml` and in the documents.
 
     The loss that the templates hold works, and every test of a loss, a page, a lesson or an exercise passes on it:
     what fails then is what still says `EMPTY`, and names the file.
@@ -59,11 +76,12 @@ def begin(root: Path, row: str) -> list[Path]:
     for path in made:
         if path.exists():
             raise AuthorError(f"{path} is there already; no file is written")
-    exports = root / EXPORTS
-    course = root / NAME
+    exports, reference, course = root / EXPORTS, root / REFERENCE, root / NAME
+    section = _SECTION.format(title=slug.capitalize(), number=int(row[:2]), row=row, slug=slug)
     changed = {
         course: course.read_text(encoding="utf-8") + _ENTRY.format(slug=slug, title=slug.capitalize()),
         exports: _exported(exports.read_text(encoding="utf-8"), slug),
+        reference: reference.read_text(encoding="utf-8").replace("### Sums\n", f"{section}### Sums\n"),
     }
     for path, text in (made | changed).items():
         files.replace(path, text)
