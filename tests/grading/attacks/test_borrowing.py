@@ -62,7 +62,7 @@ raise ValueError(f'{len(found)} files with a loss')
 """
 HIDDEN_NAMES = """from importlib import import_module
 losses = import_module('loss' + 'book.grading.run.sandbox.losses')
-trial = import_module('loss' + 'book.exercises.trial')
+trial = import_module('loss' + 'book.checks.trial')
 """
 ATTACKS = {
     "loss-by-name": loss("return F.binary_cross_entropy(p, y)"),

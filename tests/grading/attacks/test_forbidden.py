@@ -63,7 +63,7 @@ PYTHON_KEY = "torch._C._ExcludeDispatchKeyGuard(torch._C.DispatchKeySet(torch._C
 CPU = "torch._C.DispatchKeySet(torch._C.DispatchKey.CPU)"
 PAIR = (
     "from importlib import import_module\nlosses = import_module('loss' + 'book.grading.run.sandbox.losses')\n"
-    "trial = import_module('loss' + 'book.exercises.trial')\n"
+    "trial = import_module('loss' + 'book.checks.trial')\n"
 )
 SCRIPT = """def f(z, y):
     x = z.detach().clone()
@@ -265,7 +265,7 @@ ATTACKS = {
 # What switches the watch off, and what would undo or prevent the taking away, by names that no search finds: in pairs.
 HIDDEN = (
     "from importlib import import_module\n"
-    "trial = import_module('lossbook.exercises.' + 'trial')\n"
+    "trial = import_module('lossbook.checks.' + 'trial')\n"
     "stage = import_module('lossbook.grading.' + 'run.sandbox.stage')\n"
     "losses = import_module('lossbook.grading.' + 'run.sandbox.losses')\n"
     "worker = import_module('lossbook.grading.' + 'run.sandbox.worker')\n"

@@ -28,7 +28,7 @@ ATTACKS = {
     "told-made-up": told("x = getattr(torch, chr(95) + 'C')", "asks torch for a name that is made up while it runs"),
     "told-run-later": told("exec(bytes(b'x = torch._C').decode())", "runs code that names _C"),
     "told-watch-replaced": told(
-        IMPORT + "import_module('loss' + 'book.exercises.trial').Watch.see = lambda *a: None",
+        IMPORT + "import_module('loss' + 'book.checks.trial').Watch.see = lambda *a: None",
         "lossbook.checks.trial",
         "changed the sandbox's own trial.Watch.see",
     ),
