@@ -168,8 +168,9 @@ def test_every_exercise_is_sound(named, name):
 def test_every_lesson_has_four_to_seven_exercises_and_the_timing_exercise(source):
     headings = re.findall(r"^## \d+\. (.+)$", source.read_text(encoding="utf-8"), re.M)
     timing = [heading for heading in headings if heading.startswith("GPU timing")]
-    assert len(timing) == 1
-    assert 4 <= len(headings) - 1 <= 7
+    place = f"solutions/{source.name}"
+    assert len(timing) == 1, f"{place} has {len(timing)} exercises headed GPU timing; it must have one"
+    assert 4 <= len(headings) - 1 <= 7, f"{place} has {len(headings) - 1} exercises; it must have four to seven"
     slug = source.stem.partition("-")[2]
     functions = [declared.function for declared in exercises().values() if declared.slug == slug]
     for ending in ("_python_sum", "_torch_sum"):

@@ -39,7 +39,7 @@ ELSEWHERE += ("Vulkan", "Metal", "Meta")
 # Imports PyTorch once, and runs each code in a fork: what is taken away there is gone for good.
 FORKS = """
 import io, json, os, sys, traceback, torch
-from lossbook.exercises import trial
+from lossbook.checks import trial
 from lossbook.grading.run.sandbox import losses
 
 for line in sys.stdin:
