@@ -24,6 +24,7 @@ from lossbook.exercises import exercises
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 IMPORT_NAMES = {
+    "import-linter": "importlinter",
     "jupyter-book": "jupyter_book",
     "markdown-it-py": "markdown_it",
     "mdit-py-plugins": "mdit_py_plugins",
