@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 from jupyter_client.asynchronous.client import AsyncKernelClient
@@ -75,7 +76,8 @@ def test_a_kernel_that_never_answers_is_replaced_once(monkeypatch: pytest.Monkey
     execute(nb)
     assert nb.cells[1].outputs[0].data["text/plain"] == "2"
     assert len(calls) == 2
-    failing = 4
+    failing, at_ctrl_c = 4, signal.getsignal(signal.SIGINT)
     with pytest.raises(RunError, match="the kernel did not start: Kernel didn't respond in 60 seconds"):
         execute(notebook("1 + 1"))
     assert len(calls) == 4
+    assert signal.getsignal(signal.SIGINT) is at_ctrl_c

@@ -4,12 +4,15 @@ import multiprocessing
 import os
 import re
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import ipykernel.kernelspec
@@ -79,8 +82,21 @@ def _execute(nb: NotebookNode, begun: list[int]) -> int:
         client = NotebookClient(nb, km=manager, timeout=int(SECONDS), record_timing=False, coalesce_streams=True)
         client.on_cell_execute = lambda cell, cell_index: begun.append(cell_index)
         env = {**os.environ, **kernels.ENVIRONMENT, "IPYTHONDIR": profile}  # no startup files of the user's
-        client.execute(cwd=folder, env=env, stderr=subprocess.DEVNULL, cleanup_kc=True)
+        with _handlers_kept():
+            client.execute(cwd=folder, env=env, stderr=subprocess.DEVNULL, cleanup_kc=True)
         return peak_bytes(getattr(manager.provisioner, "peak", 0))
+
+
+@contextmanager
+def _handlers_kept() -> Iterator[None]:
+    """Put back what is done at Ctrl-C: where a kernel does not start, nbclient leaves its own handlers behind."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():  # no other may set a handler, nbclient neither
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def execute_all(notebooks: Mapping[str, NotebookNode]) -> Iterator[tuple[str, Run | RunError]]:
