@@ -81,3 +81,7 @@ def test_a_kernel_that_never_answers_is_replaced_once(monkeypatch: pytest.Monkey
         execute(notebook("1 + 1"))
     assert len(calls) == 4
     assert signal.getsignal(signal.SIGINT) is at_ctrl_c
+    with pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    monkeypatch.undo()
+    execute(nb)  # that interrupt was not for this notebook

@@ -89,14 +89,22 @@ def _execute(nb: NotebookNode, begun: list[int]) -> int:
 
 @contextmanager
 def _handlers_kept() -> Iterator[None]:
-    """Put back what is done at Ctrl-C: where a kernel does not start, nbclient leaves its own handlers behind."""
+    """Put back what is done at Ctrl-C: where a kernel does not start, nbclient leaves its own handlers behind.
+
+    So would the loop: it goes on hearing of every signal, and would tell the next notebook of those it had missed.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other may set a handler, nbclient neither
+        yield
+        return
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    told = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(told)
     try:
         yield
     finally:
-        if threading.current_thread() is threading.main_thread():  # no other may set a handler, nbclient neither
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        signal.set_wakeup_fd(told)
 
 
 def execute_all(notebooks: Mapping[str, NotebookNode]) -> Iterator[tuple[str, Run | RunError]]:
