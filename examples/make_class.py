@@ -288,6 +288,49 @@ BODIES: dict[str, dict[str, str]] = {
             return x[0]
         """,
     },
+    "voter_logits": {
+        "descent": """
+            mean, spread = x.mean(0), x.std(0)
+            x, x_new = (x - mean) / spread, (x_new - mean) / spread
+            w, b = torch.zeros(7), 0.0
+            for step in range(200):
+                error = (torch.sigmoid(x @ w + b) - y) / len(y)
+                w, b = w - x.T @ error, b - error.sum()
+            return x_new @ w + b
+        """,
+        "with my gradient": """
+            size = x.abs().max(0).values
+            x, x_new = x / size, x_new / size
+            w, b = torch.zeros(7), 0.0
+            for step in range(500):
+                error = bce_gradient(x @ w + b, y)
+                w, b = w - 4 * x.T @ error, b - 4 * error.sum()
+            return x_new @ w + b
+        """,
+        "a network": """
+            torch.manual_seed(0)
+            mean, spread = x.mean(0), x.std(0)
+            net = torch.nn.Sequential(
+                torch.nn.Linear(7, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)
+            )
+            optimiser = torch.optim.Adam(net.parameters(), 0.02, weight_decay=0.01)
+            for step in range(80):
+                optimiser.zero_grad()
+                bce_with_logits(net((x - mean) / spread).squeeze(1), y).backward()
+                optimiser.step()
+            return net((x_new - mean) / spread).squeeze(1).detach()
+        """,
+        "one answer for all voters": "return torch.logit(y.mean()).repeat(len(x_new))",
+        "probabilities in place of logits": """
+            mean, spread = x.mean(0), x.std(0)
+            x, x_new = (x - mean) / spread, (x_new - mean) / spread
+            w, b = torch.zeros(7), 0.0
+            for step in range(200):
+                error = (torch.sigmoid(x @ w + b) - y) / len(y)
+                w, b = w - x.T @ error, b - error.sum()
+            return torch.sigmoid(x_new @ w + b)
+        """,
+    },
 }
 
 # What someone writes who writes nothing special.
@@ -301,6 +344,7 @@ USUAL = {
     "bce_torch_sum": "sum",
     "predict_bce_seconds": "two float32",
     "pairwise_sum": "zeros",
+    "voter_logits": "descent",
 }
 ALL = tuple(USUAL)
 
@@ -467,10 +511,15 @@ def style(name: str, **others: str) -> dict[str, str]:
 STUDENTS = (
     # All right, each in a way of their own.
     Student("Amara Quillmoor", style("loop", pairwise_sum="recursion")),
-    Student("Bjarni Ösplund", style("einsum", bce_with_logits="logaddexp", bce_pos_weight="by factor")),
+    Student(
+        "Bjarni Ösplund",
+        style("einsum", bce_with_logits="logaddexp", bce_pos_weight="by factor", voter_logits="a network"),
+    ),
     Student("Chiamaka Odunwe-Harth", style("float64", bce_python_sum="list", pairwise_sum="halves")),
     Student("Dmitri Valkenrode", style("in place", predict_bce_seconds="from the bits")),
-    Student("Esperanza Tilúa", {"sigmoid": "where", "bce_gradient": "with my sigmoid"}),
+    Student(
+        "Esperanza Tilúa", {"sigmoid": "where", "bce_gradient": "with my sigmoid", "voter_logits": "with my gradient"}
+    ),
     Student("Farid Zamanpur", style("softplus", sigmoid="tanh of half", bce="two means")),
     Student("Giulia Branzetto", style("logsigmoid", bce_torch_sum="products", predict_bce_seconds="the result too")),
     Student("Hyun-woo Saebyeok", style("helper"), make=with_helpers),
@@ -504,6 +553,7 @@ STUDENTS = (
     Student(
         "Rosalind Achterop",
         {
+            "voter_logits": "probabilities in place of logits",
             "bce_gradient": "the gradient of the sum",
             "bce_with_logits": "the probability held away from 0 and 1",
         },
@@ -543,7 +593,7 @@ STUDENTS = (
         {"bce": "the gradient lost on the way", "pairwise_sum": "one running total"},
         place="Wanjiru Kamotho-Bell_5512870_assignsubmission_file_/03-bce.ipynb",
     ),
-    second_group("Xiulan Tengfei", {"bce": "no bracket at the end"}),
+    second_group("Xiulan Tengfei", {"bce": "no bracket at the end", "voter_logits": "one answer for all voters"}),
     Student(
         "yarrowbeatrix",
         {
@@ -594,26 +644,26 @@ UNDIVIDED = "the sum not divided"
 SMALL = "a small number added inside the logarithms"
 THROUGH_P = "a probability formed first"
 
-# What the grader makes of each: the state, the points of sixteen, and the mistakes that it tells by name.
+# What the grader makes of each: the state, the points of nineteen, and the mistakes that it tells by name.
 EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
-    "Amara Quillmoor": ("graded", 16, {}),
-    "Bjarni Ösplund": ("graded", 16, {}),
-    "Chiamaka Odunwe-Harth": ("graded", 16, {}),
-    "Dmitri Valkenrode": ("graded", 16, {}),
-    "Esperanza Tilúa": ("graded", 16, {}),
-    "Farid Zamanpur": ("graded", 16, {}),
-    "Giulia Branzetto": ("graded", 11, {}),
-    "Hyun-woo Saebyeok": ("graded", 16, {}),
-    "Ines Caldeverde": ("graded", 16, {}),
-    "orangejamal": ("graded", 16, {}),
+    "Amara Quillmoor": ("graded", 19, {}),
+    "Bjarni Ösplund": ("graded", 19, {}),
+    "Chiamaka Odunwe-Harth": ("graded", 19, {}),
+    "Dmitri Valkenrode": ("graded", 19, {}),
+    "Esperanza Tilúa": ("graded", 19, {}),
+    "Farid Zamanpur": ("graded", 19, {}),
+    "Giulia Branzetto": ("graded", 14, {}),
+    "Hyun-woo Saebyeok": ("graded", 19, {}),
+    "Ines Caldeverde": ("graded", 19, {}),
+    "orangejamal": ("graded", 19, {}),
     "Kalani Mahoe-Finn": (
         "graded",
-        12,
+        15,
         {"bce": FORGOTTEN, "bce_python_sum": FORGOTTEN, "bce_torch_sum": FORGOTTEN},
     ),
     "Leonie Strohbach": (
         "graded",
-        10,
+        13,
         {
             "bce": "the sum in place of the mean",
             "bce_gradient": "the gradient of the sum",
@@ -623,19 +673,19 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Mbali Nkosazane": (
         "graded",
-        9,
+        12,
         {
             "sigmoid": "the exponential of z itself, above and below the line",
             "bce_with_logits": THROUGH_P,
             "bce_pos_weight": THROUGH_P,
         },
     ),
-    "Nikolai Perevoz": ("graded", 11, {"bce": SMALL, "bce_with_logits": SMALL}),
+    "Nikolai Perevoz": ("graded", 14, {"bce": SMALL, "bce_with_logits": SMALL}),
     "Oluwaseun Adetiba-Rowe": ("graded", 6, {}),
     "Parvati Choudhanil": ("graded", 2, {}),
     "Quentin Lamorlaye": (
         "graded",
-        10,
+        13,
         {"bce": FORGOTTEN, "bce_gradient": "the sign turned", "bce_pos_weight": "both terms weighted"},
     ),
     "Rosalind Achterop": (
@@ -644,11 +694,12 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
         {
             "bce_gradient": "the gradient of the sum",
             "bce_with_logits": "the probability held away from 0 and 1",
+            "voter_logits": "probabilities in place of logits",
         },
     ),
     "Sofía Encinaluz": (
         "graded",
-        10,
+        13,
         {
             "bce": "the positive term alone",
             "bce_with_logits": THROUGH_P,
@@ -657,7 +708,7 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Tariq Belhadir": (
         "graded",
-        11,
+        14,
         {
             "bce_with_logits": THROUGH_P,
             "bce_pos_weight": "c for the positives and 1 − c for the negatives",
@@ -665,12 +716,12 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Ursina Gadmerhof": (
         "graded",
-        14,
+        17,
         {"bce_python_sum": "torch.sum for Python's sum", "bce_torch_sum": "Python's sum for torch.sum"},
     ),
     "Václav Horymír": (
         "graded",
-        11,
+        14,
         {
             "bce": "the sum in place of the mean",
             "bce_torch_sum": "the minus before the first term alone",
@@ -679,20 +730,20 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Wanjiru Kamotho-Bell": (
         "graded",
-        12,
+        15,
         {"bce": "the gradient lost on the way", "pairwise_sum": "one running total"},
     ),
-    "Xiulan Tengfei": ("graded", 14, {}),
+    "Xiulan Tengfei": ("graded", 14, {"voter_logits": "one answer for all voters"}),
     "yarrowbeatrix": (
         "graded",
-        11,
+        14,
         {
             "bce_gradient": "the logit taken for the probability",
             "predict_bce_seconds": "bits for bytes",
             "pairwise_sum": "an odd count not provided for",
         },
     ),
-    "Zdravko Milanek": ("graded", 11, {"bce_with_logits": "log(1 + exp(z)) as it stands"}),
+    "Zdravko Milanek": ("graded", 14, {"bce_with_logits": "log(1 + exp(z)) as it stands"}),
     "Aiyana Redcliff-Moss": (
         "graded",
         7,
@@ -700,17 +751,17 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Bao Lâmthien": ("not attempted", 0, {}),
     "Corentin Hazeldyne": ("not attempted", 0, {}),
-    "Dilnoza Yuldashkent": ("graded", 16, {}),
-    "ekströmvega": ("graded", 16, {}),  # the later attempt counts
+    "Dilnoza Yuldashkent": ("graded", 19, {}),
+    "ekströmvega": ("graded", 19, {}),  # the later attempt counts
     "Fenna Duinkerk": ("unreadable", 0, {}),
     "Goran Stipelj": ("unreadable", 0, {}),
     "Hana Mizushiro": ("unreadable", 0, {}),
-    "Idris Wembury": ("timed out", 16, {}),  # without the cell that never ends, all the rest is right
-    "Jolanta Krzewin": ("partial", 16, {}),  # likewise without the cell that ends the process
-    "Kwabena Asumadu-Lee": ("graded", 14, {}),
-    "Lucian Vâlcroft": ("graded", 12, {}),
-    "Marisol Undevane": ("graded", 16, {}),  # the cell fails for want of memory, like any cell that raises
-    SCRIPT: ("graded", 14, {}),
+    "Idris Wembury": ("timed out", 19, {}),  # without the cell that never ends, all the rest is right
+    "Jolanta Krzewin": ("partial", 19, {}),  # likewise without the cell that ends the process
+    "Kwabena Asumadu-Lee": ("graded", 17, {}),
+    "Lucian Vâlcroft": ("graded", 15, {}),
+    "Marisol Undevane": ("graded", 19, {}),  # the cell fails for want of memory, like any cell that raises
+    SCRIPT: ("graded", 17, {}),
 }
 
 

@@ -1,13 +1,16 @@
 """The exercises of lesson 03: its solutions pass, right answers in every style do, and what is to be written is."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from lossbook.checks.report import run
 from lossbook.exercises import check, exercises
+from lossbook.exercises.bce import logits_by_newton
 
 NAMES = [name for name, declared in exercises().items() if declared.slug == "bce"]
 
@@ -343,3 +346,89 @@ def test_what_is_to_be_written_may_not_be_called(named, what):
     report = check(named(name, borrowed))
     assert report.state == "failed"
     assert "asks you to write" in repr(report)
+
+
+# The open task.
+
+
+def scaled(x, x_new):
+    mean, spread = x.mean(0), x.std(0)
+    return (x - mean) / spread, (x_new - mean) / spread
+
+
+def with_columns(columns):
+    """Return what fits the logits to some columns alone, by the declared reference."""
+    return lambda x, y, x_new: logits_by_newton(x[:, columns], y, x_new[:, columns])
+
+
+def by_network(x, y, x_new):
+    torch.manual_seed(1)
+    x, x_new = scaled(x, x_new)
+    net = torch.nn.Sequential(torch.nn.Linear(7, 6), torch.nn.ReLU(), torch.nn.Linear(6, 1), torch.nn.Flatten(0))
+    optimiser = torch.optim.AdamW(net.parameters(), 0.02)
+    for _ in range(80):
+        optimiser.zero_grad()
+        F.binary_cross_entropy_with_logits(net(x), y).backward()
+        optimiser.step()
+    return net(x_new)
+
+
+def by_lbfgs(x, y, x_new):
+    x, x_new = scaled(x, x_new)
+    w = torch.zeros(8, requires_grad=True)
+    optimiser = torch.optim.LBFGS([w], max_iter=50, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimiser.zero_grad()
+        cost = loss_from_logits(x @ w[:7] + w[7], y).mean() + 0.01 * w[:7].square().sum()
+        cost.backward()
+        return cost
+
+    optimiser.step(closure)
+    return (x_new @ w[:7] + w[7]).detach()
+
+
+VOTERS = {"network": by_network, "LBFGS": by_lbfgs, "party alone": with_columns([1])}
+
+
+@pytest.mark.parametrize("seed", range(20, 26))
+@pytest.mark.parametrize("how", VOTERS)
+def test_models_of_other_kinds_beat_the_score(named, how, seed):
+    report = run(named("voter_logits", VOTERS[how]), exercises()["voter_logits"], seed)
+    assert report.passed, report
+    score = float(re.search(r"held out is (0\.\d{4}); to beat: 0\.3800", report.message)[1])
+    assert 0.2 < score < 0.38
+
+
+UNBEATEN = {
+    "a constant": (lambda x, y, x_new: y.mean().logit().expand(len(x_new)), 0.68),
+    "leaning alone": (with_columns([0]), 0.48),
+    "all but leaning and party": (with_columns([2, 3, 4, 5, 6]), 0.67),
+}
+
+
+@pytest.mark.parametrize("what", UNBEATEN)
+def test_scores_that_the_lesson_names_do_not_beat_it(named, what):
+    function, about = UNBEATEN[what]
+    report = run(named("voter_logits", function), exercises()["voter_logits"], 20)
+    assert report.message == "✗ voter_logits: the score to beat is not reached."
+    scores = [float(re.search(r"held out: (\S+)", each.reason)[1]) for each in report.failures]
+    assert len(scores) == 3
+    assert abs(sum(scores) / 3 - about) < 0.05
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda x, y, x_new: x_new @ torch.ones(7), "the loss on voters held out: "),
+        (lambda x, y, x_new: logits_by_newton(x, y, x_new).unsqueeze(1), "got shape (344, 1), expected shape (344,)"),
+        (lambda x, y, x_new: logits_by_newton(x, y, x), "got shape (600,), expected shape (344,)"),
+        (lambda x, y, x_new: logits_by_newton(x, y, x_new).tolist(), "got a list; return a tensor"),
+        (lambda x, y, x_new: logits_by_newton(x, y, x_new) * math.nan, "the loss on voters held out: inf"),
+        (lambda x, y, x_new: None, "got None"),
+    ],
+)
+def test_what_does_not_reach_the_score_is_told(named, function, says):
+    report = run(named("voter_logits", function), exercises()["voter_logits"], 20)
+    assert report.state == "failed"
+    assert says in report.failures[0].reason

@@ -28,7 +28,7 @@ SIZE = int(os.environ.get("BATCH", "0"))
 LESSON = "03-bce"
 SOLUTION = json.loads((ROOT / "solutions" / f"{LESSON}.ipynb").read_text(encoding="utf-8"))
 UNTOUCHED = (ROOT / "lessons" / f"{LESSON}.ipynb").read_bytes()
-ALL = 16.0  # points
+ALL = 19.0  # points
 # Time enough for one endless cell or function, and for the rest to be run again without it.
 LIMITS = Limits(total=4.0, cell=1.2, exercise=1.2)
 
@@ -45,8 +45,21 @@ HONEST: dict[str, Kind] = {
     "right": (json.dumps(SOLUTION).encode(), "graded", ALL, ""),
     "untouched": (UNTOUCHED, "not attempted", 0.0, ""),
     "wrong": (with_cell("def bce(p, y):\n    return (p - y).mean()"), "graded", ALL - 2, ""),
-    "unwritten": (with_cell("def sigmoid(z):\n    raise NotImplementedError"), "graded", ALL - 4, ""),
+    "unwritten": (with_cell("def sigmoid(z):\n    raise NotImplementedError"), "graded", ALL - 7, ""),
     "raising": (with_cell("1 / 0"), "graded", ALL, "ZeroDivisionError"),
+    "looks the votes up": (
+        with_cell(
+            "from lossbook import data\n"
+            "def voter_logits(x, y, x_new):\n"
+            "    table = data.anes96()\n"
+            "    rows = torch.stack([column for name, column in table.items() if name in SAID], 1)\n"
+            "    return torch.stack([table['vote'][(rows == row).all(1)][0] for row in x_new])"
+        ),
+        "graded",
+        ALL - 3,
+        "",
+    ),
+    "has the data at hand": (with_cell("from lossbook.data import anes96\nanes96()"), "graded", ALL, "are not there"),
 }
 HOSTILE: dict[str, Kind] = {
     "endless cell": (with_cell("while True:\n    pass"), "timed out", ALL, "it took too long"),

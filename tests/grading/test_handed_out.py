@@ -44,6 +44,7 @@ def test_every_lesson_is_there(released):
         "bce_torch_sum",
         "predict_bce_seconds",
         "pairwise_sum",
+        "voter_logits",
     )
 
 

@@ -6,7 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypedDict
 
 import torch
 from torch import Generator, Tensor
@@ -105,6 +105,7 @@ class Case:
         note: What this case is there to catch, in a few words; shown when it fails.
         slope: Where gradients are compared: the number of the argument, from 1, to which this case's is taken; 0 where
             float32 holds no gradient that right answers agree on.
+        kept: What a score needs of this case and the function is not given, such as the labels held out.
 
     """
 
@@ -112,6 +113,7 @@ class Case:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     slope: int = 1
+    kept: Any = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,8 @@ class Misconception:
         calls: Where numbers alone do not tell what was done and steps are counted: functions and operations of which a
             submission must have called one, to be told so.
         never: Functions and operations of which it must have called none.
+        sign: Where answers are scored, and two wrong ones are never the same: given a result and what its case keeps,
+            whether this is what went wrong.
 
     """
 
@@ -133,6 +137,7 @@ class Misconception:
     advice: str
     calls: frozenset[str] = frozenset()
     never: frozenset[str] = frozenset()
+    sign: Callable[[Any, Any], bool] | None = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +188,22 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Score:
+    """What an open task is judged by: no answer is the right one, and there is a number to beat.
+
+    Args:
+        what: What the number is, in words, such as ``the loss on voters held out``.
+        of: Given a result of the reference's shape and what its case keeps, the number; the smaller, the better.
+        beat: The number that must not be reached, on every case.
+
+    """
+
+    what: str
+    of: Callable[[Tensor, Any], float]
+    beat: float
+
+
+@dataclass(frozen=True)
 class Exercise:
     """One function that a lesson asks for.
 
@@ -206,6 +227,7 @@ class Exercise:
             asks ``check`` for them.
         judge: Where many answers are right: given a result, what is wrong with it in words, or None. It takes the
             reference's place.
+        score: Where the task is open: the number to beat. The reference gives the shape of a result, and beats it.
         number_too: Where a tensor is right and a plain number as well: the reason.
         no_slope: Where a tensor is wanted and its gradient is not compared: the reason.
 
@@ -227,6 +249,7 @@ class Exercise:
     hints: tuple[str, ...] = ()
     folded: int | None = None
     judge: Callable[[Any], str | None] | None = None
+    score: Score | None = None
     number_too: str = ""
     no_slope: str = ""
 
@@ -268,9 +291,16 @@ def not_predicted(value: Any, low: float, high: float, what: str) -> str | None:
     return None
 
 
+class Called(TypedDict, total=False):
+    """What a misconception says of functions and operations: that one of these was called, and none of those."""
+
+    calls: frozenset[str]
+    never: frozenset[str]
+
+
 # What was called where PyTorch, and nothing else, added up; and where Python's own sum did.
-BY_TORCH = {"calls": frozenset(["sum"]), "never": frozenset(["fsum", "numpy.sum", "sumprod", "builtins.sum"])}
-BY_PYTHON = {"calls": frozenset(["builtins.sum"])}
+BY_TORCH: Called = {"calls": frozenset(["sum"]), "never": frozenset(["fsum", "numpy.sum", "sumprod", "builtins.sum"])}
+BY_PYTHON: Called = {"calls": frozenset(["builtins.sum"])}
 
 
 def exact_sum_for_pythons(wrong: Callable[..., float]) -> Misconception:

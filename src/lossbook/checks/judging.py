@@ -17,7 +17,7 @@ from torch import Generator, Tensor
 
 from lossbook.checks import patience, trial
 from lossbook.checks.advice import advise
-from lossbook.checks.exercise import Case, Curve, Exercise, Misconception, number_in
+from lossbook.checks.exercise import Case, Curve, Exercise, Misconception, Score, number_in
 from lossbook.checks.showing import LONG, show, show_call
 from lossbook.checks.trial import LOST, MISSING, RAISED, RETURNED, STOPPED, UNWRITTEN, Other, Outcome
 
@@ -56,6 +56,7 @@ class Verdict:
         cases: How many cases were tried.
         failures: The cases that differ.
         misconception: The wrong function that this one equals on every case, if there is one.
+        score: The worst score of a passing answer to an open task.
 
     """
 
@@ -66,6 +67,7 @@ class Verdict:
     cases: int
     failures: tuple[Failure, ...] = ()
     misconception: Misconception | None = None
+    score: float | None = None
 
 
 @dataclass(frozen=True)
@@ -179,6 +181,38 @@ def shapes(value: Any) -> str:
     return f"{len(items)} tensors of the shapes " + ", ".join(str(tuple(item.shape)) for item in items)
 
 
+def _of_another_shape(got: Any, right: Any) -> str | None:
+    """Say in what a result is no tensor of the right shape; None where it is one, or stands for one."""
+    if got is None:
+        return "got None: does every way through the function end with return?"
+    if isinstance(got, Other):
+        return f"got {got.what}, expected {show(right)}"
+    expected_tensor, mine = as_tensor(right), as_tensor(got)
+    assert expected_tensor is not None, "a reference returns numbers"
+    if mine is None:
+        return f"got {shapes(got)}, expected {shapes(right)}"
+    if mine.shape != expected_tensor.shape:
+        wanted = "(), one number" if expected_tensor.ndim == 0 else tuple(expected_tensor.shape)
+        return f"got shape {tuple(mine.shape)}, expected shape {wanted}"
+    return None
+
+
+def scored(value: Any, score: Score, case: Case) -> float:
+    """Return the score of a result of the right shape; infinity where it has none."""
+    mine = as_tensor(value)
+    assert mine is not None
+    number = float("nan") if mine.is_complex() else float(score.of(mine.detach().cpu().float(), case.kept))
+    return math.inf if math.isnan(number) else number
+
+
+def _not_beaten(value: Any, score: Score, case: Case) -> str | None:
+    """Say by how much a result misses the score to beat; None where it does not."""
+    number = scored(value, score, case)
+    if number < score.beat:
+        return None
+    return f"{score.what}: {number:.4f}\nto beat: {score.beat:.4f}"
+
+
 def difference(got: Any, right: Any, exercise: Exercise, what: str = "") -> str | None:
     """Say how two results differ, or return None where they agree within the exercise's tolerance.
 
@@ -193,17 +227,11 @@ def difference(got: Any, right: Any, exercise: Exercise, what: str = "") -> str 
 
     """
     label = f"{what}: " if what else ""
-    if got is None:
-        return f"{label}got None: does every way through the function end with return?"
-    if isinstance(got, Other):
-        return f"{label}got {got.what}, expected {show(right)}"
+    if said := _of_another_shape(got, right):
+        return f"{label}{said}"
     expected_tensor, mine = as_tensor(right), as_tensor(got)
-    assert expected_tensor is not None, "a reference returns numbers"
-    if mine is None:
-        return f"{label}got {shapes(got)}, expected {shapes(right)}"
-    if mine.shape != expected_tensor.shape:
-        wanted = "(), one number" if expected_tensor.ndim == 0 else tuple(expected_tensor.shape)
-        return f"{label}got shape {tuple(mine.shape)}, expected shape {wanted}"
+    assert expected_tensor is not None
+    assert mine is not None
     if isinstance(got, Tensor) and isinstance(right, Tensor):
         coarse = mine.dtype in (torch.float16, torch.bfloat16) and expected_tensor.dtype != mine.dtype
         boolean = (mine.dtype == torch.bool) != (expected_tensor.dtype == torch.bool)
@@ -277,7 +305,7 @@ def _where(line: str) -> str:
     return f"in {line}" if line and not line.startswith("in ") else line
 
 
-def fault(outcome: Outcome, right: Outcome, exercise: Exercise, slope: int = 1) -> tuple[str, str] | None:
+def fault(outcome: Outcome, right: Outcome, exercise: Exercise, case: Case) -> tuple[str, str] | None:
     """Say what is wrong with the outcome of one call, in one word and in a text; None where nothing is."""
     if outcome.state != RETURNED:
         said = outcome.error or outcome.state
@@ -290,12 +318,15 @@ def fault(outcome: Outcome, right: Outcome, exercise: Exercise, slope: int = 1) 
         other = of_another_kind(outcome.kind, right.kind, right.value, exercise)
         if other:
             return "kind", other
-    wrong = difference(outcome.value, right.value, exercise)
+    if exercise.score is not None:
+        wrong = _of_another_shape(outcome.value, right.value) or _not_beaten(outcome.value, exercise.score, case)
+    else:
+        wrong = difference(outcome.value, right.value, exercise)
     if wrong:
         return "value", wrong
     if right.gradient is not None:
         if outcome.gradient is None:
-            which = ("first", "second", "third")[slope - 1]
+            which = ("first", "second", "third")[case.slope - 1]
             return "slope", f"gradient: the result does not depend on the {which} argument through PyTorch operations"
         wrong = difference(outcome.gradient, right.gradient, exercise, "gradient")
         if wrong:
@@ -315,9 +346,9 @@ def changed(arguments: Sequence[str], exercise: Exercise) -> str:
     return f"it changes {said}: leave the arguments as they are, for whoever called still needs them. Work on a copy"
 
 
-def what_is_wrong(outcome: Outcome, right: Outcome, exercise: Exercise, slope: int = 1) -> str | None:
-    """Say what is wrong with the outcome of one call, or return None; ``slope`` is what the gradient is taken to."""
-    found = fault(outcome, right, exercise, slope)
+def what_is_wrong(outcome: Outcome, right: Outcome, exercise: Exercise, case: Case) -> str | None:
+    """Say what is wrong with the outcome of one call, or return None."""
+    found = fault(outcome, right, exercise, case)
     return found[1] if found else None
 
 
@@ -434,7 +465,7 @@ def faults(exercise: Exercise, seed: int, outcomes: Sequence[Outcome]) -> frozen
     """
     right = expected(exercise, seed)
     pairs = zip(calls(exercise, seed), outcomes, right, strict=True)
-    found = [fault(outcome, answer, exercise, call.case.slope) for call, outcome, answer in pairs]
+    found = [fault(outcome, answer, exercise, call.case) for call, outcome, answer in pairs]
     if not any(found) and exercise.work is not None:
         found = [*_reading(exercise, outcomes[-1])] or [too_much_work(exercise, outcomes[-2:])]
     return frozenset(item[0] for item in found if item)
@@ -450,7 +481,24 @@ def named_misconception(exercise: Exercise, seed: int, outcomes: Sequence[Outcom
     Where the numbers are right, it must have the misconception's own fault; and where that says what was called, it
     must have called it. Where they are wrong, one that differs in gradients alone, where these are not finite, will do.
     """
+    if exercise.score is not None:
+        return _by_its_sign(exercise, seed, outcomes)
     return _named(exercise, seed, outcomes, finite=False) or _named(exercise, seed, outcomes, finite=True)
+
+
+def _by_its_sign(exercise: Exercise, seed: int, outcomes: Sequence[Outcome]) -> Misconception | None:
+    """Return the first misconception whose sign every result bears, or None."""
+    pairs = list(zip(outcomes, expected(exercise, seed), strict=True))
+    if any(mine.state != RETURNED or _of_another_shape(mine.value, right.value) for mine, right in pairs):
+        return None
+    values = [
+        (as_tensor(mine.value), call.case.kept) for (mine, _), call in zip(pairs, calls(exercise, seed), strict=True)
+    ]
+    for misconception in exercise.misconceptions:
+        sign = misconception.sign
+        if sign is not None and all(value is not None and sign(value, kept) for value, kept in values):
+            return misconception
+    return None
 
 
 def _named(exercise: Exercise, seed: int, outcomes: Sequence[Outcome], *, finite: bool) -> Misconception | None:
@@ -505,7 +553,7 @@ def judge(exercise: Exercise, seed: int, outcomes: Sequence[Outcome]) -> Verdict
     for call, outcome, answer in zip(wanted, outcomes, right, strict=True):
         if call.count and failures:
             break
-        reason = what_is_wrong(outcome, answer, exercise, call.case.slope)
+        reason = what_is_wrong(outcome, answer, exercise, call.case)
         if reason:
             failed(call, outcome, reason)
         if outcome.state == STOPPED:
@@ -516,7 +564,10 @@ def judge(exercise: Exercise, seed: int, outcomes: Sequence[Outcome]) -> Verdict
             note = "steps are counted, at two sizes" if excess[0] == "steps" else "what is read and made is counted"
             failed(wanted[-1], outcomes[-1], excess[1], note)
     if not failures:
-        return Verdict(exercise.name, PASSED, float(exercise.points), exercise.points, cases)
+        score = exercise.score
+        pairs = zip(wanted, outcomes, strict=True)
+        most = max(scored(outcome.value, score, call.case) for call, outcome in pairs) if score else None
+        return Verdict(exercise.name, PASSED, float(exercise.points), exercise.points, cases, score=most)
     misconception = None
     if not any(outcome.state in (LOST, STOPPED) for outcome in outcomes):
         misconception = named_misconception(exercise, seed, outcomes)

@@ -208,6 +208,8 @@ def message(exercise: Exercise, verdict: Verdict) -> str:
         return f"○ {name}: not attempted yet ({points_of(exercise)})."
     if verdict.state == PASSED:
         agree = "done" if verdict.cases == 1 else f"all {verdict.cases} cases agree"
+        if exercise.score is not None:
+            agree = f"{exercise.score.what} is {verdict.score:.4f}; to beat: {exercise.score.beat:.4f}"
         return f"✓ {name}: {agree} ({points_of(exercise)})."
     last = verdict.failures[-1]
     if last.reason.startswith(ALONE):
@@ -216,6 +218,8 @@ def message(exercise: Exercise, verdict: Verdict) -> str:
             return f"✗ {name}: {said}."
         place = line.removeprefix("in ") if line.startswith("in line") else line
         return f"✗ {name}: {said}, in {last.call}" + (f", {place}" if place else ".")
+    if exercise.score is not None:
+        return f"✗ {name}: the score to beat is not reached."
     wrong = len(verdict.failures)
     verb = "differs" if wrong == 1 else "differ"
     return f"✗ {name}: " + ("the case differs." if verdict.cases == 1 else f"{wrong} of {verdict.cases} cases {verb}.")

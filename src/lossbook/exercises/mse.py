@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from lossbook.checks.exercise import (
     BY_PYTHON,
     BY_TORCH,
     RACED,
+    Called,
     Case,
     Curve,
     Exercise,
@@ -582,7 +583,7 @@ def within(
     other: Callable[[Tensor], Any],
     name: str,
     advice: str,
-    how: Mapping[str, frozenset[str]],
+    how: Called,
 ) -> tuple[Misconception, ...]:
     """Return the misconceptions of a sum made with ``add``; the first adds with the other."""
     return (
