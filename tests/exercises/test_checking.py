@@ -122,8 +122,8 @@ def test_a_result_in_float64_is_right_too(named):
 
 @pytest.mark.parametrize("value", [0, -3, "many", None, float("nan"), float("inf"), True, 10**400])
 def test_a_prediction_is_a_positive_number(named, value):
-    assert check(named("predict_mse_bend", lambda: 12.5)).passed
-    report = check(named("predict_mse_bend", lambda: value))
+    assert check(named("predict_one_hot_ratio", lambda: 12.5)).passed
+    report = check(named("predict_one_hot_ratio", lambda: value))
     assert report.state == "failed"
     assert "positive number" in repr(report)
 

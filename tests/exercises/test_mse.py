@@ -20,8 +20,7 @@ NAMES = (
     "mse_python_sum",
     "mse_torch_sum",
     "predict_mse_seconds",
-    "mse_scaling_slope",
-    "predict_mse_bend",
+    "food_forecast",
 )
 
 
@@ -93,13 +92,7 @@ WRONG = {
             torch.sum(torch.tensor([(p - q) ** 2 for p, q in zip(a.tolist(), y.tolist(), strict=True)])) / len(y)
         ),
     ),
-    "no logarithm, by NumPy": ("mse_scaling_slope", lambda n, t: np.polyfit(n, t, 1)[0]),
-    "the ratio of logarithms": ("mse_scaling_slope", lambda n, t: (t.log() / n.log()).mean()),
-    "the slopes between neighbours": ("mse_scaling_slope", lambda n, t: (t.log().diff() / n.log().diff()).mean()),
-    "two kinds of logarithm": ("mse_scaling_slope", lambda n, t: np.polyfit(n.log(), t.log10(), 1)[0]),
-    "the correlation": ("mse_scaling_slope", lambda n, t: torch.corrcoef(torch.stack([n.log(), t.log()]))[0, 1]),
     "nothing predicted": ("predict_mse_seconds", lambda n, bandwidth: None),
-    "a prediction of nothing": ("predict_mse_bend", lambda: 0),
 }
 
 
@@ -244,22 +237,6 @@ def python_loop_on_one_line(y_hat, y):
     return total / len(y)
 
 
-def slope_by_lstsq(n, t):
-    table = torch.stack([torch.ones_like(n), n.log()], 1)
-    return torch.linalg.lstsq(table, t.log()[:, None]).solution[1, 0]
-
-
-def slope_by_sums(n, t):
-    x, y, m = n.double().log(), t.double().log(), len(n)
-    return (m * (x * y).sum() - x.sum() * y.sum()) / (m * (x**2).sum() - x.sum() ** 2)
-
-
-def slope_by_a_loop(n, t):
-    x, y = [math.log(value) for value in n], [math.log(value) for value in t]
-    a, b = sum(x) / len(x), sum(y) / len(y)
-    return torch.tensor(sum((p - a) * (q - b) for p, q in zip(x, y, strict=True)) / sum((p - a) ** 2 for p in x))
-
-
 RIGHT = {
     "a loop": ("mse", mse_by_a_loop),
     "in place": ("mse", mse_in_place),
@@ -313,20 +290,7 @@ RIGHT = {
     "NumPy's numbers": ("mse_python_sum", lambda a, y: sum(((a - y) ** 2).numpy()) / len(y)),
     "the tensor's own sum": ("mse_torch_sum", lambda a, y: (a - y).square().sum() / y.numel()),
     "summed in float64": ("mse_torch_sum", lambda a, y: torch.sum((a - y) ** 2, dtype=torch.float64) / a.shape[0]),
-    "numpy": ("mse_scaling_slope", lambda n, t: torch.tensor(np.polyfit(n.log().numpy(), t.log().numpy(), 1)[0])),
-    "a table": ("mse_scaling_slope", slope_by_lstsq),
-    "sums alone": ("mse_scaling_slope", slope_by_sums),
-    "Python alone": ("mse_scaling_slope", slope_by_a_loop),
-    "a covariance": (
-        "mse_scaling_slope",
-        lambda n, t: (c := torch.cov(torch.stack([n.log2(), t.log2()])))[0, 1] / c[0, 0],
-    ),
-    "decades": (
-        "mse_scaling_slope",
-        lambda n, t: torch.tensor(np.cov(n.log10(), t.log10())[0, 1] / np.var(n.log10().numpy(), ddof=1)),
-    ),
     "two numbers of four bytes": ("predict_mse_seconds", lambda n, bandwidth: 2 * 4 * n / bandwidth),
-    "a power of ten": ("predict_mse_bend", lambda: 10**4),
 }
 
 
@@ -344,3 +308,58 @@ def test_a_stub_is_not_attempted(named, name):
         raise NotImplementedError
 
     assert check(named(name, stub)).state == "not attempted"
+
+
+# The open task.
+
+
+def line_of(x, y):
+    rows = torch.stack([torch.ones_like(x), x], 1)
+    return torch.linalg.lstsq(rows, y.unsqueeze(1)).solution[:, 0]
+
+
+def with_one_variance(x, y, x_new):
+    a, b = line_of(x, y)
+    return torch.stack([a + b * x_new, (y - a - b * x).var().log().expand(len(x_new))], 1)
+
+
+def in_proportion(x, y, x_new):
+    """Forecast a line, and an error in proportion to the income."""
+    a, b = line_of(x, y)
+    return torch.stack([a + b * x_new, ((y - a - b * x) / x).var().log() + 2 * torch.log(x_new)], 1)
+
+
+def by_gradient_descent(x, y, x_new):
+    x, y, x_new = x / 1000, y / 1000, x_new / 1000
+    w = torch.tensor([0.0, 0.5, -4.0, 1.0], requires_grad=True)
+    optimiser = torch.optim.Adam([w], 0.05)
+    for _ in range(300):
+        optimiser.zero_grad()
+        rho = w[2] + w[3] * torch.log(x)
+        (rho + (y - w[0] - w[1] * x) ** 2 * torch.exp(-rho)).mean().backward()
+        optimiser.step()
+    said = torch.stack([w[0] + w[1] * x_new, w[2] + w[3] * torch.log(x_new)], 1).detach()
+    return said * torch.tensor([1000.0, 1.0]) + torch.tensor([0.0, 2 * math.log(1000)])
+
+
+@pytest.mark.parametrize("seed", range(20, 24))
+@pytest.mark.parametrize("how", [in_proportion, by_gradient_descent])
+def test_forecasts_of_other_kinds_beat_the_score(named, how, seed):
+    report = run(named("food_forecast", how), exercise("food_forecast"), seed)
+    assert report.passed, report
+    assert "; to beat: 5.2000 (3 points)" in report.message
+
+
+@pytest.mark.parametrize(
+    ("how", "about"),
+    [(lambda x, y, x_new: torch.stack([y.mean(), y.var().log()]).expand(len(x_new), 2), 6.1), (with_one_variance, 5.4)],
+)
+def test_scores_that_the_lesson_names_do_not_beat_it(named, how, about):
+    report = run(named("food_forecast", how), exercise("food_forecast"), 20)
+    assert report.message == "✗ food_forecast: the score to beat is not reached."
+    cases = [
+        case for seed in range(20) for case in exercise("food_forecast").cases(torch.Generator().manual_seed(seed))
+    ]
+    score = exercise("food_forecast").score
+    scores = [score.of(how(*case.args), case.kept) for case in cases]
+    assert abs(sum(scores) / len(scores) - about) < 0.1

@@ -393,7 +393,6 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "huber": lambda d: (*pair(d), d.number(0.2, 3.0)),
     "mse_python_sum": flat_pair,
     "mse_torch_sum": flat_pair,
-    "mse_scaling_slope": lambda d: (10 ** d.uniform(d.n + 3, low=1, high=6), 10 ** d.uniform(d.n + 3, low=-6, high=0)),
     "sigmoid": lambda d: logits(d)[:1],
     "bce": likely,
     "bce_gradient": lambda d: (d.normal(d.n, scale=d.scale * (1 + 40 * (d.k % 5 == 0))), d.labels(d.n)),
