@@ -607,6 +607,14 @@ def curve_calls(curve: Curve) -> list[Call]:
     return [Call(curve.case(x)) for x in curve.x]
 
 
+@lru_cache(maxsize=256)
+def right_heights(exercise: Exercise) -> tuple[float | None, ...]:
+    """Return the heights of an exercise's curve where the answer is right."""
+    assert exercise.curve is not None
+    answers = try_out(exercise.reference, exercise, curve_calls(exercise.curve), frozenset())
+    return tuple(height(outcome) for outcome in answers)
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A student's curve and the right one, as numbers: None where there is no finite height."""
@@ -626,8 +634,7 @@ def drawing(exercise: Exercise, outcomes: Sequence[Outcome]) -> Drawing | None:
     mine = tuple(height(outcome) for outcome in outcomes)
     if all(y is None for y in mine):
         return None
-    answers = try_out(exercise.reference, exercise, curve_calls(curve), frozenset())
-    right = tuple(height(outcome) for outcome in answers)
+    right = right_heights(exercise)
     if all(
         y == other or (y and other and abs(y - other) <= 1e-3 * abs(other))
         for y, other in zip(mine, right, strict=True)

@@ -73,6 +73,29 @@ class Values(dict[Any, Value]):
         super().__setitem__(key, value)
 
 
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What a name with indices was found to stand for, unless a function has a parameter of that name."""
+
+    node: Node
+    names: tuple[str, str]  # with its indices, and without
+    symbol: Symbol
+    indices: list[Node]
+
+
+@dataclass(frozen=True, slots=True)
+class _Applied:
+    """What a name before a bracket was found to stand for: a function, and what it is applied to."""
+
+    part: Node
+    after: Node
+    function: Symbol
+    arguments: tuple[Node, ...]
+    primes: int
+    whole: Node
+    wraps: list[Node]
+
+
 @dataclass
 class World:
     """One point: the symbols that hold, and the values of the variables there."""
@@ -84,6 +107,8 @@ class World:
     by_base: dict[str, list[Symbol]] = field(default_factory=dict)
     ranges: dict[str, Value] = field(default_factory=dict)
     vectors: dict[Key, frozenset[str]] = field(default_factory=dict)
+    read: dict[int, _Read] = field(default_factory=dict)  # by the node's id; each holds its node, so no other gets that
+    applied: dict[tuple[int, int], _Applied] = field(default_factory=dict)  # the same, of a name and what follows it
     way: str = ""  # where values are drawn, if not anywhere: one of `domains.WAYS`
     spent: list[int] = field(default_factory=lambda: [0])  # how many formulas were evaluated here
 
@@ -96,7 +121,9 @@ class World:
 
     def changed(self, key: Any, value: Value) -> World:
         """Return this point with one variable changed; what is derived from it follows."""
-        return replace(self, values=Values({**self.values, key: value}))
+        values = Values({**self.values, key: value})
+        kept = self.by_base, self.ranges, self.vectors, self.read, self.applied, self.way, self.spent
+        return World(self.symbols, self.seed, self.point, values, *kept)
 
     def length(self, letter: str) -> int:
         """Return how far an index runs."""
@@ -111,9 +138,12 @@ class World:
         return int(sizes[-1].fields["size"])
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Env:
-    """Where a formula is evaluated: a point, the indices that are bound and the parameters of the function."""
+    """Where a formula is evaluated: a point, the indices that are bound and the parameters of the function.
+
+    None is ever changed: it is not frozen because one is made for each term of each sum, and this takes half the time.
+    """
 
     world: World
     bound: dict[str, int] = field(default_factory=dict)
@@ -125,7 +155,8 @@ class Env:
     def bind(self, letter: str, value: int, *, says: bool = False) -> Env:
         """Return the same environment with one index bound; `says` if what binds it says what it runs through."""
         ends = self.ends | {letter} if says else self.ends
-        return replace(self, bound={**self.bound, letter: value}, ends=ends)
+        bound = {**self.bound, letter: value}
+        return Env(self.world, bound, self.params, self.depth, self.inside, ends)
 
 
 def evaluate(node: Node, env: Env) -> Value:
@@ -637,6 +668,10 @@ def _shown(symbol: Symbol) -> str:
 
 
 def _sub(node: Node, env: Env) -> Value:
+    read = env.world.read.get(id(node))
+    if read is not None and env.params.keys().isdisjoint(read.names):
+        _fits(read.symbol, read.indices, env)
+        return _array(read.symbol, tuple(_index(i, env) for i in read.indices), node, env)
     if node.parts[0].kind == "norm" and len(node.parts) == 2:
         return _norm(node.parts[0], env, node.parts[1].text)
     exact = name(node)
@@ -668,6 +703,8 @@ def _sub(node: Node, env: Env) -> Value:
         candidates = [s for s in candidates if s.indices[: len(letters)] == letters] or candidates
     if len(candidates) == 1:
         _fits(candidates[0], indices, env)
+        if not own:
+            env.world.read[id(node)] = _Read(node, (exact, base_name), candidates[0], indices)
         return _array(candidates[0], tuple(_index(i, env) for i in indices), node, env)
     if len(candidates) > 1:
         raise MathError(f"{exact} could be {' or '.join(_shown(s) for s in candidates)}", node.start)
@@ -809,6 +846,9 @@ def variable(symbol: Symbol, env: Env, node: Node) -> Value:
 
 def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | None:
     r"""Return how to evaluate `f(x)`, `f(x)^2`, `f(x)_k` or `f'(x)` if `part` is a declared function; else None."""
+    known = env.world.applied.get((id(part), id(after)))
+    if known is not None:
+        return partial(_applied, partial(_call_known, known, env), known.wraps, env)
     wraps: list[Node] = []
     group = after
     while group.kind in ("pow", "sub", "transpose", "fact"):
@@ -837,21 +877,36 @@ def _application(part: Node, after: Node, env: Env) -> Callable[[], Value] | Non
         if found is None:
             return None
         function = lambda: _call_symbol(found, arguments, primes, whole, env)  # noqa: E731
+        if _whatever_the_parameters(part, group, found, env):
+            kept = _Applied(part, after, found[0], arguments, primes, whole, wraps)
+            env.world.applied[id(part), id(after)] = kept
+    return partial(_applied, function, wraps, env)
 
-    def apply() -> Value:
-        value = function()
-        for wrap in reversed(wraps):
-            if wrap.kind == "pow":
-                value = _raise(value, evaluate(wrap.parts[1], env), wrap)
-            elif wrap.kind == "sub":
-                value = _pick(value, [_index(i, env) for i in wrap.parts[1:]], wrap)
-            elif wrap.kind == "fact":
-                value = _factorials(value, wrap)
-            else:
-                value = value[None, :] if value.ndim == 1 else value.T
-        return value
 
-    return apply
+def _whatever_the_parameters(part: Node, group: Node, found: tuple[Symbol, tuple[int, ...]], env: Env) -> bool:
+    """Say whether a bracket is the argument of this function within whatever function it stands."""
+    could_be_factor = len(group.parts) == 1 and group.parts[0].kind == "add"  # see `_may_be_argument`
+    joint = any(s.domain == "joint" for s in env.world.by_base.get(found[0].base, []))
+    return part.kind in ("sym", "prime") and not could_be_factor and not joint and not found[1]
+
+
+def _call_known(known: _Applied, env: Env) -> Value:
+    return _call_symbol((known.function, ()), known.arguments, known.primes, known.whole, env)
+
+
+def _applied(function: Callable[[], Value], wraps: Sequence[Node], env: Env) -> Value:
+    """Return the value of a function, and of what stands behind its bracket: an exponent, an index."""
+    value = function()
+    for wrap in reversed(wraps):
+        if wrap.kind == "pow":
+            value = _raise(value, evaluate(wrap.parts[1], env), wrap)
+        elif wrap.kind == "sub":
+            value = _pick(value, [_index(i, env) for i in wrap.parts[1:]], wrap)
+        elif wrap.kind == "fact":
+            value = _factorials(value, wrap)
+        else:
+            value = value[None, :] if value.ndim == 1 else value.T
+    return value
 
 
 def _may_be_argument(part: Node, group: Node, env: Env) -> bool:
@@ -1040,7 +1095,8 @@ def _call_symbol(
             if not isinstance(own[parameter], np.ndarray):
                 raise MathError(f"{_shown(symbol)} takes a vector as its {parameter}, not a number", node.start)
         params = {**env.params, **own}
-        return _array(symbol, indices, node, replace(env, params=params, depth=env.depth + 1))
+        inner = Env(env.world, env.bound, params, env.depth + 1, env.inside, env.ends)
+        return _array(symbol, indices, node, inner)
 
     if not primes:
         return call(*given)
@@ -1517,7 +1573,8 @@ def _freed(env: Env, symbol: Symbol, value: Value) -> Env:
     own = replace(symbol, kind="variable", body=None, domain="real")
     symbols = {key: own if each is symbol else each for key, each in env.world.symbols.items()}
     values = Values({**env.world.values, own.key: value})
-    return replace(env, world=replace(env.world, symbols=symbols, values=values, by_base={}, vectors={}))
+    forgotten: dict[str, dict[Any, Any]] = {"by_base": {}, "vectors": {}, "read": {}, "applied": {}}
+    return replace(env, world=replace(env.world, symbols=symbols, values=values, **forgotten))
 
 
 def _changed(env: Env, symbol: Symbol, value: Value) -> Env:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 from lossbook.equations import domains
@@ -47,7 +48,7 @@ class Symbol:
     fields: dict[str, Any] = field(default_factory=dict)
     variables: tuple[Node, ...] = ()
 
-    @property
+    @cached_property  # it is asked for at every evaluation
     def key(self) -> Key:
         """What tells it from other symbols: `H`, `H(q)` and `H(q, p)` are three, `y_n` and `y_k` two."""
         return self.base, self.indices, None if self.params is None else len(self.params)
