@@ -87,6 +87,24 @@ def test_a_table_is_read_anew(name: str) -> None:
     assert any(values.any() for values in read().values())
 
 
+def test_the_prose_is_what_its_docstring_says():
+    text = data.prose()
+    assert set(text) == set("abcdefghijklmnopqrstuvwxyz .,:;?'-\n")
+    assert len(text) == len(text.encode()) == 121_065
+    paragraphs = text.splitlines(keepends=True)
+    assert len(paragraphs) == 885
+    assert all(len(paragraph) > 40 for paragraph in paragraphs)
+    assert all(paragraph == paragraph.strip() + "\n" for paragraph in paragraphs)
+
+
+def test_any_part_of_the_prose_is_like_any_other():
+    text = data.prose()
+    parts = [text[start : start + 20_000] for start in range(0, 120_000, 20_000)]
+    for letter in "etaosn ":
+        shares = [part.count(letter) / len(part) for part in parts]
+        assert max(shares) < 1.12 * min(shares), letter
+
+
 def test_every_traveller_takes_one_way():
     travel = data.modechoice()
     assert travel["chosen"].view(210, 4).sum(1).eq(1).all()

@@ -32,7 +32,7 @@ PLANTED = [
     ("04-multiclass", "multiclass-softmax", r"\sum_{j=1}^{K}", r"\sum_{j=2}^{K}"),
     ("04-multiclass", "multiclass-lse-bounds", r"m + \log K", r"m - \log K"),
     ("05-nll", "nll-jacobian", r"[j = k] - p_j", r"[j = k] - p_k"),
-    ("05-nll", "nll-stirling", r"\frac{1}{12 y + 1} <", r"\frac{1}{12 y - 1} <"),
+    ("05-nll-pytorch", "nll-stirling", r"\frac{1}{12 y + 1} <", r"\frac{1}{12 y - 1} <"),
     ("06-kl", "kl-gradient", r"p_i - q_i", r"q_i - p_i"),
 ]  # fmt: skip
 

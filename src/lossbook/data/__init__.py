@@ -105,6 +105,21 @@ def modechoice() -> Table:
     return _table("modechoice")
 
 
+def prose() -> str:
+    """Return some prose, to model one character at a time: what the project's own pages said in November 2026.
+
+    Paragraphs and captions of the book, the lessons and the guides, without code, tables and formulas; a sentence with
+    a sign that is not kept is left out, and none stands twice. The paragraphs are shuffled, so that any part is like
+    any other. The text is frozen: it does not follow the pages. Its licence is theirs, CC BY 4.0 (`LICENSE-text`).
+
+    Returns:
+        121,065 characters, each one byte, of 35 kinds: the small letters, space, ``.,:;?'-``, and a newline at the end
+        of each of the 885 paragraphs.
+
+    """
+    return Path(__file__).with_name("prose.txt").read_text(encoding="ascii")
+
+
 def _table(name: str) -> Table:
     path = Path(__file__).with_name(f"{name}.csv")
     with path.open(encoding="utf-8") as lines:
