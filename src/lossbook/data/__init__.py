@@ -32,7 +32,7 @@ def digits() -> tuple[torch.Tensor, torch.Tensor]:
 def engel() -> Table:
     """Return what 235 Belgian working-class households earned and spent on food in 1857.
 
-    Ernst Engel's table, as R. Koenker and G. Bassett used it, *Robust Tests of Heteroscedasticity Based on Regression
+    Ernst Engel's table, as R. Koenker and G. Bassett used it, *Robust Tests for Heteroscedasticity Based on Regression
     Quantiles*, Econometrica 50 (1982) 43-61. Public domain; taken from statsmodels.
 
     Returns:
