@@ -1573,8 +1573,8 @@ def _freed(env: Env, symbol: Symbol, value: Value) -> Env:
     own = replace(symbol, kind="variable", body=None, domain="real")
     symbols = {key: own if each is symbol else each for key, each in env.world.symbols.items()}
     values = Values({**env.world.values, own.key: value})
-    forgotten: dict[str, dict[Any, Any]] = {"by_base": {}, "vectors": {}, "read": {}, "applied": {}}
-    return replace(env, world=replace(env.world, symbols=symbols, values=values, **forgotten))
+    world = replace(env.world, symbols=symbols, values=values, by_base={}, vectors={}, read={}, applied={})
+    return replace(env, world=world)
 
 
 def _changed(env: Env, symbol: Symbol, value: Value) -> Env:

@@ -754,7 +754,7 @@ FOOD_FORECAST = Exercise(
     hints=(
         r"Take $\mu = w_0 + w_1 x$ and $\rho = w_2 + w_3 \log x$: a line, and a variance that grows as a power of the"
         " income. All four numbers are learnt by your loss of exercise 4.",
-        "Incomes of a thousand francs and variances of ten thousand are hard to learn. Divide both columns by the mean"
+        "Large numbers are hard to learn, and variances in francs are very large. Divide both columns by the mean"
         " income first. At the end go back to francs: a mean is multiplied by the unit, and a variance by its square.",
     ),
     misconceptions=(

@@ -285,13 +285,14 @@ def _printed(cell: NotebookNode) -> set[float]:
 
 @cache
 def _cases(function: str) -> frozenset[float]:
-    """Return the numbers that the cases of an exercise hold, and their sizes."""
+    """Return the numbers that the cases of an exercise hold, their sizes, and the score to beat."""
     exercise = exercises().get(function)
     if exercise is None:
         return frozenset()
     arguments = [a for case in exercise.cases(torch.Generator().manual_seed(0)) for a in case.args]
     tensors = [a for a in arguments if isinstance(a, torch.Tensor)]
     sizes = {float(size) for tensor in tensors for size in tensor.shape}
+    sizes |= {exercise.score.beat} if exercise.score else set()
     return frozenset(sizes.union(*(tensor.flatten().tolist() for tensor in tensors)))
 
 
@@ -473,7 +474,9 @@ RULES = (
     Rule("rough", "an order of magnitude (tens of), where a time is predicted before it is measured", _rough),
     Rule("drawn", "in a picture's words, and asserted in the cell that draws it", _drawn),
     Rule("input", f"a literal in one of the {NEAR} cells before or after, in the same section", _input),
-    Rule("case", "in a lesson, a number or a size in the cases of the section's exercises", _case),
+    Rule(
+        "case", "in a lesson, a number or a size in the cases of its exercises, or a score to beat", _case
+    ),
     Rule("shown", f"in a lesson, printed by one of the {NEAR} cells before or after", _shown),
     Rule("asked", "given by a question: in Exercises, a prediction, or a sentence or a paragraph that asks", _asked),
 )
