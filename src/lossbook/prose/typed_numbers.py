@@ -474,9 +474,7 @@ RULES = (
     Rule("rough", "an order of magnitude (tens of), where a time is predicted before it is measured", _rough),
     Rule("drawn", "in a picture's words, and asserted in the cell that draws it", _drawn),
     Rule("input", f"a literal in one of the {NEAR} cells before or after, in the same section", _input),
-    Rule(
-        "case", "in a lesson, a number or a size in the cases of its exercises, or a score to beat", _case
-    ),
+    Rule("case", "in a lesson, a number or a size in the cases of its exercises, or a score to beat", _case),
     Rule("shown", f"in a lesson, printed by one of the {NEAR} cells before or after", _shown),
     Rule("asked", "given by a question: in Exercises, a prediction, or a sentence or a paragraph that asks", _asked),
 )
