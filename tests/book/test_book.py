@@ -60,6 +60,11 @@ def test_no_cell_failed_but_those_that_are_meant_to(book):
     assert wrong == []
 
 
+def test_no_cell_writes_a_warning_onto_its_page(book):
+    wrong = [(name, said.get_text()[:300]) for name in book.docnames for said in book.article(name).select(".stderr")]
+    assert wrong == []
+
+
 def test_every_link_inside_the_book_leads_somewhere(book):
     files = {path: None for path in book.html.rglob("*.html") if "_static" not in path.parts}
     broken = []
