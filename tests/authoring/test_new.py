@@ -36,10 +36,9 @@ def run(folder: Path, *command: str) -> str:
 def begun(tmp_path_factory, warm_kernels) -> Path:
     """A copy of the course in which a chapter has been begun, and its notebooks made."""
     folder = tmp_path_factory.mktemp("begun") / "course"
-    left_out = shutil.ignore_patterns(".*", "_build", "__pycache__", "examples", "benchmarks", "data")
+    left_out = shutil.ignore_patterns(".*", "_build", "__pycache__", "examples", "benchmarks")
     shutil.copytree(ROOT, folder, ignore=left_out)
-    for name in ("data", ".github"):
-        shutil.copytree(ROOT / name, folder / name)
+    shutil.copytree(ROOT / ".github", folder / ".github")
     subprocess.run(["git", "init", "-q"], cwd=folder, check=True)  # some tests ask git for the files
     said = run(folder, "lossbook", "new", ROW)
     assert f"book/{ROW}.md" in said.splitlines(), said

@@ -368,7 +368,7 @@ def by_network(x, y, x_new):
     optimiser = torch.optim.AdamW(net.parameters(), 0.02)
     for _ in range(80):
         optimiser.zero_grad()
-        F.binary_cross_entropy_with_logits(net(x), y).backward()
+        loss_from_logits(net(x), y).mean().backward()
         optimiser.step()
     return net(x_new)
 

@@ -732,7 +732,6 @@ VOTER_LOGITS = Exercise(
     points=3,
     reference=logits_by_newton,
     cases=voter_cases,
-    allowed=frozenset(["binary_cross_entropy", "binary_cross_entropy_with_logits"]),
     score=Score("the loss on voters held out", _voters_loss, TO_BEAT),
     no_slope="What is asked for is what a trained model says; nothing is trained through it.",
     hints=(

@@ -748,7 +748,6 @@ FOOD_FORECAST = Exercise(
     points=3,
     reference=line_and_spread,
     cases=household_cases,
-    allowed=frozenset(["mse_loss", "gaussian_nll_loss"]),
     score=Score("the loss on households held out", _households_loss, FOOD_TO_BEAT),
     no_slope="What is asked for is what a trained model says; nothing is trained through it.",
     hints=(
@@ -794,7 +793,7 @@ FOOD_FORECAST = Exercise(
         ),
         Misconception(
             "variances that are far too small",
-            lambda x, y, x_new: _changed(line_and_spread(x, y, x_new), shift=-4.0),
+            lambda x, y, x_new: _changed(line_and_spread(x, y, x_new), shift=-8.0),
             "With larger variances your means would do it. If you learnt in other units, the variance has to come back "
             "to francs with the unit squared; and errors on households that were seen are smaller than on others.",
             sign=_too_narrow,
