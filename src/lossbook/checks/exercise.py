@@ -194,7 +194,7 @@ class Score:
     Args:
         what: What the number is, in words, such as ``the loss on voters held out``.
         of: Given a result of the reference's shape and what its case keeps, the number; the smaller, the better.
-        beat: The number that must not be reached, on every case.
+        beat: What the number must stay below, on every case.
 
     """
 
@@ -360,6 +360,25 @@ def uniform(generator: Generator, *shape: int, low: float = 0.0, high: float = 1
 def normal(generator: Generator, *shape: int, scale: float = 1.0) -> Tensor:
     """Draw a float32 tensor of this shape from a Gaussian of mean 0 and standard deviation ``scale``."""
     return scale * torch.randn(shape, generator=generator)
+
+
+def held_out(generator: Generator, x: Tensor, y: Tensor, learnt: int, of: str) -> list[Case]:
+    """Return three cases of an open task: each gives some rows with their labels and the others' inputs alone.
+
+    Args:
+        generator: Draws which rows are learnt from.
+        x: The inputs, a row a sample.
+        y: The labels, which a case keeps of the rows that are held out.
+        learnt: How many rows are learnt from.
+        of: What is drawn, such as ``voters``.
+
+    """
+    cases = []
+    for number in ("first", "second", "third"):
+        order = torch.randperm(len(y), generator=generator)
+        seen, new = order[:learnt], order[learnt:]
+        cases.append(Case((x[seen], y[seen], x[new]), note=f"the {number} draw of {of}", kept=y[new]))
+    return cases
 
 
 def integers(generator: Generator, high: int, *shape: int) -> Tensor:

@@ -23,6 +23,7 @@ from lossbook.checks.exercise import (
     Score,
     Work,
     exact_sum_for_pythons,
+    held_out,
     integers,
     normal,
     uniform,
@@ -688,12 +689,7 @@ def voter_cases(generator: Generator) -> Sequence[Case]:
     """Draw, three times, who of the 944 voters is learnt from, and who is held out."""
     table = anes96()
     x, y = torch.stack([table[name] for name in SAID], 1).float(), table["vote"].float()
-    cases = []
-    for number in ("first", "second", "third"):
-        order = torch.randperm(len(y), generator=generator)
-        seen, new = order[:VOTERS], order[VOTERS:]
-        cases.append(Case((x[seen], y[seen], x[new]), note=f"the {number} draw of voters", kept=y[new]))
-    return cases
+    return held_out(generator, x, y, VOTERS, "voters")
 
 
 def logits_by_newton(x: Tensor, y: Tensor, x_new: Tensor) -> Tensor:

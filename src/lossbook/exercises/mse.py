@@ -23,6 +23,7 @@ from lossbook.checks.exercise import (
     Score,
     Work,
     exact_sum_for_pythons,
+    held_out,
     normal,
 )
 from lossbook.data import engel
@@ -689,13 +690,7 @@ def household_cases(generator: Generator) -> Sequence[Case]:
     """Draw, three times, who of the 235 households is learnt from, and who is held out."""
     table = engel()
     income, food = table["income"].float(), table["food"].float()
-    cases = []
-    for number in ("first", "second", "third"):
-        order = torch.randperm(len(food), generator=generator)
-        seen, new = order[:HOUSEHOLDS], order[HOUSEHOLDS:]
-        note = f"the {number} draw of households"
-        cases.append(Case((income[seen], food[seen], income[new]), note=note, kept=food[new]))
-    return cases
+    return held_out(generator, income, food, HOUSEHOLDS, "households")
 
 
 def line_and_spread(x: Tensor, y: Tensor, x_new: Tensor) -> Tensor:
