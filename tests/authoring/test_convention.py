@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lossbook.authoring.convention import INSTALL, AuthorError, read
+from lossbook.authoring.convention import INSTALL, AuthorError, read, unanswered
+from lossbook.authoring.release import lesson, solution
 
 DOUBLE = '''\
 def double(x):
@@ -151,6 +152,40 @@ def test_a_prediction_need_not_be_graded(tmp_path: Path, lookup) -> None:
     nb = read(write(tmp_path, source(DOUBLE.replace("double", "predict_ratio"))), lookup)
     assert nb.cells[2].metadata.nbgrader.solution
     assert not any(cell.metadata.get("nbgrader", {}).get("grade") for cell in nb.cells)
+
+
+HALF = (DOUBLE.replace("double", "half").replace("2 * x", "x / 2"), "check(half).points\n")
+ASKED = 'predict("half", at_four=2, sign="that of x")'
+
+
+def test_predictions_are_answered_in_the_solution_and_open_in_the_lesson(tmp_path: Path, lookup) -> None:
+    nb = read(write(tmp_path, source(ASKED + "  # a number, and words", *HALF)), lookup)
+    assert ASKED in solution(nb).cells[2].source
+    assert lesson(nb).cells[2].source == 'predict("half", at_four=None, sign=None)  # a number, and words'
+    assert "nbgrader" not in lesson(nb).cells[2].metadata  # it is the student's to fill in
+
+
+def test_answers_of_any_form_are_taken_out_of_a_lesson() -> None:
+    answers = 'predict(\n    "σ", a=[1,\n 2], b="é",\n    c=2 / 3,  # a\n)'
+    assert unanswered(answers) == 'predict(\n    "σ", a=None, b=None,\n    c=None,  # a\n)'
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        (HALF, r'the predictions of half are not asked for: add predict\("half", at_four=…, sign=…\)'),
+        ((ASKED, ASKED, *HALF), "asked for above already"),
+        ((*HALF, ASKED), "half is solved above"),
+        ((ASKED,), "no cell below solves half"),
+        (('predict("half", sign="that of x", at_four=2)', *HALF), "half declares at_four, sign"),
+        (('predict("half", at_four=2)', *HALF), "predict asks for at_four; half declares at_four, sign"),
+        (('predict("double", x=1)', DOUBLE, CHECK), "double declares nothing"),
+        (("predict(half, at_four=2, sign=1)", *HALF), "the first argument of predict is the name of a function"),
+    ],
+)
+def test_predictions_are_asked_for_where_they_are_declared(tmp_path: Path, lookup, cells, message: str) -> None:
+    with pytest.raises(AuthorError, match=message):
+        read(write(tmp_path, source(*cells)), lookup)
 
 
 def test_ids_are_stable_and_unique(tmp_path: Path, lookup) -> None:

@@ -36,6 +36,15 @@ def test_every_contestant_runs_at_every_size(race):
     assert all(row.seconds > 0 for row in race.rows)
 
 
+def test_without_a_prediction_the_bound_is_counted_from_the_inputs(race, processor):
+    plain = race_sums(python_sum, torch_sum, inputs, sizes=(10, 100, 1000))
+    assert [limit.bytes for limit in plain.limits] == [limit.bytes for limit in race.limits]
+    assert {limit.predicted for limit in plain.limits} == {None}
+    assert "the bound" in repr(plain)
+    assert "your prediction" in repr(race)
+    assert "your prediction" not in repr(plain)
+
+
 def test_it_runs_on_a_real_processor_too():
     race = race_sums(python_sum, torch_sum, inputs, predict_seconds, sizes=(10, 100))
     assert all(0 < row.fastest <= row.seconds < 60 for row in race.rows)

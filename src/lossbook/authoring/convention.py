@@ -2,14 +2,15 @@
 
 The author types no metadata: a cell with a solution region is an exercise, a cell that is `check(f).points` grades
 it, a cell that imports `check` sets up both. A function called `predict_…` need not be checked. Nor are hints typed:
-they stand where the exercise is declared, and a mark says where the lesson folds them away.
+they stand where the exercise is declared, and a mark says where the lesson folds them away. A cell that is
+`predict("f", name=answer)` asks for predictions: the solution keeps the answers, the lesson has None for each.
 """
 
 import ast
 import copy
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -37,6 +38,14 @@ _ends_with_semicolon: Callable[[str], bool] = DisplayHook.semicolon_at_end_of_ex
 _FORBIDDEN = {"nbval-skip", "raises-exception", "nbval-raises-exception"}
 
 
+class Predicted(Protocol):
+    """What the release needs to know of a prediction."""
+
+    @property
+    def name(self) -> str:
+        """The keyword under which the lesson asks for it."""
+
+
 class Exercise(hints.Hinted, Protocol):
     """What the release needs to know of an exercise."""
 
@@ -47,6 +56,10 @@ class Exercise(hints.Hinted, Protocol):
     @property
     def parameters(self) -> tuple[str, ...]:
         """The names of the function's parameters."""
+
+    @property
+    def predictions(self) -> Sequence[Predicted]:
+        """What is asked before the function is written."""
 
 
 Lookup = Callable[[str], Exercise]
@@ -64,6 +77,7 @@ class _Reader:
         self.unchecked: dict[str, str] = {}  # the exercises not yet checked, and where each is
         self.checked: set[str] = set()
         self.hinted: set[str] = set()
+        self.predicted: dict[str, str] = {}  # the exercises whose predictions were asked for, and where
         self.marks = (self._line(mark.start()) for mark in hints.MARK.finditer(text))
         self.where = ""
 
@@ -89,6 +103,39 @@ class _Reader:
             if hints.of(function, self.lookup):
                 self.where = self._stub(function)
                 raise self.fail(f"the hints of {function} have no place: add the mark ```{{hints}} {function} and ```")
+        self._all_predicted()
+
+    def _all_predicted(self) -> None:
+        """Check that what exercises of this lesson declare to be predicted is asked for, and nothing else."""
+        here = {*self.checked, *self.unchecked}
+        for function, where in self.predicted.items():
+            self.where = where
+            if function not in here:
+                raise self.fail(f"no cell below solves {function}: predictions are asked for in its lesson")
+        for function in sorted(here - {*self.predicted}):
+            if asked := _asked(function, self.lookup):
+                self.where = self._stub(function)
+                answers = ", ".join(f"{name}=…" for name in asked)
+                raise self.fail(
+                    f'the predictions of {function} are not asked for: add predict("{function}", {answers})'
+                )
+
+    def _predictions(self, call: ast.Call) -> None:
+        """Check a cell that asks for predictions: above its function, and once, with the names that are declared."""
+        match call.args:
+            case [ast.Constant(value=str(function))]:
+                pass
+            case _:
+                raise self.fail('the first argument of predict is the name of a function: predict("f", …)')
+        if function in self.predicted:
+            raise self.fail(f"the predictions of {function} are asked for above already: keep one cell")
+        if function in {*self.checked, *self.unchecked}:
+            raise self.fail(f"{function} is solved above: its predictions are asked for before")
+        asked, given = _asked(function, self.lookup), [str(keyword.arg) for keyword in call.keywords]
+        if not asked or given != list(asked):
+            wanted = ", ".join(asked) or "nothing"
+            raise self.fail(f"predict asks for {', '.join(given) or 'nothing'}; {function} declares {wanted}")
+        self.predicted[function] = self.where
 
     def _line(self, offset: int) -> str:
         """Name a line of the source by where in its text it begins."""
@@ -148,6 +195,8 @@ class _Reader:
             self._solution(cell, tree)
         elif (function := _graded_function(tree)) is not None:
             self._graded(cell, function)
+        elif (call := predicting(tree)) is not None:
+            self._predictions(call)
         elif _imports_check(tree):
             _mark(cell, "setup", locked=True)
 
@@ -290,6 +339,35 @@ def _graded_function(tree: ast.Module) -> str | None:
         ]:
             return function
     return None
+
+
+def _asked(function: str, lookup: Lookup) -> tuple[str, ...]:
+    """Return the names of what is predicted before a function is written."""
+    try:
+        return tuple(prediction.name for prediction in lookup(function).predictions)
+    except LookupError:
+        return ()
+
+
+def predicting(tree: ast.Module) -> ast.Call | None:
+    """Return the call if the cell is `predict(…)` and nothing else."""
+    match tree.body:
+        case [ast.Expr(value=ast.Call(func=ast.Name(id="predict")) as call)]:
+            return call
+    return None
+
+
+def unanswered(source: str) -> str:
+    """Return a cell that asks for predictions with None for each answer."""
+    call = predicting(ast.parse(source))
+    if call is None:
+        return source
+    lines = [line.encode() for line in source.splitlines(keepends=True)]
+    for value in reversed([keyword.value for keyword in call.keywords]):
+        first, last = value.lineno - 1, (value.end_lineno or value.lineno) - 1
+        end = lines[last][value.end_col_offset :]
+        lines[first : last + 1] = [lines[first][: value.col_offset] + b"None" + end]
+    return b"".join(lines).decode()
 
 
 def _imports_check(tree: ast.Module) -> bool:

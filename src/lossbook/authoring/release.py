@@ -17,7 +17,7 @@ from nbgrader.utils import determine_grade, is_grade
 
 from lossbook import files
 from lossbook.address import published
-from lossbook.authoring.convention import LESSON_ONLY, SOLUTION_ONLY, AuthorError, Lookup, read
+from lossbook.authoring.convention import LESSON_ONLY, SOLUTION_ONLY, AuthorError, Lookup, read, unanswered
 from lossbook.notebooks.execute import Run, RunError, execute_all
 from lossbook.notebooks.notebook import from_text, place, skeleton, to_text
 from lossbook.prose import rules
@@ -54,6 +54,9 @@ def solution(nb: NotebookNode) -> NotebookNode:
 def lesson(nb: NotebookNode) -> NotebookNode:
     """Return the students' notebook: stubs for solutions, cells locked, checksums taken."""
     nb = _without(nb, drop=SOLUTION_ONLY, unmark=LESSON_ONLY)
+    for cell in nb.cells:
+        if cell.cell_type == "code" and cell.source.startswith("predict("):
+            cell.source = unanswered(cell.source)
     clear = ClearSolutions(code_stub={"python": STUB})
     return _preprocess(nb, LockCells(), clear, CheckCellMetadata(), ComputeChecksums(), CheckCellMetadata())
 

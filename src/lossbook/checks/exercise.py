@@ -204,6 +204,30 @@ class Score:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """What a lesson asks before a function is written: a number, or one of some words.
+
+    Args:
+        name: The keyword under which ``predict`` takes the answer. Unique within its exercise.
+        what: What is predicted, in words that fit before "is", such as ``σ(0)``.
+        truth: Computes the right answer; it is not typed where it can be computed.
+        why: One or two sentences: why it is so.
+        among: The words to choose from; none where a number is asked for.
+        rtol: How far a number may be off, of the right one.
+        atol: How far beside that, where the right one may be 0.
+
+    """
+
+    name: str
+    what: str
+    truth: Callable[[], float | str]
+    why: str
+    among: tuple[str, ...] = ()
+    rtol: float = 0.02
+    atol: float = 1e-6
+
+
+@dataclass(frozen=True)
 class Exercise:
     """One function that a lesson asks for.
 
@@ -222,6 +246,7 @@ class Exercise:
         misconceptions: Wrong functions that people really write.
         curve: A curve to draw where the answer is wrong, if there is one to see.
         work: For a speed exercise, how many steps it may take.
+        predictions: What the lesson asks before the function is written, and shows when it is right.
         hints: From the gentlest to the plainest; shown one at a time.
         folded: How many of them, from the first, the lesson folds away: all unless given. The others are for whoever
             asks ``check`` for them.
@@ -246,6 +271,7 @@ class Exercise:
     misconceptions: tuple[Misconception, ...] = ()
     curve: Curve | None = None
     work: Work | None = None
+    predictions: tuple[Prediction, ...] = ()
     hints: tuple[str, ...] = ()
     folded: int | None = None
     judge: Callable[[Any], str | None] | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any, NamedTuple
 
-from lossbook.checks import judging
+from lossbook.checks import judging, predictions
 from lossbook.checks.exercise import Exercise
 from lossbook.checks.judging import FAILED, NOT_ATTEMPTED, PASSED, UNKNOWN, Drawing, Failure, Verdict
 from lossbook.checks.showing import picture
@@ -45,6 +45,7 @@ class Report:
         hints: The ladder that ``hint()`` climbs.
         drawing: The student's curve and the right one.
         note: What else is to be said, in one line.
+        told: What was predicted, beside the truth, a line each.
 
     """
 
@@ -60,6 +61,7 @@ class Report:
     hints: tuple[str, ...] = ()
     drawing: Drawing | None = None
     note: str = ""
+    told: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
@@ -111,7 +113,7 @@ class Report:
         return f"check({name}).hint() gives the next hint." if self.hints and self.state == FAILED else ""
 
     def __repr__(self) -> str:
-        lines = [self.message]
+        lines = [self.message, *(f"  {line}" for line in self.told)]
         if self.note:
             lines += ["", f"  {self.note}"]
         if self.misconception:
@@ -139,7 +141,8 @@ class Report:
     def _repr_html_(self) -> str:
         quoted = html.escape
         if self.state != FAILED:
-            return f'<pre class="lossbook-check">{quoted(repr(self))}</pre>'
+            wrapped = ' style="white-space:pre-wrap"' if self.told else ""
+            return f'<pre class="lossbook-check"{wrapped}>{quoted(repr(self))}</pre>'
         parts = [f'<div class="lossbook-check"><p><strong>{quoted(self.message)}</strong></p>']
         if self.note:
             parts.append(f"<p>{_with_code(self.note)}</p>")
@@ -295,6 +298,7 @@ def run(
         exercise.hints,
         drawn,
         note,
+        predictions.told(exercise) if verdict.state == PASSED else (),
     )
 
 

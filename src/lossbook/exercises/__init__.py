@@ -12,12 +12,13 @@ import pkgutil
 from functools import cache
 from typing import Any
 
-from lossbook.checks import report, showing
+from lossbook.checks import predictions, report, showing
 from lossbook.checks.exercise import Case, Exercise
+from lossbook.checks.predictions import Kept
 from lossbook.checks.report import Report
 from lossbook.checks.trial import course_defaults
 
-__all__ = ["Case", "Exercise", "Report", "check", "exercise", "exercises", "ready"]
+__all__ = ["Case", "Exercise", "Report", "check", "exercise", "exercises", "predict", "ready"]
 
 
 @cache
@@ -74,6 +75,20 @@ def check(function: Any) -> Report:
             return report.run(function, exercise(name), others=exercises())
     except KeyboardInterrupt:
         return report.interrupted(exercise(name))
+
+
+def predict(function: str, **said: Any) -> Kept:
+    """Keep what you expect before you try: ``check`` shows it against the truth when your function passes.
+
+    Args:
+        function: The name of the function that the exercise asks for.
+        said: An answer to each question, under the name that the lesson gives it; None while it is open.
+
+    """
+    if not isinstance(function, str) or function not in exercises():
+        return Kept(f"? no exercise asks for a function called {showing.show(function)}; keep the name in this cell.")
+    with course_defaults():
+        return predictions.keep(exercise(function), said)
 
 
 def ready(*functions: Any) -> bool:

@@ -53,7 +53,7 @@ class Limit:
         launch: Seconds that the smallest call takes, measured.
         seconds: The bound: no call can be faster by much.
         by: Which of the two is larger: ``launch`` or ``memory``.
-        predicted: Seconds that the student's function states for this size and bandwidth.
+        predicted: Seconds that the student's function states for this size and bandwidth; None where it was not asked.
         noisy: Whether the bound is not to be trusted, because a call was far faster.
 
     """
@@ -65,7 +65,7 @@ class Limit:
     launch: float
     seconds: float
     by: str
-    predicted: float
+    predicted: float | None
     noisy: bool = False
 
 
@@ -123,7 +123,8 @@ class SumRace:
 
     def _against_the_bound(self, device: str) -> list[str]:
         limit, seconds, ratio = self.limit(device), self.at_largest(device), self.ratio(device)
-        ladder: dict[str, float | None] = {"your prediction": limit.predicted, "the bound": limit.seconds}
+        ladder: dict[str, float | None] = {} if limit.predicted is None else {"your prediction": limit.predicted}
+        ladder |= {"the bound": limit.seconds}
         ladder |= {name: seconds[name] for name in reversed(NAMES)}
         if limit.noisy:
             return ["", f"{device}, N = {limit.n:,}: a call was far faster than the bound, so the bound is wrong."]

@@ -49,7 +49,7 @@ def race_sums(
     python_sum: Callable[..., Any],
     torch_sum: Callable[..., Any],
     make_inputs: Callable[[int], Sequence[Tensor]],
-    prediction: Callable[[int, float], float],
+    prediction: Callable[[int, float], float] | None = None,
     sizes: Sequence[int] = SIZES,
 ) -> SumRace:
     """Time one loss reduced in two ways, on the CPU and on the GPU where there is one, and compare with the bound.
@@ -70,7 +70,8 @@ def race_sums(
         torch_sum: The same loss, reduced with ``torch.sum``.
         make_inputs: Given N, the loss's arguments: tensors on the CPU, the first of float32.
         prediction: Given N and a bandwidth in bytes a second, the shortest time in seconds that moving the inputs can
-            take. Nothing is measured before it is right: the result then says what to do first.
+            take. Nothing is measured before it is right: the result then says what to do first. Without one the bound
+            is counted from the inputs.
         sizes: The numbers of samples N.
 
     Raises:
@@ -78,14 +79,13 @@ def race_sums(
         ValueError: There is no size, or one is less than 1.
 
     """
-    if not callable(prediction):
+    if prediction is not None and not callable(prediction):
         raise TypeError(f"prediction is {prediction!r}; it must be a function of n and bandwidth")
     if not sizes or min(sizes) < 1:
         raise ValueError(f"sizes is {tuple(sizes)}; it must hold numbers of samples, each at least 1")
     inputs = {n: make_inputs(n) for n in sizes}
     moved = {n: sum(item.numel() * item.element_size() for item in mine) for n, mine in inputs.items()}
-    missing = what_is_missing(prediction, max(sizes), moved[max(sizes)])
-    if missing:
+    if prediction is not None and (missing := what_is_missing(prediction, max(sizes), moved[max(sizes)])):
         return SumRace((), message=missing)
     losses = dict(zip(NAMES, (python_sum, torch_sum), strict=True))
     for loss in losses.values():
@@ -174,12 +174,12 @@ def _limit(
     n: int,
     size: int,
     speed: Machine,
-    prediction: Callable[[int, float], float],
+    prediction: Callable[[int, float], float] | None,
     tried: dict[tuple[int, str], Tries],
 ) -> Limit:
     """Return what a device allows at one size, where so many bytes must be moved."""
     bound = speed.bound(Work(bytes=size, moved=size, operations=0, dispatches=1))
     bandwidth = size / bound.memory
-    stated = float(prediction(n, bandwidth))
+    stated = None if prediction is None else float(prediction(n, bandwidth))
     beaten = any(BEATEN * mine.best.median < bound.seconds for (m, _), mine in tried.items() if m == n)
     return Limit(device.type, n, size, bandwidth, bound.launch, bound.seconds, bound.by, stated, beaten)

@@ -7,16 +7,23 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Prediction:
+    name: str
+
+
+@dataclass(frozen=True)
 class Exercise:
     points: int
     reference: Callable[[float], float]
     hints: tuple[str, ...] = ()
     folded: int | None = None
     parameters: tuple[str, ...] = ("x",)
+    predictions: tuple[Prediction, ...] = ()
 
 
 EXERCISES = {
     "double": Exercise(2, lambda x: 2 * x, ("Add $x$ to itself.",), folded=0),
+    "half": Exercise(1, lambda x: x / 2, predictions=(Prediction("at_four"), Prediction("sign"))),
     "square": Exercise(3, lambda x: x * x, ("Which product is $x^2$?", "`x * x`", "Not in the lesson."), folded=2),
 }
 

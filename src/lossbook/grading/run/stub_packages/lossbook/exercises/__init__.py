@@ -19,6 +19,10 @@ def check(function):
     return Report()
 
 
+def predict(function, **said):
+    """Keep nothing: a prediction wins no points."""
+
+
 def ready(*functions):
     """Leave the pictures out."""
     return False
