@@ -304,7 +304,7 @@ def included(path):
         yield name, source.splitlines()[node.lineno - 1 : node.end_lineno]
 
 
-PAGES = sorted((ROOT / "book").glob("0*.md"))
+PAGES = sorted((ROOT / "book").glob("[0-9][0-9]-*.md"))
 REFERENCES = [path for path in PAGES if path.with_name(f"{path.stem}-pytorch.md") not in PAGES]  # an idea has none
 
 
