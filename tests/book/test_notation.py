@@ -247,9 +247,9 @@ def test_the_pages_and_the_notation_agree(inline):
 SIGN = re.compile(r"\\operatorname\*?\{[^}]*\}|\\math(?:bb|cal|bf)\{[^}]*\}|\\[A-Za-z]+|\\[#|]")
 UNIVERSAL = set(
     SIGN.findall(
-        r"""\begin \end \quad \qquad \left \right \bigl \bigr \Big \Bigl \Bigr \biggl \biggr \dots \text \mathrm \underbrace
+        r"""\begin \end \quad \qquad \left \right \bigl \bigr \Bigl \Bigr \biggl \biggr \dots \text \mathrm \underbrace
         \frac \tfrac \dfrac \sqrt \binom \cdot \times \pm \sum \prod \int \partial \infty \max \min \arg \exp \log \ln
-        \cos \tanh \in \cup \le \ge \ne \mid \Longrightarrow \Longleftrightarrow \hat \bar \tilde"""
+        \Big \cos \tanh \in \cup \le \ge \ne \mid \Longrightarrow \Longleftrightarrow \hat \bar \tilde"""
     )
 )
 
