@@ -52,7 +52,7 @@ FACTS = frozenset(
         ("docs/student", "it is 1.3 GB and about a minute"),
         ("book/grading", "$10^{-6} + 10^{-4} \\cdot |\\text{right}|$"),
         ("book/teachers", "a plan of 90 minutes"),
-        ("book/sessions", "Eight sessions of 90 minutes"),
+        ("book/sessions", "# Sessions of 90 minutes"),
         ("book/sessions", "| 10 | the vote"),
         ("book/sessions", "| 20 | the board"),
         ("book/sessions", "| 45 | the lesson"),
