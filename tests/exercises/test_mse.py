@@ -19,7 +19,6 @@ NAMES = (
     "huber",
     "mse_python_sum",
     "mse_torch_sum",
-    "predict_mse_seconds",
     "food_forecast",
 )
 
@@ -92,7 +91,6 @@ WRONG = {
             torch.sum(torch.tensor([(p - q) ** 2 for p, q in zip(a.tolist(), y.tolist(), strict=True)])) / len(y)
         ),
     ),
-    "nothing predicted": ("predict_mse_seconds", lambda n, bandwidth: None),
 }
 
 
@@ -290,7 +288,6 @@ RIGHT = {
     "NumPy's numbers": ("mse_python_sum", lambda a, y: sum(((a - y) ** 2).numpy()) / len(y)),
     "the tensor's own sum": ("mse_torch_sum", lambda a, y: (a - y).square().sum() / y.numel()),
     "summed in float64": ("mse_torch_sum", lambda a, y: torch.sum((a - y) ** 2, dtype=torch.float64) / a.shape[0]),
-    "two numbers of four bytes": ("predict_mse_seconds", lambda n, bandwidth: 2 * 4 * n / bandwidth),
 }
 
 

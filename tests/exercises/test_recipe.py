@@ -87,8 +87,6 @@ WRONG = {
     "recipe_python_sum: the logarithm of the density": lambda m, y: (
         -sum(torch.log(torch.exp(-((m - y) ** 2) / 2) / math.sqrt(2 * math.pi))) / len(y)
     ),
-    "predict_recipe_seconds: nothing": lambda n, bandwidth: 0,
-    "predict_recipe_seconds: words": lambda n, bandwidth: "not long",
     "tosses_until_zero: no number": lambda p, dtype: None,
     "tosses_until_zero: one too many": lambda p, dtype: counted(p, dtype) + 1,
     "tosses_until_zero: the factor in float64": lambda p, dtype: factor_unrounded(p, dtype),
@@ -258,7 +256,6 @@ RIGHT = {
     "recipe_torch_sum: torch.pi": lambda m, y: (
         torch.sum((m - y).square() / 2 + torch.tensor(2 * torch.pi).sqrt().log()) / y.shape[0]
     ),
-    "predict_recipe_seconds: the result counted": lambda n, bandwidth: (8 * n + 4) / bandwidth,
     "tosses_until_zero: a tensor": lambda p, dtype: torch.tensor(counted(p, dtype)),
     "tosses_until_zero: a float": lambda p, dtype: float(counted(p, dtype)),
     "tosses_until_zero: in place": product_in_place,

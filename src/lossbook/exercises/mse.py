@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
 from lossbook.checks.exercise import (
     ACTIVATIONS,
     BY_PYTHON,
@@ -667,16 +666,6 @@ MSE_TORCH_SUM = Exercise(
         "The number is right; here one call is to add up all elements: `torch.sum`, or a tensor's own `.sum()`.",
         BY_PYTHON,
     ),
-)
-
-
-# ---------------------------------------------------------------------------- predict_mse_seconds
-
-
-PREDICT_MSE_SECONDS = bound_exercise(
-    "mse.predict_mse_seconds",
-    Traffic(Array("y_hat"), Array("y")),
-    misconceptions=(operation_by_operation(24),),
 )
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
 from lossbook.checks.exercise import (
     BY_PYTHON,
     BY_TORCH,
@@ -619,16 +618,6 @@ RECIPE_TORCH_SUM = Exercise(
         ),
         *gaussian(torch.sum),
     ),
-)
-
-
-# ------------------------------------------------------------------------- predict_recipe_seconds
-
-
-PREDICT_RECIPE_SECONDS = bound_exercise(
-    "recipe.predict_recipe_seconds",
-    Traffic(Array("mu"), Array("y")),
-    misconceptions=(operation_by_operation(40),),
 )
 
 
