@@ -391,6 +391,7 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "rmse_gradient": errors,
     "gaussian_nll": lambda d: (*pair(d), d.normal(*d.shape, scale=min(d.scale, 3.0))),
     "mae_gradient": constant,
+    "constant_for": lambda d: (d.normal(3 + 2 * (d.k % 4)), ("flats", "ambulance", "typing", "rubber")[d.k // 4 % 4]),
     "huber": lambda d: (*pair(d), d.number(0.2, 3.0)),
     "mse_python_sum": flat_pair,
     "mse_torch_sum": flat_pair,

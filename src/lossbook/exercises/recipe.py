@@ -656,6 +656,7 @@ MAP_OF_MEAN = Exercise(
         ),
     ),
     hints=(
+        "At the least point the slopes of the two terms cancel. What is the slope of each?",
         r"Set the derivative to zero: $-\frac{1}{\sigma^2} \sum_n (y_n - w) + \frac{w}{\tau^2} = 0$.",
         r"Multiply by $\sigma^2$: $\bigl( N + \frac{\sigma^2}{\tau^2} \bigr) \, w = \sum_n y_n$. The prior counts as "
         r"$\sigma^2 / \tau^2$ more samples,"
