@@ -1108,8 +1108,8 @@ VOTER_CHANCES = Exercise(
         "probability for each voter.",
         "Let PyTorch take the gradient: `w = torch.zeros(8, requires_grad=True)`, `p = torch.sigmoid(x @ w)`, and some "
         "hundred steps of an optimiser. A column of ones beside the eight gives the model a constant.",
-        "Which τ would you have believed in before you saw a voter? An input goes from −1 to 1. A weight of 1 moves a "
-        "probability from ½ to 0.73, one of 10 to 0.99995.",
+        "Which τ would you have believed in before you saw a voter? An input goes from −1 to 1: how far does a weight "
+        "of 1 move a probability from ½, and how far one of ten? `torch.sigmoid` tells.",
     ),
     misconceptions=(
         Misconception(
