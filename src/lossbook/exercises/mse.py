@@ -615,11 +615,11 @@ def purpose_cases(generator: Generator) -> Sequence[Case]:
     return [
         Case((torch.tensor([2.0, 3.0, 10.0]), "flats"), note="the bill is 15: 5 from each of three"),
         Case((skewed(generator, 9), "flats"), note="what all pay together must cover the bill"),
-        Case((torch.tensor([0.0, 1.0, 11.0]), "ambulance"), note="from 1 the ways add up to 11, from 4 to 14"),
+        Case((torch.tensor([-11.0, 0.0, -1.0]), "ambulance"), note="from −1 the ways add up to 11, from −4 to 14"),
         Case((skewed(generator, 11), "ambulance"), note="a few places lie far out on the road"),
         Case((mistyped(generator, 7), "typing"), note="the point in the wrong place, twice"),
         Case((mistyped(generator, 9), "typing"), note="the same, with other labels"),
-        Case((torch.tensor([0.0, 0.0, 9.0]), "rubber"), note="at 3 the one band pulls as hard as the two"),
+        Case((torch.tensor([0.0, -9.0, 0.0]), "rubber"), note="at −3 the one band pulls as hard as the two"),
         Case((skewed(generator, 7), "rubber"), note="a band that is twice as long pulls twice as hard"),
     ]
 

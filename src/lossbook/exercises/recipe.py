@@ -121,7 +121,7 @@ COIN_LOG_LIKELIHOOD = Exercise(
             "a minus too many: the loss, and not the log-likelihood",
             lambda theta, y: -each_toss(theta, y).sum(),
             "A probability is at most 1, so its logarithm is at most 0. The sign is turned only when a loss is made of "
-            "it.",
+            "of it.",
         ),
         Misconception(
             "the mean over the tosses, and not their sum",
@@ -480,13 +480,25 @@ MADE = {
 }
 
 
+def varied(kind: int, number: int, run: Run) -> bool:
+    """Tell whether a run shows its kind in its own way.
+
+    Of those learnt by heart, the last alone ends above its beginning. Of those that learnt nothing, the last alone is
+    once better than the constant, by a hair.
+    """
+    last = number == len(MADE[kind]) - 1
+    if kind == BY_HEART:
+        return bool(run.held[-1] > run.held[0]) == last
+    return kind != NOTHING or bool(run.held.min() < run.constant) == last
+
+
 def run_of(kind: int, number: int, generator: Generator) -> Run:
-    """Draw runs of one kind until one is clear; of those learnt by heart, the last alone ends above its beginning."""
+    """Draw runs of one kind until one is clear, and give its labels some unit."""
     while True:
         run = descent(generator, *MADE[kind][number])
-        wild = kind == BY_HEART and number == 2
-        if clear(kind, run) and (kind != BY_HEART or bool(run.held[-1] > run.held[0]) == wild):
-            return run
+        if clear(kind, run) and varied(kind, number, run):
+            unit = 10 ** float(uniform(generator, 1, low=-1.0))
+            return Run(unit * run.seen, unit * run.held, unit * run.constant)
 
 
 def diagnosis(seen: Tensor, held: Tensor, constant: float) -> int:
@@ -598,6 +610,19 @@ TOLD_BY_A_CURVE = Exercise(
                 seen, held, constant, too_large=grown(seen), nothing=False, by_heart=bool(held[-1] > 1.1 * held.min())
             ),
             "A loss can fall far and arrive at what a constant scores. Nothing was learnt of the inputs then.",
+        ),
+        Misconception(
+            "better than the constant by a hair taken for something learnt",
+            lambda seen, held, constant: judged(
+                seen,
+                held,
+                constant,
+                too_large=grown(seen),
+                nothing=bool(held.min() >= constant),
+                by_heart=bool(held[-1] > 1.1 * held.min()),
+            ),
+            "Chance alone makes a model a little better than the constant somewhere on the way. Ask for a clear part "
+            "of it.",
         ),
         Misconception(
             "the last loss alone compared with the constant",
