@@ -121,7 +121,7 @@ COIN_LOG_LIKELIHOOD = Exercise(
             "a minus too many: the loss, and not the log-likelihood",
             lambda theta, y: -each_toss(theta, y).sum(),
             "A probability is at most 1, so its logarithm is at most 0. The sign is turned only when a loss is made of "
-            "of it.",
+            "it.",
         ),
         Misconception(
             "the mean over the tosses, and not their sum",
