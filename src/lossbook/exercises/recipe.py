@@ -1088,10 +1088,10 @@ def _chances_loss(p: Tensor, y: Tensor) -> float:
 CHANCES_TO_BEAT = 0.55  # 0.68 is the best constant's at best; 0.35 is usual under N(0, 1), and 2 without a prior
 
 
-def _softer(p: Tensor, y: Tensor) -> bool:
-    """Tell whether the same answers, each less sure by some factor, would do it."""
+def _by_factors(p: Tensor, y: Tensor, *factors: float) -> bool:
+    """Tell whether the same answers, their log-odds multiplied by one of these factors, would do it."""
     z = p.clamp(1e-7, 1 - 1e-7).logit()
-    return any(_chances_loss(torch.sigmoid(z / factor), y) < CHANCES_TO_BEAT for factor in (2, 4, 8, 16, 32))
+    return any(_chances_loss(torch.sigmoid(factor * z), y) < CHANCES_TO_BEAT for factor in factors)
 
 
 def rest_of_a_parting_weight() -> str:
@@ -1121,7 +1121,7 @@ VOTER_CHANCES = Exercise(
         ),
         Prediction(
             "rests",
-            "where a weight comes to rest without a prior if its input parts the voters",
+            "the resting place of a weight without a prior, if its input parts the voters,",
             rest_of_a_parting_weight,
             "Each larger weight gives what happened a larger probability, so the likelihood has no largest value.",
             ("at 0", "at 1", "nowhere"),
@@ -1132,7 +1132,8 @@ VOTER_CHANCES = Exercise(
         r"$-\log L(w) + \frac{1}{2 \tau^2} \lVert w \rVert^2$. Its first term is your function of exercise 1, with a "
         "probability for each voter.",
         "Let PyTorch take the gradient: `w = torch.zeros(8, requires_grad=True)`, `p = torch.sigmoid(x @ w)`, and some "
-        "hundred steps of an optimiser. A column of ones beside the eight gives the model a constant.",
+        "hundred steps of an optimiser. A column of ones beside the eight gives the model a constant. If an error "
+        "speaks of overflow, a weight has run away, and a probability was rounded to 0 or 1.",
         "Which τ would you have believed in before you saw a voter? An input goes from −1 to 1: how far does a weight "
         "of 1 move a probability from ½, and how far one of ten? `torch.sigmoid` tells.",
     ),
@@ -1159,9 +1160,9 @@ VOTER_CHANCES = Exercise(
         Misconception(
             "a prior so firm that nearly the same is said of all",
             lambda x, y, x_new: most_probable(x, y, x_new, 0.1),
-            "The strongest Democrats and Republicans get hardly different probabilities. The prior holds the weights "
-            "so near to 0 that the voters cannot move them: believe in it less.",
-            sign=lambda p, y: bool(p.max() - p.min() < 0.3),
+            "Surer by some factor, the same answers would do it, or they are hardly different. The prior holds the "
+            "weights so near to 0 that the voters cannot move them far: believe in it less.",
+            sign=lambda p, y: bool(p.max() - p.min() < 0.3) or _by_factors(p, y, 2.0, 4.0),
         ),
         Misconception(
             "decisions in place of probabilities",
@@ -1180,7 +1181,9 @@ VOTER_CHANCES = Exercise(
             lambda x, y, x_new: most_probable(x, y, x_new, 1e3),
             "Many of the answers are nearly 0 or 1. So few voters cannot tell that much: weights that were believed to "
             "be near 0 would be smaller. Is there a prior in what you minimise, and is it firm enough?",
-            sign=lambda p, y: bool(((p < 0.02) | (p > 0.98)).float().mean() > 0.3) or _softer(p, y),
+            sign=lambda p, y: (
+                bool(((p < 0.02) | (p > 0.98)).float().mean() > 0.3) or _by_factors(p, y, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
+            ),
         ),
     ),
 )
