@@ -17,8 +17,6 @@ from lossbook.timing import work_of
 
 ROOT = Path(__file__).parents[2]
 BOUNDS = {
-    "predict_recipe_seconds": ("01-recipe", 40),
-    "predict_mse_seconds": ("02-mse", 24),
     "predict_bce_seconds": ("03-bce", 80),
     "predict_cross_entropy_seconds": ("04-multiclass", None),
     "predict_nll_seconds": ("05-nll", None),

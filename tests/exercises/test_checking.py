@@ -175,7 +175,6 @@ def test_every_lesson_has_four_to_seven_exercises_and_the_timing_exercise(source
     functions = [declared.function for declared in exercises().values() if declared.slug == slug]
     for ending in ("_python_sum", "_torch_sum"):
         assert len([name for name in functions if name.endswith(ending)]) == 1
-    assert any(name.startswith("predict_") for name in functions)
 
 
 def test_a_mode_left_on_or_an_interrupt_harms_nothing_afterwards(named):

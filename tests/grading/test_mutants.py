@@ -32,7 +32,7 @@ from torch import Generator, Tensor
 from lossbook.checks import judging
 from lossbook.checks.exercise import Exercise
 from lossbook.checks.trial import RETURNED, Outcome, attempt
-from lossbook.exercises import exercise
+from lossbook.exercises import exercise, recipe
 
 ROOT = Path(__file__).parents[2]
 ROWS = sorted(path.stem for path in (ROOT / "solutions").glob("*.md"))
@@ -373,10 +373,11 @@ def swallowed(d: Draw) -> tuple[Any, ...]:
 
 
 INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
-    "coin_log_likelihood": lambda d: (d.uniform(low=0.05, high=0.95), d.index(2, d.n).float()),
+    "coin_log_likelihood": lambda d: (d.uniform(*[d.n] * (d.k % 2), low=0.05, high=0.95), d.index(2, d.n).float()),
     "best_constant_squares": lambda d: (d.normal(*d.shape) + d.number(-9, 9),),
     "best_constant_classes": lambda d: (d.index(d.classes, d.n), d.classes + d.k % 2),
     "recipe_sgd_step": lambda d: (d.normal(), d.normal(d.n), d.number(0.01, 1.0), ("mean", "sum")[d.k % 2]),
+    "told_by_a_curve": lambda d: recipe.run_of(d.k % 4, d.k % 2, Generator().manual_seed(d.k)),
     "map_of_mean": lambda d: (d.normal(d.n) + 1, d.number(0.2, 3.0), d.number(0.2, 3.0)),
     "decay_for_prior": lambda d: (d.number(0.2, 3.0), d.number(0.2, 3.0), d.n),
     "recipe_python_sum": flat_pair,
@@ -390,6 +391,7 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "rmse_gradient": errors,
     "gaussian_nll": lambda d: (*pair(d), d.normal(*d.shape, scale=min(d.scale, 3.0))),
     "mae_gradient": constant,
+    "constant_for": lambda d: (d.normal(3 + 2 * (d.k % 4)), ("flats", "ambulance", "typing", "rubber")[d.k // 4 % 4]),
     "huber": lambda d: (*pair(d), d.number(0.2, 3.0)),
     "mse_python_sum": flat_pair,
     "mse_torch_sum": flat_pair,

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
 from lossbook.checks.exercise import (
     ACTIVATIONS,
     BY_PYTHON,
@@ -20,14 +19,16 @@ from lossbook.checks.exercise import (
     Curve,
     Exercise,
     Misconception,
+    Prediction,
     Score,
     Work,
     exact_sum_for_pythons,
     held_out,
     normal,
+    uniform,
 )
 from lossbook.data import engel
-from lossbook.losses import gaussian_nll_loss, huber_loss, mse_loss
+from lossbook.losses import gaussian_nll_loss, huber_loss, mse_loss, smooth_l1_loss
 
 
 def pair_cases(generator: Generator) -> Sequence[Case]:
@@ -62,6 +63,9 @@ HALF = "The ½ belongs to the negative log-likelihood. The mean squared error go
 # -------------------------------------------------------------------------------------------- mse
 
 
+FOUR_AWAY = torch.tensor([3.0, 7.0])  # labels of mean 5 and variance 4
+
+
 MSE = Exercise(
     "mse.mse",
     points=1,
@@ -70,9 +74,23 @@ MSE = Exercise(
     gradient=True,
     forbidden=ACTIVATIONS,
     curve=CONSTANT,
+    predictions=(
+        Prediction(
+            "constant",
+            "the score of the best constant for labels of mean 5 and variance 4",
+            lambda: float(mse_loss(FOUR_AWAY.mean().expand(2), FOUR_AWAY)),
+            "The best constant is their mean, and the mean squared distance from it is what variance means.",
+        ),
+        Prediction(
+            "six",
+            "the score of always saying 6",
+            lambda: float(mse_loss(torch.full((2,), 6.0), FOUR_AWAY)),
+            "It is the variance and the square of how far the constant lies from the mean.",
+        ),
+    ),
     hints=(
-        "Subtract, square, average. Averaging before squaring lets errors of opposite sign cancel.",
-        "Each of the three is one operation on whole tensors: `-`, `** 2` and `.mean()`.",
+        "Errors of opposite sign must not cancel. What has to be done to each of them before they are averaged?",
+        "Subtract, square, average: each of the three is one operation on whole tensors: `-`, `** 2` and `.mean()`.",
     ),
     folded=1,
     misconceptions=(
@@ -135,6 +153,12 @@ def mean_of_equal_shapes(y_hat: Tensor, y: Tensor) -> Tensor:
     return ((y_hat - y) ** 2).mean()
 
 
+def of_a_perfect_model() -> float:
+    """Return what broadcast shapes make of a perfect model, for labels of variance 1."""
+    y = torch.tensor([-1.0, 1.0])
+    return float(((y.unsqueeze(1) - y) ** 2).mean())
+
+
 MSE_OF_COLUMNS = Exercise(
     "mse.mse_of_columns",
     points=2,
@@ -148,7 +172,17 @@ MSE_OF_COLUMNS = Exercise(
         "the first of three predictions, in a column; the others are right, and its label is 1",
         "loss",
     ),
+    predictions=(
+        Prediction(
+            "score",
+            "the score of the perfect model, shapes left alone,",
+            of_a_perfect_model,
+            "Each prediction meets each label, and the squared difference of two labels that are drawn at random "
+            "is on average twice the variance.",
+        ),
+    ),
     hints=(
+        "How many differences should two samples have? Count those of `y_hat - y` for the shapes (2, 1) and (2,).",
         "Bring both to the shape $(N,)$ before you subtract.",
         "`x.reshape(-1)` has one dimension whatever the shape of `x`. `x.squeeze()` does too, except that of one "
         "sample it leaves none.",
@@ -240,6 +274,12 @@ def direction(y_hat: Tensor, y: Tensor) -> Tensor:
     return r / largest / ((r / largest) ** 2).mean().sqrt()
 
 
+def length_when_halved(slope: Callable[[Tensor, Tensor], Tensor]) -> float:
+    """Return the factor that a gradient is multiplied by when all errors are halved."""
+    r = torch.tensor([3.0, -4.0])
+    return float(slope(r / 2, torch.zeros(2)).norm() / slope(r, torch.zeros(2)).norm())
+
+
 RMSE_GRADIENT = Exercise(
     "mse.rmse_gradient",
     points=3,
@@ -252,6 +292,21 @@ RMSE_GRADIENT = Exercise(
         lambda x: Case((torch.tensor([x, 1.0]), torch.zeros(2))),
         "the first of two errors; the other is 1",
         "gradient to the first prediction",
+    ),
+    predictions=(
+        Prediction(
+            "mse",
+            "the factor of the MSE's gradient",
+            lambda: length_when_halved(lambda a, y: 2 * (a - y) / len(y)),
+            "It is in proportion to the errors.",
+        ),
+        Prediction(
+            "rmse",
+            "the factor of the RMSE's gradient",
+            lambda: length_when_halved(slope_of_rmse),
+            "The root halves as well, and it stands below the line: the gradient keeps its length however near the "
+            "predictions are.",
+        ),
     ),
     hints=(
         r"The chain rule: the derivative of $\sqrt{x}$ is $1 / (2 \sqrt{x})$, and that of the MSE is "
@@ -331,6 +386,14 @@ def log_variance_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+VARIANCES = [10 ** (step / 100) for step in range(-400, 101)]
+
+
+def loss_of_a_tenth(v: float) -> float:
+    """Return the loss of an error of 0.1 under a variance."""
+    return 0.5 * (math.log(v) + 0.1**2 / v)
+
+
 GAUSSIAN_NLL = Exercise(
     "mse.gaussian_nll",
     points=2,
@@ -344,7 +407,23 @@ GAUSSIAN_NLL = Exercise(
         "ρ, the logarithm of the variance, for an error of 1.5",
         "loss",
     ),
+    predictions=(
+        Prediction(
+            "variance",
+            "the variance that makes the loss least for an error of 0.1",
+            lambda: float(min(VARIANCES, key=lambda v: float(loss_of_a_tenth(v)))),
+            "The derivative by v is zero where v is the squared error.",
+        ),
+        Prediction(
+            "sign",
+            "the sign of the loss there",
+            lambda: "negative" if min(loss_of_a_tenth(v) for v in VARIANCES) < 0 else "positive",
+            "A density may be larger than 1, and then its logarithm is above 0: this loss has no floor at 0.",
+            ("positive", "negative"),
+        ),
+    ),
     hints=(
+        r"Two things are needed in terms of $\rho$: $\log v$ and $1 / v$. Neither needs $v$ itself.",
         r"Dividing by $v = e^{\rho}$ is multiplying by $e^{-\rho}$.",
         r"If you are off by a constant, you have added $\frac{1}{2} \log 2 \pi$. If you are off only where "
         r"$\rho \ne 0$, you may have taken $\rho$ for the logarithm of the standard deviation.",
@@ -415,6 +494,14 @@ def constant_cases(generator: Generator) -> Sequence[Case]:
 SPREAD = torch.tensor([1.0, 2.0, 4.0, 5.0, 7.0, 8.0, 20.0])
 
 
+def change_of_sign(*labels: float) -> tuple[float, bool]:
+    """Return the least c at which the slope is not negative any more, of a fine grid, and whether it is 0 anywhere."""
+    grid = torch.arange(0, 13, 0.25)
+    slopes = torch.stack([slope_of_constant_mae(c, torch.tensor(labels)) for c in grid])
+    first = int((slopes >= 0).nonzero()[0])
+    return float(grid[first] if slopes[first] == 0 else grid[first] - 0.25), bool((slopes == 0).any())
+
+
 MAE_GRADIENT = Exercise(
     "mse.mae_gradient",
     points=2,
@@ -428,7 +515,36 @@ MAE_GRADIENT = Exercise(
         "c, the same prediction for the labels 1, 2, 4, 5, 7, 8 and 20",
         "derivative",
     ),
+    predictions=(
+        Prediction(
+            "zero_of_five",
+            "the answer whether it is 0 anywhere, for 1, 2, 2, 3 and 12,",
+            lambda: "yes" if change_of_sign(1, 2, 2, 3, 12)[1] else "no",
+            "Five labels never balance, and at 2, where two count on neither side, one lies below and two above.",
+            ("yes", "no"),
+        ),
+        Prediction(
+            "turns",
+            "the c at which it changes its sign",
+            lambda: change_of_sign(1, 2, 2, 3, 12)[0],
+            "It is the median: up to there the larger part lies above, beyond it below.",
+        ),
+        Prediction(
+            "moves",
+            "how far this c moves if the largest label is multiplied by 1000",
+            lambda: change_of_sign(1, 2, 2, 3, 12000)[0] - change_of_sign(1, 2, 2, 3, 12)[0],
+            "Only the side counts on which a label lies.",
+        ),
+        Prediction(
+            "zero_of_four",
+            "the answer whether it is 0 anywhere, for 1, 2, 3 and 12,",
+            lambda: "yes" if change_of_sign(1, 2, 3, 12)[1] else "no",
+            "Everywhere between the two labels in the middle: each of these is a median.",
+            ("yes", "no"),
+        ),
+    ),
     hints=(
+        "What is the slope of $|c - y|$ where $y$ lies below $c$, and where it lies above? Does it matter how far?",
         "Each label below $c$ pulls with $+1$, each above with $-1$. Their sizes do not matter.",
         "`(y < c).float()` has a 1 for each label below. `torch.sign(c - y)` does it in one step.",
     ),
@@ -467,6 +583,103 @@ MAE_GRADIENT = Exercise(
             "the sign of the mean error",
             lambda c, y: torch.sign((c - y).mean()),
             "One far label can decide that sign alone. Each label has its own sign: average those.",
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- constant_for
+
+
+MEAN_OF, MEDIAN_OF = ("flats", "rubber"), ("ambulance", "typing")  # who pays the squared error, and who the absolute
+
+
+def constant_of(y: Tensor, purpose: str) -> Tensor:
+    """Return the best constant under the loss that fits a purpose."""
+    return y.mean() if purpose in MEAN_OF else y.median()
+
+
+def skewed(generator: Generator, n: int) -> Tensor:
+    """Draw labels of which a few are far larger than the others: their mean lies far from their median."""
+    return 1.6 ** torch.randperm(n, generator=generator) * uniform(generator, n, low=0.8, high=1.2)
+
+
+def mistyped(generator: Generator, n: int) -> Tensor:
+    """Draw measurements of one length, two of them written down with the point in the wrong place."""
+    y = 5 + uniform(generator, 1) + 0.05 * normal(generator, n)
+    return torch.where(torch.arange(n) % 4 == 1, 10 * y, y)
+
+
+def purpose_cases(generator: Generator) -> Sequence[Case]:
+    """Draw two sets of labels for each purpose."""
+    return [
+        Case((torch.tensor([2.0, 3.0, 10.0]), "flats"), note="the bill is 15: 5 from each of three"),
+        Case((skewed(generator, 9), "flats"), note="what all pay together must cover the bill"),
+        Case((torch.tensor([-11.0, 0.0, -1.0]), "ambulance"), note="from −1 the ways add up to 11, from −4 to 14"),
+        Case((skewed(generator, 11), "ambulance"), note="a few places lie far out on the road"),
+        Case((mistyped(generator, 7), "typing"), note="the point in the wrong place, twice"),
+        Case((mistyped(generator, 9), "typing"), note="the same, with other labels"),
+        Case((torch.tensor([0.0, -9.0, 0.0]), "rubber"), note="at −3 the one band pulls as hard as the two"),
+        Case((skewed(generator, 7), "rubber"), note="a band that is twice as long pulls twice as hard"),
+    ]
+
+
+CONSTANT_FOR = Exercise(
+    "mse.constant_for",
+    points=2,
+    reference=constant_of,
+    cases=purpose_cases,
+    no_slope="The constant is one of labels, which are not learnt.",
+    hints=(
+        "Move the number a little to one side, and ask for each of the four what changes: does a label that is far "
+        "away matter more than one that is near?",
+        "Where each label matters in proportion to how far away it is, the cost is a square. Where only the side "
+        "counts, it is the absolute error. Of the labels 0, 1 and 11, which number would each of the four want?",
+    ),
+    misconceptions=(
+        Misconception(
+            "the mean for everyone",
+            lambda y, purpose: y.mean(),
+            "A kilometre is a kilometre, wherever on the road it is driven; and a point in the wrong place makes a "
+            "label ten times too large. Does the mean know?",
+        ),
+        Misconception(
+            "the median for everyone",
+            lambda y, purpose: y.median(),
+            "What a large label asks for must not be lost where all pay together, or where a label pulls harder the "
+            "farther away it is.",
+        ),
+        Misconception(
+            "the two losses the wrong way round",
+            lambda y, purpose: y.median() if purpose in MEAN_OF else y.mean(),
+            "Each of the four got what another one needs. Add up, for three labels, what each constant costs them.",
+        ),
+        Misconception(
+            "the mean for the ambulance",
+            lambda y, purpose: y.median() if purpose == "typing" else y.mean(),
+            "The mean is not where the ways are shortest. Let it stand at the mean of 0, 1 and 11 and move it towards "
+            "1: how many ways get shorter?",
+        ),
+        Misconception(
+            "labels that were mistyped taken at their word",
+            lambda y, purpose: y.median() if purpose == "ambulance" else y.mean(),
+            "One label that is ten times too large carries the mean away with it. Which constant hardly notices?",
+        ),
+        Misconception(
+            "the median for the bill of the flats",
+            lambda y, purpose: y.mean() if purpose == "rubber" else y.median(),
+            "N times the median is not what all used together, and then somebody has to pay the rest.",
+        ),
+        Misconception(
+            "the median for the rubber bands",
+            lambda y, purpose: y.mean() if purpose == "flats" else y.median(),
+            "A band that is twice as long pulls twice as hard, so how far away a peg is does matter.",
+        ),
+        Misconception(
+            "the middle between the least and the largest",
+            lambda y, purpose: (y.min() + y.max()) / 2,
+            "That listens to two labels alone. It is the best constant under the largest error, which none of the four "
+            "pays.",
         ),
     ),
 )
@@ -515,7 +728,20 @@ HUBER = Exercise(
         "error r, with δ = 1.5",
         "loss",
     ),
+    predictions=(
+        Prediction(
+            "ratio",
+            "Huber(δ = 2) divided by SmoothL1(β = 2)",
+            lambda: float(
+                huber_loss(torch.tensor(5.0), torch.tensor(0.0), delta=2.0)
+                / smooth_l1_loss(torch.tensor(5.0), torch.tensor(0.0), beta=2.0)
+            ),
+            "Smooth L1 divides the parabola by β, and Huber does not: they differ by that factor, everywhere.",
+        ),
+    ),
     hints=(
+        r"Where the parabola ends, at $|r| = \delta$: what is its slope there, and how high is it?",
+        r"A line of slope $\delta$ that is $\frac{1}{2} \delta^2$ high at $|r| = \delta$. "
         "`torch.where(condition, here, there)` picks element by element.",
         r"If you are right at $\delta = 1$ only, you have written Smooth L1. The two differ by the factor "
         r"$\delta$.",
@@ -670,16 +896,6 @@ MSE_TORCH_SUM = Exercise(
 )
 
 
-# ---------------------------------------------------------------------------- predict_mse_seconds
-
-
-PREDICT_MSE_SECONDS = bound_exercise(
-    "mse.predict_mse_seconds",
-    Traffic(Array("y_hat"), Array("y")),
-    misconceptions=(operation_by_operation(24),),
-)
-
-
 # ---------------------------------------------------------------------------------- food_forecast
 
 
@@ -738,6 +954,15 @@ def _too_narrow(said: Tensor, y: Tensor) -> bool:
     return any(_households_loss(_changed(said, shift=shift), y) < FOOD_TO_BEAT for shift in (1, 2, 4, 8, 16))
 
 
+def who_differs_more() -> str:
+    """Say which half of the households, the poor or the rich, lies farther from a line through all of them."""
+    table = engel()
+    income, food = table["income"], table["food"]
+    off = (food - line_and_spread(income, food, income)[:, 0]).abs()
+    rich = income > income.median()
+    return "the rich" if off[rich].mean() > off[~rich].mean() else "the poor"
+
+
 FOOD_FORECAST = Exercise(
     "mse.food_forecast",
     points=3,
@@ -745,6 +970,15 @@ FOOD_FORECAST = Exercise(
     cases=household_cases,
     score=Score("the loss on households held out", _households_loss, FOOD_TO_BEAT),
     no_slope="What is asked for is what a trained model says; nothing is trained through it.",
+    predictions=(
+        Prediction(
+            "who",
+            "who differs more from the line",
+            who_differs_more,
+            "The poorer a household is, the less choice it has: food comes first. The rich can choose.",
+            ("the poor", "the rich"),
+        ),
+    ),
     hints=(
         r"Take $\mu = w_0 + w_1 x$ and $\rho = w_2 + w_3 \log x$: a line, and a variance that grows as a power of the"
         " income. All four numbers are learnt by your loss of exercise 4.",

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
 from lossbook.checks.exercise import (
     BY_PYTHON,
     BY_TORCH,
@@ -17,12 +18,16 @@ from lossbook.checks.exercise import (
     Curve,
     Exercise,
     Misconception,
+    Prediction,
+    Score,
     Work,
     exact_sum_for_pythons,
+    held_out,
     integers,
     normal,
     uniform,
 )
+from lossbook.data import anes96
 from lossbook.losses.recipe import best_constant_cross_entropy, best_constant_mse
 
 
@@ -35,7 +40,7 @@ def steps(first: float, last: float, count: int) -> tuple[float, ...]:
 
 
 def log_likelihood_of_tosses(theta: Tensor, y: Tensor) -> Tensor:
-    """Return the log-likelihood of coin tosses under one probability of heads."""
+    """Return the log-likelihood of tosses of one coin, or of a coin each."""
     return (torch.xlogy(y, theta) + torch.xlogy(1 - y, 1 - theta)).sum()
 
 
@@ -50,7 +55,18 @@ def toss_cases(generator: Generator) -> Sequence[Case]:
         Case((torch.tensor(1 - 2**-24), torch.tensor([1.0, 0.0])), note="tails that hardly ever come"),
         Case((uniform(generator, 1, low=0.2, high=0.8)[0], integers(generator, 2, 12).float()), note="random"),
         Case((torch.tensor(0.3), integers(generator, 2, 500).float()), note="500 tosses: the product is 0 in float32"),
+        Case(
+            (uniform(generator, 5, low=0.2, high=0.8), integers(generator, 2, 5).float()), note="five coins, one each"
+        ),
     ]
+
+
+def toss_by_toss(theta: Tensor, y: Tensor) -> Tensor:
+    """Return the logarithms of what each toss was given, heads and tails counted, as if there were one coin."""
+    return y.sum() * theta.log() + (1 - y).sum() * (1 - theta).log()
+
+
+HEADS_HEADS_TAILS = torch.tensor([1.0, 1.0, 0.0])
 
 
 def each_toss(theta: Tensor, y: Tensor) -> Tensor:
@@ -70,8 +86,23 @@ COIN_LOG_LIKELIHOOD = Exercise(
         "θ",
         "log-likelihood of heads, heads, tails",
     ),
+    predictions=(
+        Prediction(
+            "sign",
+            "the sign of the log-likelihood of tosses",
+            lambda: "negative" if log_likelihood_of_tosses(torch.tensor(0.6), HEADS_HEADS_TAILS) < 0 else "positive",
+            "A probability is below 1, and the logarithm of a number below 1 is negative.",
+            ("positive", "negative"),
+        ),
+        Prediction(
+            "best",
+            "the θ that explains heads, heads, tails best",
+            lambda: float(HEADS_HEADS_TAILS.mean()),
+            "It is the share of heads.",
+        ),
+    ),
     hints=(
-        "The logarithm of a product is the sum of the logarithms. Take the logarithm of each toss first, then add.",
+        "What becomes of a product under a logarithm? The product itself is then never needed.",
         r"The exponents of $\theta^{y} (1 - \theta)^{1 - y}$ are a switch between heads and tails. Its logarithm is "
         r"$y \log \theta + (1 - y) \log (1 - \theta)$.",
     ),
@@ -108,6 +139,11 @@ COIN_LOG_LIKELIHOOD = Exercise(
             "Try one head, y = 1: what remains should be the logarithm of the probability of heads.",
         ),
         Misconception(
+            "heads counted, as if one coin had made all tosses",
+            toss_by_toss,
+            "With one coin each, a toss has a probability of its own: pair every toss with its coin, then add.",
+        ),
+        Misconception(
             "theta turned into a plain number, so that no gradient reaches it",
             lambda theta, y: each_toss(theta.detach(), y).sum(),
             "The value is right, but `math.log`, `.item()` and `.detach()` cut theta off. Stay with PyTorch's "
@@ -131,6 +167,9 @@ def number_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+BAG = torch.tensor([0.0, 0.0, 0.0, 4.0])
+
+
 BEST_CONSTANT_SQUARES = Exercise(
     "recipe.best_constant_squares",
     points=1,
@@ -139,6 +178,20 @@ BEST_CONSTANT_SQUARES = Exercise(
     no_slope="The score is one of labels, which are not learnt.",
     curve=Curve(
         steps(-4.0, 5.0, 37), lambda x: Case((torch.tensor([0.0, 1.0, x]),)), "y, beside the labels 0 and 1", "score"
+    ),
+    predictions=(
+        Prediction(
+            "constant",
+            "the best constant for 0, 0, 0 and 4",
+            lambda: float(BAG.mean()),
+            "At the mean the errors add up to zero, and so the slope of the squared error is zero.",
+        ),
+        Prediction(
+            "score",
+            "its mean squared error",
+            lambda: float(best_constant_mse(BAG)),
+            "Three labels are 1 away from it and one is 3 away: 12 in all, for four labels.",
+        ),
     ),
     hints=(
         r"The derivative of $\frac{1}{N} \sum_n (c - y_n)^2$ is $2 (c - \bar{y})$.",
@@ -207,6 +260,9 @@ def shares(y: Tensor, K: int) -> Tensor:
     return torch.bincount(y, minlength=K) / len(y)
 
 
+SIX_AND_FOUR = torch.tensor([0] * 6 + [1] * 4)
+
+
 BEST_CONSTANT_CLASSES = Exercise(
     "recipe.best_constant_classes",
     points=1,
@@ -214,6 +270,15 @@ BEST_CONSTANT_CLASSES = Exercise(
     cases=class_cases,
     no_slope="The score is one of class indices, which have no gradient.",
     curve=Curve(steps(0, 40, 41), share_case, "labels of class 1 among 40", "score"),
+    predictions=(
+        Prediction(
+            "beside_ln2",
+            "the score of six labels of class 0 and four of class 1, compared with ln 2,",
+            lambda: "below" if best_constant_cross_entropy(SIX_AND_FOUR, 2) < math.log(2) else "above",
+            "It is largest where the shares are equal: what is uneven is easier to guess.",
+            ("below", "equal", "above"),
+        ),
+    ),
     hints=(
         "`torch.bincount(y, minlength=K)` counts each class.",
         r"`0 * torch.log(0)` is `nan`. Its limit is 0, and `torch.xlogy(x, x)` computes $x \log x$ with that limit.",
@@ -279,6 +344,11 @@ def slope(mu: Tensor, y: Tensor, reduction: str) -> Tensor:
     return (mu - y).sum() if reduction == "sum" else (mu - y).mean()
 
 
+def distance_after(reduction: str) -> float:
+    """Return where a step from 1 arrives, if all 32 labels are 0 and the rate is 0.1."""
+    return float(gaussian_step(torch.tensor(1.0), torch.zeros(32), 0.1, reduction))
+
+
 RECIPE_SGD_STEP = Exercise(
     "recipe.recipe_sgd_step",
     points=2,
@@ -291,6 +361,22 @@ RECIPE_SGD_STEP = Exercise(
         lambda x: Case((torch.tensor(x), torch.tensor([1.0, 3.0]), 0.25, "sum")),
         "μ before the step",
         "μ after it, η = ¼, sum, labels 1 and 3",
+    ),
+    predictions=(
+        Prediction(
+            "fails",
+            "the reduction that does not converge with 32 labels and η = 0.1",
+            lambda: next(how for how in ("sum", "mean") if abs(distance_after(how)) > 1),
+            "The gradient of the sum is that of the mean, 32 times.",
+            ("sum", "mean"),
+        ),
+        Prediction(
+            "factor",
+            "what its step multiplies the distance to the minimum by",
+            lambda: max(distance_after("sum"), distance_after("mean"), key=abs),
+            "A step takes 0.1 · 32 times the distance away: more than twice too much, so it lands on the other side, "
+            "farther off.",
+        ),
     ),
     hints=(
         r"One loss has the derivative $\mu - y_n$.",
@@ -333,6 +419,228 @@ RECIPE_SGD_STEP = Exercise(
 )
 
 
+# -------------------------------------------------------------------------------- told_by_a_curve
+
+
+WELL, TOO_LARGE, BY_HEART, NOTHING = range(4)
+POINTS = 30  # of a curve
+
+
+class Run(NamedTuple):
+    """A training run: the losses of the samples learnt from and of others, and the score to beat on the others."""
+
+    seen: Tensor
+    held: Tensor
+    constant: float
+
+
+def descent(generator: Generator, powers: int, count: int, rate: float, slope: float, stride: int) -> Run:
+    """Descend on the squared error of a polynomial, and return the losses at every so many steps.
+
+    Args:
+        generator: Draws the samples.
+        powers: The highest power.
+        count: How many samples are learnt from.
+        rate: The learning rate, as a part of the largest that converges.
+        slope: How much the labels have to do with the input.
+        stride: How many steps lie between two points of the curve.
+
+    """
+    x, noise = uniform(generator, count + 200, low=-1.0).double(), normal(generator, count + 200).double()
+    rows, y = torch.stack([x**power for power in range(powers + 1)], 1), 2 + slope * x + noise
+    mine, others = rows[:count], rows[count:]
+    size, axes = torch.linalg.eigh(2 * mine.T @ mine / count)
+    rate, size = rate * 2 / float(size[-1]), size.clamp(min=1e-9)
+    step = stride * torch.arange(POINTS).double().unsqueeze(1)
+    along = (1 - (1 - rate * size) ** step) / size * (axes.T @ (2 * mine.T @ y[:count] / count))
+    w = (along @ axes.T).T  # the weights after each of these steps, all at once: the descent along each axis is known
+    seen, held = ((mine @ w - y[:count, None]) ** 2).mean(0), ((others @ w - y[count:, None]) ** 2).mean(0)
+    return Run(seen.float(), held.float(), float(best_constant_mse(y[count:])))
+
+
+def clear(kind: int, run: Run) -> bool:
+    """Tell whether a run shows what it is to show so plainly that nobody could see another thing in it."""
+    seen, held, constant = run
+    if kind == TOO_LARGE:
+        return not bool(seen[-1] < 3 * seen[0])
+    learnt = bool(held.min() < 0.75 * constant and seen[-1] < 0.75 * seen[0])
+    if kind == BY_HEART:
+        return learnt and bool(held[-1] > 1.4 * held.min() and seen[-1] < 0.8 * seen[held.argmin()])
+    if kind == NOTHING:
+        return bool(held.min() > 0.97 * constant and held[-1] < 1.03 * held.min())
+    return learnt and bool(held[-1] < 0.6 * constant and held[-1] < 1.02 * held.min() and held[-1] > 1.02 * seen[-1])
+
+
+# What each kind of run is made with: highest power, samples, rate, slope and stride, one after the other.
+MADE = {
+    WELL: ((1, 60, 0.1, 3.0, 4), (3, 100, 0.3, 3.0, 2)),
+    TOO_LARGE: ((1, 40, 1.05, 3.0, 2), (1, 40, 30.0, 3.0, 10), (2, 60, 1.3, 3.0, 1)),
+    BY_HEART: ((8, 14, 0.9, 1.7, 300), (8, 14, 0.9, 2.4, 1000), (7, 12, 0.9, 2.4, 300)),
+    NOTHING: ((1, 200, 0.2, 0.0, 2), (1, 120, 0.05, 0.0, 10)),
+}
+
+
+def varied(kind: int, number: int, run: Run) -> bool:
+    """Tell whether a run shows its kind in its own way.
+
+    Of those learnt by heart, the last alone ends above its beginning. Of those that learnt nothing, the last alone is
+    once better than the constant, by a hair.
+    """
+    last = number == len(MADE[kind]) - 1
+    if kind == BY_HEART:
+        return bool(run.held[-1] > run.held[0]) == last
+    return kind != NOTHING or bool(run.held.min() < run.constant) == last
+
+
+def run_of(kind: int, number: int, generator: Generator) -> Run:
+    """Draw runs of one kind until one is clear, and give its labels some unit."""
+    while True:
+        run = descent(generator, *MADE[kind][number])
+        if clear(kind, run) and varied(kind, number, run):
+            unit = 10 ** float(uniform(generator, 1, low=-1.0))
+            return Run(unit * run.seen, unit * run.held, unit * run.constant)
+
+
+def diagnosis(seen: Tensor, held: Tensor, constant: float) -> int:
+    """Return what a run's curves tell."""
+    if not bool(seen[-1] < seen[0]):
+        return TOO_LARGE
+    if held.min() > 0.9 * constant:
+        return NOTHING
+    return BY_HEART if held[-1] > 1.1 * held.min() else WELL
+
+
+def curve_cases(generator: Generator) -> Sequence[Case]:
+    """Draw curves of each kind."""
+    notes = {
+        WELL: "the loss of the others lies a little above, as it always does",
+        TOO_LARGE: "it grows, and in one run is no number in the end",
+        BY_HEART: "the one falls to the last, and the other has begun to rise",
+        NOTHING: "it fell, and no farther than the best constant",
+    }
+    kinds = [(kind, number) for kind, made in MADE.items() for number in range(len(made))]
+    order = torch.randperm(len(kinds), generator=generator).tolist()
+    drawn = (kinds[at] for at in order)
+    return [Case(run_of(kind, number, generator), note=notes[kind]) for kind, number in drawn]
+
+
+def judged(
+    seen: Tensor, held: Tensor, constant: float, *, too_large: bool, nothing: bool, by_heart: bool, first: int = NOTHING
+) -> int:
+    """Return a diagnosis from what was seen; of the last two, one is looked for first."""
+    if too_large:
+        return TOO_LARGE
+    rest = ((NOTHING, nothing), (BY_HEART, by_heart))
+    return next((kind for kind, found in (rest if first == NOTHING else rest[::-1]) if found), WELL)
+
+
+def grown(seen: Tensor) -> bool:
+    """Tell whether a loss has grown, or is no number any more."""
+    return not bool(seen[-1] < seen[0])
+
+
+TOLD_BY_A_CURVE = Exercise(
+    "recipe.told_by_a_curve",
+    points=2,
+    reference=diagnosis,
+    cases=curve_cases,
+    rtol=0.0,
+    atol=0.0,
+    why="The answer is one of four numbers.",
+    hints=(
+        "Look at the ends first: which of the four can be told from `seen` alone, and which only from `held`?",
+        "A comparison with nan is false, whichever way round: `math.isfinite` tells whether a number is one.",
+        "Of `held`, two numbers tell the rest: its least and its last. One is compared with the constant, and the two "
+        "with each other.",
+    ),
+    misconceptions=(
+        Misconception(
+            "a loss that is nan taken for one that is not too large",
+            lambda seen, held, constant: judged(
+                seen,
+                held,
+                constant,
+                too_large=bool(seen[-1] > seen[0]),
+                nothing=bool(held.min() > 0.9 * constant),
+                by_heart=bool(held[-1] > 1.1 * held.min()),
+            ),
+            "A step that is far too large ends in nan, and `nan > 1` is false. Which comparison does a good run pass, "
+            "and nan does not?",
+        ),
+        Misconception(
+            "by heart judged by the samples that were learnt from",
+            lambda seen, held, constant: judged(
+                seen,
+                held,
+                constant,
+                too_large=grown(seen),
+                nothing=bool(held.min() > 0.9 * constant),
+                by_heart=bool(seen[-1] > 1.1 * seen.min()),
+            ),
+            "Their loss goes on falling when they are learnt by heart. It is the others who notice.",
+        ),
+        Misconception(
+            "by heart wherever the others' loss is the higher one",
+            lambda seen, held, constant: judged(
+                seen,
+                held,
+                constant,
+                too_large=grown(seen),
+                nothing=bool(held.min() > 0.9 * constant),
+                by_heart=bool(held[-1] > seen[-1]),
+            ),
+            "A gap alone is no fault: a model is always a little better on what it learnt from. Did more training make "
+            "it worse on the others?",
+        ),
+        Misconception(
+            "by heart judged by where the others' loss began",
+            lambda seen, held, constant: judged(
+                seen,
+                held,
+                constant,
+                too_large=grown(seen),
+                nothing=bool(held.min() > 0.9 * constant),
+                by_heart=bool(held[-1] > held[0]),
+            ),
+            "The start is worse than nearly anything that follows. Compare the end with the best that there was.",
+        ),
+        Misconception(
+            "the constant left out: whatever falls has learnt",
+            lambda seen, held, constant: judged(
+                seen, held, constant, too_large=grown(seen), nothing=False, by_heart=bool(held[-1] > 1.1 * held.min())
+            ),
+            "A loss can fall far and arrive at what a constant scores. Nothing was learnt of the inputs then.",
+        ),
+        Misconception(
+            "better than the constant by a hair taken for something learnt",
+            lambda seen, held, constant: judged(
+                seen,
+                held,
+                constant,
+                too_large=grown(seen),
+                nothing=bool(held.min() >= constant),
+                by_heart=bool(held[-1] > 1.1 * held.min()),
+            ),
+            "Chance alone makes a model a little better than the constant somewhere on the way. Ask for a clear part "
+            "of it.",
+        ),
+        Misconception(
+            "the last loss alone compared with the constant",
+            lambda seen, held, constant: judged(
+                seen,
+                held,
+                constant,
+                too_large=grown(seen),
+                nothing=bool(held[-1] > 0.9 * constant),
+                by_heart=bool(held[-1] > 1.1 * held.min()),
+            ),
+            "A run that beat the constant once and lost it again has learnt something, and then too much. Look at the "
+            "least loss.",
+        ),
+    ),
+)
+
+
 # ------------------------------------------------------------------------------------ map_of_mean
 
 
@@ -364,7 +672,16 @@ MAP_OF_MEAN = Exercise(
         "τ, with σ = 1",
         "estimate from 1, 2, 3",
     ),
+    predictions=(
+        Prediction(
+            "estimate",
+            "the estimate from one sample of 2, noise and prior equally wide,",
+            lambda: float(posterior_mode(torch.tensor([2.0]), 1.0, 1.0)),
+            "The sample and the prior are trusted alike, so it lies halfway between 2 and 0.",
+        ),
+    ),
     hints=(
+        "At the least point the slopes of the two terms cancel. What is the slope of each?",
         r"Set the derivative to zero: $-\frac{1}{\sigma^2} \sum_n (y_n - w) + \frac{w}{\tau^2} = 0$.",
         r"Multiply by $\sigma^2$: $\bigl( N + \frac{\sigma^2}{\tau^2} \bigr) \, w = \sum_n y_n$. The prior counts as "
         r"$\sigma^2 / \tau^2$ more samples,"
@@ -431,6 +748,14 @@ DECAY_FOR_PRIOR = Exercise(
     reference=decay_of_prior,
     cases=prior_cases,
     curve=Curve(steps(4, 40, 37), lambda x: Case((2.0, 1.0, int(x))), "N, with σ = 2 and τ = 1", "weight_decay"),
+    predictions=(
+        Prediction(
+            "factor",
+            "what the decay is multiplied by when the training set doubles",
+            lambda: decay_of_prior(1.0, 1.0, 200) / decay_of_prior(1.0, 1.0, 100),
+            "The prior stays one term beside twice as many, and their mean has half as much room for it.",
+        ),
+    ),
     hints=(
         r"By what must the objective of exercise 4 be multiplied, so that its first term is the mean of $(y_n - w)^2$? "
         "Multiply its second term by the same.",
@@ -576,6 +901,7 @@ RECIPE_PYTHON_SUM = Exercise(
     curve=GAUSSIAN_CURVE,
     work=Work(pairs, vectorised=False),
     hints=(
+        "The density is a product. How many terms does its logarithm have, and which of them depends on the data?",
         r"Two factors, so two terms: $-\log \frac{1}{\sqrt{2 \pi}} = \frac{1}{2} \log 2 \pi$, and minus the exponent.",
         "Make the N losses first, as one tensor. `sum` walks through a tensor element by element; divide at the end.",
     ),
@@ -622,16 +948,6 @@ RECIPE_TORCH_SUM = Exercise(
 )
 
 
-# ------------------------------------------------------------------------- predict_recipe_seconds
-
-
-PREDICT_RECIPE_SECONDS = bound_exercise(
-    "recipe.predict_recipe_seconds",
-    Traffic(Array("mu"), Array("y")),
-    misconceptions=(operation_by_operation(40),),
-)
-
-
 # ------------------------------------------------------------------------------ tosses_until_zero
 
 
@@ -674,6 +990,22 @@ TOSSES_UNTIL_ZERO = Exercise(
     atol=0.0,
     why="A count is right or wrong: one more or one less is a mistake.",
     curve=Curve(steps(0.1, 0.5, 33), lambda x: Case((x, torch.float16)), "p", "factors until 0 in float16"),
+    predictions=(
+        Prediction(
+            "float32",
+            "the count for a fair coin in float32",
+            lambda: count_until_zero(0.5, torch.float32),
+            "Half of the smallest number lies as near to 0 as to it, and is rounded to 0: one factor more.",
+            rtol=0.0,
+        ),
+        Prediction(
+            "float16",
+            "the count in float16",
+            lambda: count_until_zero(0.5, torch.float16),
+            "The same, with another smallest number.",
+            rtol=0.0,
+        ),
+    ),
     hints=(
         "A `while` loop: multiply, count, stop when the product is 0.",
         "A Python float is float64: a product that is kept as one lasts too long. Keep it a tensor of the format.",
@@ -709,6 +1041,149 @@ TOSSES_UNTIL_ZERO = Exercise(
             "computed with logarithms from the smallest positive number, without rounding",
             lambda p, dtype: math.ceil(math.log(torch.finfo(dtype).tiny * torch.finfo(dtype).eps) / math.log(p)),
             "Each product is rounded to the format, and that shifts the end. Multiply one factor at a time and look.",
+        ),
+    ),
+)
+
+
+# --------------------------------------------------------------------------------- voter_chances
+
+
+FEW = 24  # voters to learn from; the others are held out
+POWERS = 8
+
+
+def few_voters(generator: Generator) -> Sequence[Case]:
+    """Draw, three times, which 24 of the 944 voters are learnt from; the inputs are powers of the party."""
+    table = anes96()
+    place = table["party"] / 3 - 1  # from −1, a strong Democrat, to 1, a strong Republican
+    x = torch.stack([place**power for power in range(1, POWERS + 1)], 1).float()
+    return held_out(generator, x, table["vote"].float(), FEW, "voters")
+
+
+def most_probable(x: Tensor, y: Tensor, x_new: Tensor, tau: float) -> Tensor:
+    """Return the probabilities that a line in the powers gives, its weights the MAP estimate, by Newton's method."""
+
+    def rows(x: Tensor) -> Tensor:
+        return torch.cat([torch.ones(len(x), 1), x], 1).double()
+
+    a, w, eye = rows(x), torch.zeros(x.shape[1] + 1).double(), torch.eye(x.shape[1] + 1).double()
+    for _ in range(30):
+        p = torch.sigmoid(a @ w)
+        slope = a.T @ (p - y) + w / tau**2
+        step = torch.linalg.solve((a.T * (p * (1 - p))) @ a + eye / tau**2, slope)
+        w = w - step * min(1.0, 20 / float(step.norm().clamp(min=1e-9)))
+    return torch.sigmoid(rows(x_new) @ w).float()
+
+
+def with_a_prior(x: Tensor, y: Tensor, x_new: Tensor) -> Tensor:
+    """Return the probabilities under the prior N(0, 1) of each weight."""
+    return most_probable(x, y, x_new, 1.0)
+
+
+def _chances_loss(p: Tensor, y: Tensor) -> float:
+    return float(-torch.where(y == 1, p, 1 - p).log().mean())
+
+
+CHANCES_TO_BEAT = 0.55  # 0.68 is the best constant's at best; 0.35 is usual under N(0, 1), and 2 without a prior
+
+
+def _by_factors(p: Tensor, y: Tensor, *factors: float) -> bool:
+    """Tell whether the same answers, their log-odds multiplied by one of these factors, would do it."""
+    z = p.clamp(1e-7, 1 - 1e-7).logit()
+    return any(_chances_loss(torch.sigmoid(factor * z), y) < CHANCES_TO_BEAT for factor in factors)
+
+
+def rest_of_a_parting_weight() -> str:
+    """Say where descent without a prior takes the weight of an input that parts the labels."""
+    x, y, w, reached = torch.tensor([-1.0, -0.3, 0.3, 1.0]), torch.tensor([0.0, 0.0, 1.0, 1.0]), torch.zeros(()), []
+    for step in range(4000):
+        w = w + (x * (y - torch.sigmoid(w * x))).mean()
+        if step % 1000 == 999:
+            reached.append(w.item())
+    still = [later - earlier for earlier, later in pairwise(reached)]
+    return "nowhere" if min(still) > 0.01 else "at 1" if abs(reached[-1] - 1) < 0.01 else "at 0"
+
+
+VOTER_CHANCES = Exercise(
+    "recipe.voter_chances",
+    points=3,
+    reference=with_a_prior,
+    cases=few_voters,
+    score=Score("the loss on voters held out", _chances_loss, CHANCES_TO_BEAT),
+    no_slope="What is asked for is what a trained model says; nothing is trained through it.",
+    predictions=(
+        Prediction(
+            "firmest",
+            "the loss under the firmest prior, which holds every weight at 0,",
+            lambda: _chances_loss(torch.full((10,), 0.5), torch.ones(10)),
+            "Weights of 0 give one half to everyone, whoever they vote for: ln 2.",
+        ),
+        Prediction(
+            "rests",
+            "the resting place of a weight without a prior, if its input parts the voters,",
+            rest_of_a_parting_weight,
+            "Each larger weight gives what happened a larger probability, so the likelihood has no largest value.",
+            ("at 0", "at 1", "nowhere"),
+        ),
+    ),
+    hints=(
+        "Write what is to be least as in exercise 4, with the tosses' log-likelihood in place of the squares: "
+        r"$-\log L(w) + \frac{1}{2 \tau^2} \lVert w \rVert^2$. Its first term is your function of exercise 1, with a "
+        "probability for each voter.",
+        "Let PyTorch take the gradient: `w = torch.zeros(8, requires_grad=True)`, `p = torch.sigmoid(x @ w)`, and some "
+        "hundred steps of an optimiser. A column of ones beside the eight gives the model a constant. If an error "
+        "speaks of overflow, a weight has run away, and a probability was rounded to 0 or 1.",
+        "Which τ would you have believed in before you saw a voter? An input goes from −1 to 1: how far does a weight "
+        "of 1 move a probability from ½, and how far one of ten? `torch.sigmoid` tells.",
+    ),
+    misconceptions=(
+        Misconception(
+            "probabilities that are not finite",
+            lambda x, y, x_new: with_a_prior(x, y, x_new) * math.nan,
+            "Some are nan. Without a prior the weights grow until a probability is rounded to 1, and 0 · log 0 is nan. "
+            "A step that is too long does it as well.",
+            sign=lambda p, y: not bool(p.isfinite().all()),
+        ),
+        Misconception(
+            "numbers that are no probabilities",
+            lambda x, y, x_new: with_a_prior(x, y, x_new).logit(),
+            "A probability lies between 0 and 1. Squeeze the line: `torch.sigmoid`.",
+            sign=lambda p, y: bool((p < 0).any() or (p > 1).any()),
+        ),
+        Misconception(
+            "the same for all voters",
+            lambda x, y, x_new: y.mean().expand(len(x_new)),
+            "What is known of a voter has no part in it. That is the best constant at most.",
+            sign=lambda p, y: bool((p == p[0]).all()),
+        ),
+        Misconception(
+            "a prior so firm that nearly the same is said of all",
+            lambda x, y, x_new: most_probable(x, y, x_new, 0.1),
+            "Surer by some factor, the same answers would do it, or they are hardly different. The prior holds the "
+            "weights so near to 0 that the voters cannot move them far: believe in it less.",
+            sign=lambda p, y: bool(p.max() - p.min() < 0.3) or _by_factors(p, y, 2.0, 4.0),
+        ),
+        Misconception(
+            "decisions in place of probabilities",
+            lambda x, y, x_new: (with_a_prior(x, y, x_new) > 0.5).float(),
+            "Only 0 and 1 are said, and one sure answer that is wrong costs without limit. Return the probabilities.",
+            sign=lambda p, y: bool(((p == 0) | (p == 1)).all()),
+        ),
+        Misconception(
+            "the probabilities of the other candidate",
+            lambda x, y, x_new: 1 - with_a_prior(x, y, x_new),
+            "Turned round they would do it: either the step goes uphill, or 1 is taken for Clinton.",
+            sign=lambda p, y: _chances_loss(1 - p, y) < CHANCES_TO_BEAT,
+        ),
+        Misconception(
+            "learnt by heart: far too sure of too few voters",
+            lambda x, y, x_new: most_probable(x, y, x_new, 1e3),
+            "Many of the answers are nearly 0 or 1. So few voters cannot tell that much: weights that were believed to "
+            "be near 0 would be smaller. Is there a prior in what you minimise, and is it firm enough?",
+            sign=lambda p, y: (
+                bool(((p < 0.02) | (p > 0.98)).float().mean() > 0.3) or _by_factors(p, y, 1 / 2, 1 / 4, 1 / 8, 1 / 16)
+            ),
         ),
     ),
 )
