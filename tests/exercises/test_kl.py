@@ -18,9 +18,6 @@ NAMES = (
     "kl_directions",
     "kl_python_sum",
     "kl_torch_sum",
-    "predict_kl_seconds",
-    "kl_bytes",
-    "predict_kl_compiled",
 )
 
 
@@ -109,13 +106,6 @@ WRONG = {
     "kl_python_sum: the terms": lambda log_p, q: terms(log_p, q),
     "kl_torch_sum: a loop": lambda log_p, q: torch.stack([terms(a, b) for a, b in zip(log_p, q, strict=True)]).sum(),
     "kl_torch_sum: the dimension kept": lambda log_p, q: torch.sum(terms(log_p, q), 0, keepdim=True),
-    "kl_bytes: float16": lambda n, fused: 2 * n * (2 if fused else 9),
-    "kl_bytes: eight bytes a number": lambda n, fused: 8 * n * (2 if fused else 9),
-    "kl_bytes: every step reads two": lambda n, fused: 4 * n * (2 if fused else 12),
-    "kl_bytes: always fused": lambda n, fused: 8 * n,
-    "kl_bytes: one argument": lambda n, fused: 4 * n * (1 if fused else 9),
-    "predict_kl_seconds: no time at all": lambda n, bandwidth: 0,
-    "predict_kl_compiled: a word": lambda: "faster",
 }
 
 
@@ -265,15 +255,6 @@ def added_one_by_one(log_p, q):
     return total
 
 
-def counted_by_steps(n, fused):
-    if fused:
-        return 2 * n * 4
-    moved = 0
-    for reads, writes in ((1, 1), (2, 1), (2, 1), (1, 0)):
-        moved += (reads + writes) * n * torch.finfo(torch.float32).bits // 8
-    return moved
-
-
 RIGHT = {
     "kl_entropy: a loop": with_a_loop,
     "kl_entropy: torch.special.entr": lambda q: torch.special.entr(q).sum(-1),
@@ -331,9 +312,6 @@ RIGHT = {
     "kl_torch_sum: einsum": lambda log_p, q: torch.einsum("k,k->", q, torch.log(q) - log_p),
     "kl_torch_sum: in float64": lambda log_p, q: torch.sum(terms(log_p.double(), q.double())),
     "kl_torch_sum: in place": lambda log_p, q: torch.sum(log_p.neg().add_(q.log()).mul_(q)),
-    "kl_bytes: a tensor": lambda n, fused: torch.tensor(n * (8 if fused else 36)),
-    "kl_bytes: a float": lambda n, fused: 8.0 * n if fused else 36.0 * n,
-    "kl_bytes: step by step": counted_by_steps,
 }
 
 

@@ -420,7 +420,6 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "poisson_nll": lambda d: (d.normal(*d.shape, scale=min(d.scale, 3.0)), d.index(30, *d.shape).float()),
     "nll_python_sum": looked_up,
     "nll_torch_sum": looked_up,
-    "nll_apart": chosen,
     "kl_entropy": lambda d: (d.q(d.n, d.classes),),
     "kl_cross_entropy": spread,
     "kl_each": spread,
@@ -429,7 +428,6 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "kl_directions": lambda d: (d.log_p(d.n, d.classes), d.log_p(1, d.classes)[0]),
     "kl_python_sum": vectors,
     "kl_torch_sum": vectors,
-    "kl_bytes": lambda d: (int(d.index(10**6)) + 1, bool(d.k % 2)),
     "sum_ledger": lambda d: (2 ** (d.k % 13), (2, 4, 8)[d.k % 3], ("python", "pairs", "torch")[d.k // 2 % 3]),
     "least_seconds": lambda d: (
         1 + int(d.index(50)),

@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
 from lossbook.checks.exercise import (
     BY_PYTHON,
     BY_TORCH,
@@ -23,7 +22,6 @@ from lossbook.checks.exercise import (
     exact_sum_for_pythons,
     integers,
     normal,
-    prediction,
     uniform,
 )
 from lossbook.losses import cross_entropy, kl_div
@@ -742,100 +740,4 @@ KL_TORCH_SUM = Exercise(
         ),
         *of_vectors(torch.sum),
     ),
-)
-
-
-# ----------------------------------------------------------------------------- predict_kl_seconds
-
-
-PREDICT_KL_SECONDS = bound_exercise(
-    "kl.predict_kl_seconds",
-    Traffic(Array("log_p"), Array("q")),
-    misconceptions=(operation_by_operation(36),),
-)
-
-
-# --------------------------------------------------------------------------------------- kl_bytes
-
-
-FLOAT32 = 4  # bytes of one number
-
-
-def bytes_cases(generator: Generator) -> Sequence[Case]:
-    """Draw numbers of classes, each with the chain run step by step and in one pass."""
-    drawn = 1 + int(integers(generator, 100_000, 1))
-    return [
-        Case((1, False), note="one class"),
-        Case((1000, True), note="one pass reads log p and q"),
-        Case((1000, False), note="four steps: log, −, ·, sum"),
-        Case((drawn, True), note="random n"),
-        Case((drawn, False), note="random n"),
-    ]
-
-
-def bytes_moved(n: int, fused: bool) -> int:
-    """Return the bytes read and written by (q · (log q − log p)).sum(): 2 numbers a class in one pass, else 9."""
-    return (2 if fused else 9) * FLOAT32 * n
-
-
-KL_BYTES = Exercise(
-    "kl.kl_bytes",
-    points=1,
-    reference=bytes_moved,
-    cases=bytes_cases,
-    curve=Curve(between(1000.0, 25_000.0, 25), lambda x: Case((int(x), False)), "n", "bytes moved in four steps"),
-    hints=(
-        "The logarithm reads $n$ numbers and writes $n$. The difference reads $2n$ and writes $n$. Go on.",
-        "The sum reads what the product wrote; the one number that it writes is not worth counting. One pass over "
-        "both arguments reads each of them once and writes nothing of length $n$.",
-    ),
-    folded=1,
-    misconceptions=(
-        Misconception(
-            "bits for bytes",
-            lambda n, fused: 32 * n * (2 if fused else 9),
-            "float32 has 32 bits. How many bytes are they?",
-        ),
-        Misconception(
-            "eight bytes a number",
-            lambda n, fused: 8 * n * (2 if fused else 9),
-            "Eight bytes are a float64; the numbers here are float32.",
-        ),
-        Misconception(
-            "numbers counted instead of bytes",
-            lambda n, fused: n * (2 if fused else 9),
-            "You have counted numbers. Each of them takes several bytes.",
-        ),
-        Misconception(
-            "what is read and not what is written",
-            lambda n, fused: 4 * n * (2 if fused else 6),
-            "Run step by step, each operation also writes its result back to memory.",
-        ),
-        Misconception(
-            "the fused chain taken for the other",
-            lambda n, fused: 4 * n * (9 if fused else 2),
-            "One pass moves fewer bytes than four operations. Which of them does `fused` mean?",
-        ),
-        Misconception(
-            "the sum's reading left out",
-            lambda n, fused: 4 * n * (2 if fused else 8),
-            "What is not worth counting is the one number that the sum writes. Before that it reads all the terms.",
-        ),
-        Misconception(
-            "the fused terms written back",
-            lambda n, fused: 4 * n * (3 if fused else 9),
-            "In one pass the terms stay in registers and are added up there: nothing of length n is written.",
-        ),
-    ),
-)
-
-
-# ---------------------------------------------------------------------------- predict_kl_compiled
-
-
-PREDICT_KL_COMPILED = prediction(
-    "kl.predict_kl_compiled",
-    0.001,
-    1000,
-    "a ratio of times",
 )

@@ -9,7 +9,6 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise, for_each_sample
 from lossbook.checks.exercise import (
     BY_PYTHON,
     BY_TORCH,
@@ -22,10 +21,9 @@ from lossbook.checks.exercise import (
     exact_sum_for_pythons,
     integers,
     normal,
-    prediction,
     uniform,
 )
-from lossbook.losses import cross_entropy, nll_loss, poisson_nll_loss
+from lossbook.losses import nll_loss, poisson_nll_loss
 
 
 def log_probabilities(generator: Generator, *shape: int) -> Tensor:
@@ -694,107 +692,4 @@ NLL_TORCH_SUM = Exercise(
             "`log_p[:, y]` has the shape (N, N): each sample is scored on everybody's class. Print it and look.",
         ),
     ),
-)
-
-
-# ---------------------------------------------------------------------------- predict_nll_seconds
-
-
-PREDICT_NLL_SECONDS = bound_exercise(
-    "nll.predict_nll_seconds",
-    Traffic(Array("log_p", columns=4), Array("y", width=8)),
-    misconceptions=(
-        for_each_sample(
-            12,
-            "the picked numbers and their indices alone",
-            "Memory is handed out in lines, of 64 bytes on most processors. Picking one number of a line brings its "
-            "neighbours along: how much of the table can be left out?",
-        ),
-    ),
-)
-
-
-# -------------------------------------------------------------------------------------- nll_apart
-
-
-def logit_cases(generator: Generator) -> Sequence[Case]:
-    """Draw logits and class indices, far from zero too."""
-    return [
-        Case((torch.zeros(2, 3), torch.tensor([0, 2])), note="a uniform guess: ln 3"),
-        Case((torch.tensor([[0.0, 200.0]]), torch.tensor([0])), note="sure and wrong: the loss is 200"),
-        Case((torch.tensor([[0.0, 200.0]]), torch.tensor([1])), note="sure and right: the gradient must not be nan"),
-        Case((torch.tensor([[1000.0, 999.0]]), torch.tensor([0])), note="e^1000 overflows"),
-        Case((torch.tensor([[-1000.0, -999.0]]), torch.tensor([0])), note="e^−1000 and e^−999 are both 0"),
-        Case((torch.tensor([[0.0, 1.0], [1000.0, 999.0]]), torch.tensor([0, 1])), note="two rows that lie far apart"),
-        Case((normal(generator, 9, 4, scale=3.0), integers(generator, 4, 9)), note="random"),
-    ]
-
-
-NLL_APART = Exercise(
-    "nll.nll_apart",
-    points=2,
-    reference=lambda z, y: cross_entropy(z, y),
-    cases=logit_cases,
-    gradient=True,
-    curve=Curve(
-        tuple(float(gap) for gap in range(-50, 205, 10)),
-        lambda gap: Case((torch.tensor([[0.0, gap]]), torch.tensor([0]))),
-        "logit of the wrong class; the right one has 0",
-        "loss",
-    ),
-    hints=(
-        r"A probability that has rounded to 0 has the logarithm $-\infty$ and, on the way back, $0 / 0$. Never "
-        r"form it: $\log p_k = z_k - \log \sum_j e^{z_j}$, after subtracting the largest logit.",
-        "`torch.log_softmax` does this along the dimension that you name: that of the classes. The second step is "
-        "exercise 1.",
-    ),
-    folded=1,
-    misconceptions=(
-        Misconception(
-            "the logarithm of a softmax",
-            lambda z, y: -picked(z.softmax(1).log(), y).mean(),
-            "At a gap of 200 a probability rounds to 0, whose logarithm is −∞. Is there a way that never forms it?",
-        ),
-        Misconception(
-            "a small number added inside the logarithm",
-            lambda z, y: -picked((z.softmax(1) + 1e-9).log(), y).mean(),
-            "The small number caps the loss near 21, and its gradient is lost. Avoid the tiny probability altogether.",
-        ),
-        Misconception(
-            "no log-softmax",
-            lambda z, y: -picked(z, y).mean(),
-            "The exponentials of logits do not add up to 1. The first of the two steps is missing.",
-        ),
-        Misconception(
-            "log-softmax along the samples",
-            lambda z, y: -picked(z.log_softmax(0), y).mean(),
-            "Each row should be a distribution over the classes. Along which dimension do they lie?",
-        ),
-        Misconception(
-            "log-sum-exp as on paper",
-            lambda z, y: (z.exp().sum(1).log() - picked(z, y)).mean(),
-            "The exponential of 1000 overflows. First subtract something that leaves the result unchanged.",
-        ),
-        Misconception(
-            "a softmax before the log-softmax",
-            lambda z, y: -picked(z.softmax(1).log_softmax(1), y).mean(),
-            "A log-softmax takes logits. Given probabilities, the loss can no longer come near 0.",
-        ),
-        Misconception(
-            "the largest logit of the whole batch subtracted",
-            lambda z, y: ((z - z.max()).exp().sum(1).log() - picked(z - z.max(), y)).mean(),
-            "A row far below that largest logit underflows to 0. What should be subtracted differs from row to row.",
-        ),
-    ),
-)
-
-
-# ------------------------------------------------------------------------- predict_nll_operations
-
-
-PREDICT_NLL_OPERATIONS = prediction(
-    "nll.predict_nll_operations",
-    1,
-    1000,
-    "a count of operations",
 )
