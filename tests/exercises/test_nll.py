@@ -20,6 +20,8 @@ NAMES = (
     "poisson_nll",
     "nll_python_sum",
     "nll_torch_sum",
+    "nll_diagnosis",
+    "next_character",
 )
 
 
@@ -38,6 +40,9 @@ def by_loop(log_p, y):
 
 
 # Beside the misconceptions that the exercises declare, which test_declared.py tests.
+DIAGNOSIS = exercise("nll_diagnosis").reference
+
+
 WRONG = {
     "the exponential": ("nll_by_index", lambda log_p, y: -picked(log_p, y).exp().mean()),
     "the largest and not the right one": ("nll_by_index", lambda log_p, y: -log_p.amax(1).mean()),
@@ -70,6 +75,14 @@ WRONG = {
     "the squared error of the rate": ("poisson_nll", lambda z, y: ((z.exp() - y) ** 2).mean()),
     "each count's own loss": ("poisson_nll", lambda z, y: z.exp() - y * z + torch.lgamma(y + 1)),
     "log (y + 1)!": ("poisson_nll", lambda z, y: (z.exp() - y * z + torch.lgamma(y + 2)).mean()),
+    "no training has a fault": ("nll_diagnosis", lambda train, held, entropy, K: torch.zeros(len(train)).long()),
+    "the verdicts in order": ("nll_diagnosis", lambda train, held, entropy, K: torch.arange(len(train)) % 5),
+    "added up taken for blind": (
+        "nll_diagnosis",
+        lambda *given: torch.where(DIAGNOSIS(*given) == 2, 3, DIAGNOSIS(*given)),
+    ),
+    "probabilities taken for sound": ("nll_diagnosis", lambda *given: DIAGNOSIS(*given) * (DIAGNOSIS(*given) != 1)),
+    "one verdict in all": ("nll_diagnosis", lambda *given: DIAGNOSIS(*given)[0]),
     "averaged in NumPy, not added up": (
         "nll_python_sum",
         lambda log_p, y: float(np.mean(-log_p.numpy()[np.arange(len(y)), y.numpy()])),
@@ -161,7 +174,32 @@ def summed_in_a_loop(log_p, y):
     return total / len(y)
 
 
+def row_by_row(train, held, entropy, K):
+    told = []
+    for seen, new, most in zip(train.tolist(), held.tolist(), entropy.tolist(), strict=True):
+        if min(seen) < 0:
+            told.append(1)
+        elif seen[0] > 1.5 * math.log(K):
+            told.append(2)
+        elif abs(seen[-1] - most) < 0.03 * most:
+            told.append(3)
+        elif new[-1] > min(new) * 1.1:
+            told.append(4)
+        else:
+            told.append(0)
+    return torch.tensor(told)
+
+
+def by_where(train, held, entropy, K):
+    turned = torch.where(held[:, -1] - held.min(dim=1)[0] > 0.1 * held.min(dim=1)[0], 4.0, 0.0)
+    blind = torch.where(train[:, -1] >= 0.97 * entropy, 3.0, turned)
+    added = torch.where(train[:, 0] > 10 * torch.tensor(float(K)).log(), 2.0, blind)
+    return torch.where((train < 0).any(1), 1.0, added)
+
+
 RIGHT = {
+    "row by row": ("nll_diagnosis", row_by_row),
+    "torch.where, in float": ("nll_diagnosis", by_where),
     "two index tensors": ("nll_by_index", lambda log_p, y: -picked(log_p, y).mean()),
     "a loop": ("nll_by_index", by_loop),
     "in place": ("nll_by_index", in_place),
@@ -326,7 +364,141 @@ def test_a_stub_is_not_attempted(named, name):
     assert report.points == 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if not exercise(name).score])
 def test_every_exercise_has_a_mistake_and_another_style(name):
     assert name in {wrong for wrong, _ in WRONG.values()}
     assert name in {right for right, _ in RIGHT.values()}
+
+
+def test_each_diagnosis_is_what_was_wrong_with_the_training():
+    """It is found by the curves alone, with room on both sides of what the lesson says."""
+    for seed in range(100, 106):
+        for case in exercise("nll_diagnosis").cases(torch.Generator().manual_seed(seed)):
+            train, held, entropy, K = case.args
+            assert torch.equal(DIAGNOSIS(*case.args), case.kept)
+            assert set(case.kept.tolist()) == {0, 1, 2, 3, 4}
+            plain, lowest = case.kept != 2, held.amin(1)
+            torch.testing.assert_close(train[plain & (case.kept != 1), 0], torch.full((4,), math.log(K)))
+            assert (held[:, -1] > 1.1 * lowest)[case.kept == 4].all()
+            assert (held[:, -1] < 1.03 * lowest)[(case.kept != 4) & (case.kept != 1)].all()
+            assert (train[:, -1] < 1.02 * entropy)[case.kept == 3].all()
+            assert (train[:, -1] < 0.7 * entropy)[plain & (case.kept != 3)].all()
+
+
+# The open task.
+
+
+def counts_of(text, before, n):
+    """Return how often each character came after the last n of each place, shape (M, 35); n is at most 3."""
+    power, windows = 35 ** torch.arange(n), text.unfold(0, n + 1, 1)
+    table = torch.bincount((windows[:, :n] @ power) * 35 + windows[:, n], minlength=35 ** (n + 1))
+    return table.reshape(-1, 35)[before[:, 6 - n :] @ power].float()
+
+
+def by_one_table(n, alpha):
+    def say(text, before):
+        counts = counts_of(text, before, n) + alpha
+        return (counts / counts.sum(1, keepdim=True)).log()
+
+    return say
+
+
+def by_dictionaries(text, before):
+    """Count in dictionaries, contexts of up to five, and let the longest that is known speak loudest."""
+    seen, places = text.tolist(), before.tolist()
+    counts = [{} for _ in range(6)]
+    for n in range(6):
+        for k in range(n, len(seen)):
+            counts[n].setdefault(tuple(seen[k - n : k]), [0] * 35)[seen[k]] += 1
+    known, said = {}, []
+    for place in places:
+        p = torch.full((35,), 1 / 35)
+        for n in range(6):
+            context = tuple(place[6 - n :])
+            if context not in counts[n]:
+                break
+            if context not in known:
+                here = torch.tensor(counts[n][context], dtype=torch.float32)
+                known[context] = (here + 10 * p) / (here.sum() + 10)
+            p = known[context]
+        said.append(p)
+    return torch.stack(said).log()
+
+
+def by_share_of_the_kinds(text, before):
+    """Weigh each length by how often it was seen, against how many different characters came after it."""
+    p = torch.full((len(before), 35), 1 / 35)
+    for n in range(7):
+        windows = torch.cat([text.unfold(0, 7, 1)[:, 6 - n : 6], before[:, 6 - n :]])
+        rows = torch.unique(windows, dim=0, return_inverse=True)[1] if n else torch.zeros(len(windows)).long()
+        old, new = rows[: len(text) - 6], rows[len(text) - 6 :]
+        counts = torch.bincount(old * 35 + text[6:], minlength=35 * (int(rows.max()) + 1)).reshape(-1, 35)[new]
+        prior = 3 * (counts > 0).sum(1, keepdim=True) + 3
+        p = (counts + prior * p) / (counts.sum(1, keepdim=True) + prior)
+    return p.log()
+
+
+@pytest.mark.parametrize("how", [by_dictionaries, by_share_of_the_kinds])
+def test_models_of_other_kinds_beat_the_score(named, how):
+    for seed in (20, 21) if how is not by_dictionaries else (20,):
+        report = run(named("next_character", how), exercise("next_character"), seed)
+        assert report.passed, report
+        assert "; to beat: 2.0600 (3 points)" in report.message
+
+
+def test_the_reference_beats_the_score_with_room():
+    declared = exercise("next_character")
+    for seed in range(200, 210):
+        for case in declared.cases(torch.Generator().manual_seed(seed)):
+            assert 1.8 < declared.score.of(declared.reference(*case.args), case.kept) < declared.score.beat - 0.02
+
+
+@pytest.mark.parametrize(
+    ("how", "about"),
+    [
+        (lambda text, before: torch.full((len(before), 35), 1 / 35).log(), 5.13),
+        (by_one_table(0, 1.0), 4.2),
+        (by_one_table(1, 0.1), 3.35),
+        (by_one_table(2, 0.1), 2.6),
+        (by_one_table(3, 0.1), 2.19),
+        (by_one_table(3, 1.0), 2.66),
+    ],
+)
+def test_one_length_of_context_does_not_beat_it(named, how, about):
+    declared = exercise("next_character")
+    assert run(named("next_character", how), declared, 20).message == (
+        "✗ next_character: the score to beat is not reached."
+    )
+    scores = [
+        declared.score.of(how(*case.args), case.kept)
+        for seed in range(8)
+        for case in declared.cases(torch.Generator().manual_seed(seed))
+    ]
+    assert min(scores) > declared.score.beat
+    assert abs(sum(scores) / len(scores) - about) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda text, before: torch.zeros(len(before), 35), "bits a character on text held out: inf"),
+        (lambda text, before: torch.zeros(len(before)), "got shape (8000,), expected shape (8000, 35)"),
+        (lambda text, before: (text.float() / 35).log(), "got shape (60000,), expected shape (8000, 35)"),
+        (lambda text, before: by_one_table(2, 0.1)(text, before).tolist(), "values; return a tensor, made by"),
+        (lambda text, before: None, "got None"),
+    ],
+)
+def test_what_does_not_reach_the_score_is_told(named, function, says):
+    report = run(named("next_character", function), exercise("next_character"), 20)
+    assert report.state == "failed"
+    assert says in report.failures[0].reason
+
+
+def test_what_came_cannot_be_known_from_what_is_given():
+    """The text that is learnt from ends before the places begin, and none of its paragraphs is among theirs."""
+    for case in exercise("next_character").cases(torch.Generator().manual_seed(5)):
+        text, before = case.args
+        assert text.shape == (60_000,)
+        assert before.shape == (8000, 6)
+        assert case.kept.shape == (8000,)
+        assert before.untyped_storage().nbytes() == before.nbytes  # a view would lead to what comes next

@@ -33,6 +33,7 @@ from lossbook.checks import judging
 from lossbook.checks.exercise import Exercise
 from lossbook.checks.trial import RETURNED, Outcome, attempt
 from lossbook.exercises import exercise
+from lossbook.exercises.nll import curve_case
 
 ROOT = Path(__file__).parents[2]
 ROWS = sorted(path.stem for path in (ROOT / "solutions").glob("*.md"))
@@ -420,6 +421,7 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "poisson_nll": lambda d: (d.normal(*d.shape, scale=min(d.scale, 3.0)), d.index(30, *d.shape).float()),
     "nll_python_sum": looked_up,
     "nll_torch_sum": looked_up,
+    "nll_diagnosis": lambda d: curve_case(d.generator, 3 + d.k % 10, "").args,
     "kl_entropy": lambda d: (d.q(d.n, d.classes),),
     "kl_cross_entropy": spread,
     "kl_each": spread,
