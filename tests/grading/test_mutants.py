@@ -33,6 +33,7 @@ from lossbook.checks import judging
 from lossbook.checks.exercise import Exercise
 from lossbook.checks.trial import RETURNED, Outcome, attempt
 from lossbook.exercises import exercise
+from lossbook.exercises.kl import COVERING, KEEPING, candidates_that_tell
 from lossbook.exercises.nll import curve_case
 
 ROOT = Path(__file__).parents[2]
@@ -430,6 +431,10 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "kl_directions": lambda d: (d.log_p(d.n, d.classes), d.log_p(1, d.classes)[0]),
     "kl_python_sum": vectors,
     "kl_torch_sum": vectors,
+    "kl_choice": lambda d: (
+        *candidates_that_tell(d.generator, 5 + d.k % 4, 4 + d.k % 3),
+        (*COVERING, *KEEPING)[d.k % 4],
+    ),
     "sum_ledger": lambda d: (2 ** (d.k % 13), (2, 4, 8)[d.k % 3], ("python", "pairs", "torch")[d.k // 2 % 3]),
     "least_seconds": lambda d: (
         1 + int(d.index(50)),
