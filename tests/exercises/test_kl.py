@@ -8,8 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from lossbook.checks.report import run
-from lossbook.exercises import check, exercise
-from lossbook.exercises.kl import people, teacher
+from lossbook.exercises import check, exercise, kl
 
 NAMES = (
     "kl_entropy",
@@ -451,8 +450,8 @@ def test_what_the_lesson_warns_of_does_not_beat_it(named, what):
 
 def test_the_teacher_is_a_little_better_than_those_it_teaches_on_people_whom_it_has_not_seen():
     declared = exercise("distilled_logits")
-    others, said = teacher()
-    _, y = people()
+    others, said = kl.teacher()
+    _, y = kl.people()
     assert len(others) == len(others.unique()) == len(y) - 333 * 30
     its = torch.ones(len(y)).bool()
     its[others] = False
