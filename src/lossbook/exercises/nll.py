@@ -967,21 +967,22 @@ NLL_DIAGNOSIS = Exercise(
 
 
 LEARNT, PLACES, BEFORE = 60_000, 8_000, 6  # characters to learn from; places held out; what is seen before each
+KINDS = 35  # of characters
 
 
 @cache
-def paragraphs() -> tuple[tuple[Tensor, ...], int]:
-    """Return the paragraphs of the course's prose as codes, and how many kinds of characters there are."""
+def paragraphs() -> tuple[Tensor, ...]:
+    """Return the paragraphs of the course's prose, their characters as numbers below KINDS."""
     text = prose()
     kinds = sorted(set(text))
     codes = torch.tensor([kinds.index(character) for character in text])
     ends = (codes == kinds.index("\n")).nonzero().flatten() + 1
-    return torch.tensor_split(codes, ends[:-1].tolist()), len(kinds)
+    return torch.tensor_split(codes, ends[:-1].tolist())
 
 
 def character_cases(generator: Generator) -> Sequence[Case]:
     """Draw, three times, which paragraphs are learnt from, and places in the others."""
-    pieces, _ = paragraphs()
+    pieces = paragraphs()
     cases = []
     for number in ("first", "second", "third"):
         order = torch.randperm(len(pieces), generator=generator).tolist()
@@ -995,13 +996,12 @@ def character_cases(generator: Generator) -> Sequence[Case]:
 
 def by_lengths(text: Tensor, before: Tensor, prior: float = 15.0, longest: int = BEFORE) -> Tensor:
     """Return log-probabilities by counts in contexts of every length: the shorter is the prior of the longer."""
-    K = paragraphs()[1]
     windows = text.unfold(0, longest + 1, 1)
-    p = torch.full((len(before), K), 1 / K)
+    p = torch.full((len(before), KINDS), 1 / KINDS)
     for n in range(longest + 1):
         contexts = torch.cat([windows[:, longest - n : longest], before[:, before.shape[1] - n :]])
-        row = torch.unique(contexts @ K ** torch.arange(n), return_inverse=True)[1]
-        counts = torch.zeros(int(row.max()) + 1, K)
+        row = torch.unique(contexts @ KINDS ** torch.arange(n), return_inverse=True)[1]
+        counts = torch.zeros(int(row.max()) + 1, KINDS)
         counts.index_put_((row[: len(windows)], windows[:, -1]), torch.ones(len(windows)), accumulate=True)
         counts = counts[row[len(windows) :]]
         p = (counts + prior * p) / (counts.sum(1, keepdim=True) + prior)
@@ -1038,7 +1038,7 @@ NEXT_CHARACTER = Exercise(
         Prediction(
             "alike",
             "the cost in bits of one of 35 equally likely characters",
-            lambda: math.log2(35),
+            lambda: math.log2(KINDS),
             "It is the logarithm of 35 to the base 2: five questions, answered by yes or no, tell 32 things apart.",
         ),
     ),
