@@ -955,6 +955,7 @@ TAUGHT, UNSEEN = 60, 8_000  # people to learn from, and people held out
 TOLD = ("health", "diseases", "limited", "coinsurance", "deductible")
 
 
+@cache
 def people() -> tuple[Tensor, Tensor]:
     """Return what is known of people, shape (20190, 5), and how often they see a doctor, four classes."""
     table = randhie()
