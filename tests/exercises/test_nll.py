@@ -389,10 +389,12 @@ def test_each_diagnosis_is_what_was_wrong_with_the_training():
 
 
 def counts_of(text, before, n):
-    """Return how often each character came after the last n of each place, shape (M, 35); n is at most 3."""
-    power, windows = 35 ** torch.arange(n), text.unfold(0, n + 1, 1)
-    table = torch.bincount((windows[:, :n] @ power) * 35 + windows[:, n], minlength=35 ** (n + 1))
-    return table.reshape(-1, 35)[before[:, 6 - n :] @ power].float()
+    """Return how often each character came after the last n of each place, shape (M, 35)."""
+    windows = text.unfold(0, n + 1, 1)
+    codes = torch.cat([windows[:, :n], before[:, 6 - n :]]) @ 35 ** torch.arange(n)
+    row = torch.unique(codes, return_inverse=True)[1]
+    old, new = row[: len(windows)], row[len(windows) :]
+    return torch.bincount(old * 35 + windows[:, n], minlength=35 * (int(row.max()) + 1)).reshape(-1, 35)[new].float()
 
 
 def by_one_table(n, alpha):
@@ -461,6 +463,9 @@ def test_the_reference_beats_the_score_with_room():
         (by_one_table(1, 0.1), 3.35),
         (by_one_table(2, 0.1), 2.6),
         (by_one_table(3, 0.1), 2.19),
+        (by_one_table(4, 0.1), 2.35),
+        (by_one_table(5, 0.1), 2.78),
+        (by_one_table(6, 0.1), 3.24),
         (by_one_table(3, 1.0), 2.66),
     ],
 )
