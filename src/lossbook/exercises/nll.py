@@ -102,7 +102,7 @@ NLL_BY_INDEX = Exercise(
         ),
         Prediction(
             "operations",
-            "the number of operations that `F.cross_entropy` dispatches",
+            "the number of operations that F.cross_entropy runs",
             lambda: float(work_of(F.cross_entropy, torch.zeros(2, 3), torch.tensor([0, 2])).dispatches),
             "A log-softmax, and this loss: the cell below writes them down.",
         ),
