@@ -898,7 +898,7 @@ KL_CHOICE = Exercise(
         "and it stands first.",
         "A forecast is scored on what happens, and a file holds what happened: both are draws from $q$. What is "
         "published, and what a machine can draw, comes from $p$.",
-        "Exercise 6 gives both rows: take one of them by the aim. `.argmin()` is the place of the least.",
+        "`kl_directions` gives both rows: take one of them by the aim. `.argmin()` is the place of the least.",
     ),
     folded=2,
     misconceptions=(
