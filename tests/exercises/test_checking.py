@@ -172,9 +172,11 @@ def test_every_lesson_has_four_to_seven_exercises_and_the_timing_exercise(source
     assert len(timing) == 1, f"{place} has {len(timing)} exercises headed GPU timing; it must have one"
     assert 4 <= len(headings) - 1 <= 7, f"{place} has {len(headings) - 1} exercises; it must have four to seven"
     slug = source.stem.partition("-")[2]
-    functions = [declared.function for declared in exercises().values() if declared.slug == slug]
+    asked = [declared for declared in exercises().values() if declared.slug == slug]
+    functions = [declared.function for declared in asked]
     for ending in ("_python_sum", "_torch_sum"):
         assert len([name for name in functions if name.endswith(ending)]) == 1
+    assert any(declared.predictions for declared in asked)
 
 
 def test_a_mode_left_on_or_an_interrupt_harms_nothing_afterwards(named):

@@ -7,7 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from lossbook.exercises import check, exercise
+from lossbook.checks.report import run
+from lossbook.exercises import check, exercise, kl
 
 NAMES = (
     "kl_entropy",
@@ -18,9 +19,8 @@ NAMES = (
     "kl_directions",
     "kl_python_sum",
     "kl_torch_sum",
-    "predict_kl_seconds",
-    "kl_bytes",
-    "predict_kl_compiled",
+    "kl_choice",
+    "distilled_logits",
 )
 
 
@@ -105,17 +105,18 @@ WRONG = {
     "kl_directions: the mean of both": lambda p, q: torch.stack([sum(both(p, q)) / 2] * 2),
     "kl_directions: cross-entropies": lambda p, q: torch.stack([-(q.exp() * p).sum(1), -(p.exp() * q).sum(1)]),
     "kl_directions: one direction": lambda p, q: both(p, q)[0],
+    "kl_choice: every aim but one": lambda p, q, aim: int(both(p, q)[int(aim == "publish")].argmin()),
+    "kl_choice: the smaller of the two": lambda p, q, aim: int(torch.stack(both(p, q)).amin(0).argmin()),
+    "kl_choice: the larger of the two": lambda p, q, aim: int(torch.stack(both(p, q)).amax(0).argmin()),
+    "kl_choice: cross-entropy whatever the aim": lambda p, q, aim: int((-(q.exp() * p).sum(1)).argmin()),
+    "kl_choice: the likeliest sentence": lambda p, q, aim: int(
+        (p.amax(1) if aim in ("publish", "sample") else both(p, q)[0]).argmin()
+    ),
+    "kl_choice: the first candidate": lambda p, q, aim: 0,
     "kl_python_sum: no logarithm of the target": lambda log_p, q: sum(q * (q - log_p)),
     "kl_python_sum: the terms": lambda log_p, q: terms(log_p, q),
     "kl_torch_sum: a loop": lambda log_p, q: torch.stack([terms(a, b) for a, b in zip(log_p, q, strict=True)]).sum(),
     "kl_torch_sum: the dimension kept": lambda log_p, q: torch.sum(terms(log_p, q), 0, keepdim=True),
-    "kl_bytes: float16": lambda n, fused: 2 * n * (2 if fused else 9),
-    "kl_bytes: eight bytes a number": lambda n, fused: 8 * n * (2 if fused else 9),
-    "kl_bytes: every step reads two": lambda n, fused: 4 * n * (2 if fused else 12),
-    "kl_bytes: always fused": lambda n, fused: 8 * n,
-    "kl_bytes: one argument": lambda n, fused: 4 * n * (1 if fused else 9),
-    "predict_kl_seconds: no time at all": lambda n, bandwidth: 0,
-    "predict_kl_compiled: a word": lambda: "faster",
 }
 
 
@@ -265,15 +266,6 @@ def added_one_by_one(log_p, q):
     return total
 
 
-def counted_by_steps(n, fused):
-    if fused:
-        return 2 * n * 4
-    moved = 0
-    for reads, writes in ((1, 1), (2, 1), (2, 1), (1, 0)):
-        moved += (reads + writes) * n * torch.finfo(torch.float32).bits // 8
-    return moved
-
-
 RIGHT = {
     "kl_entropy: a loop": with_a_loop,
     "kl_entropy: torch.special.entr": lambda q: torch.special.entr(q).sum(-1),
@@ -320,6 +312,14 @@ RIGHT = {
         ]
     ),
     "kl_directions: float64": lambda log_p, log_q: torch.stack(both(log_p.double(), log_q.double())),
+    "kl_choice: two lists of aims": lambda p, q, aim: int(
+        both(p, q)[1 if aim in ("publish", "sample") else 0].argmin()
+    ),
+    "kl_choice: a tensor": lambda p, q, aim: both(p, q)[("forecast", "imitate").count(aim) ^ 1].argmin(),
+    "kl_choice: cross-entropy where q is averaged over": lambda p, q, aim: int(
+        (-(q.exp() * p).sum(1) if aim in ("forecast", "imitate") else (p.exp() * (p - q)).sum(1)).argmin()
+    ),
+    "kl_choice: sorted": lambda p, q, aim: both(p, q)[aim in ("publish", "sample")].sort().indices[0].item(),
     "kl_python_sum: a generator": lambda log_p, q: sum(b * (b.log() - a) for a, b in zip(log_p, q, strict=True)),
     "kl_python_sum: of a list": lambda log_p, q: sum((q * (q.log() - log_p)).tolist()),
     "kl_python_sum: of an array": lambda log_p, q: sum((q * (q.log() - log_p)).numpy()),
@@ -331,9 +331,6 @@ RIGHT = {
     "kl_torch_sum: einsum": lambda log_p, q: torch.einsum("k,k->", q, torch.log(q) - log_p),
     "kl_torch_sum: in float64": lambda log_p, q: torch.sum(terms(log_p.double(), q.double())),
     "kl_torch_sum: in place": lambda log_p, q: torch.sum(log_p.neg().add_(q.log()).mul_(q)),
-    "kl_bytes: a tensor": lambda n, fused: torch.tensor(n * (8 if fused else 36)),
-    "kl_bytes: a float": lambda n, fused: 8.0 * n if fused else 36.0 * n,
-    "kl_bytes: step by step": counted_by_steps,
 }
 
 
@@ -358,3 +355,123 @@ def test_cases_are_drawn_from_the_generator_alone(name):
     for a, b in zip(one, two, strict=True):
         for x, y in zip(a.args, b.args, strict=True):
             assert torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y
+
+
+# The open task.
+
+
+def student(targets, steps=100, rate=1.0, clip=True):
+    """Return what trains a linear student by gradient descent on target distributions of one's choice."""
+
+    def say(x, z_teacher, y, x_new):
+        mean, spread = (x.mean(0), x.std(0).clamp(min=1e-6)) if clip else (0.0, 1.0)
+        rows, q = (x - mean) / spread, targets(z_teacher, y)
+        w, b = torch.zeros(5, 4), torch.zeros(4)
+        for _ in range(steps):
+            slope = ((rows @ w + b).softmax(1) - q) / len(x)
+            w, b = w - rate * rows.T @ slope, b - rate * slope.sum(0)
+        return (x_new - mean) / spread @ w + b
+
+    return say
+
+
+def by_the_course_s_loss(T, alpha):
+    """Return what trains a student by the loss of the lesson, with Adam."""
+
+    def say(x, z_teacher, y, x_new):
+        torch.manual_seed(0)
+        norm = torch.nn.BatchNorm1d(5, affine=False)
+        net = torch.nn.Sequential(norm, torch.nn.Linear(5, 4))
+        optimiser = torch.optim.Adam(net.parameters(), 0.1)
+        for _ in range(150):
+            optimiser.zero_grad()
+            by_modules(net(x), z_teacher, y, T, alpha).backward()
+            optimiser.step()
+        return net.eval()(x_new)
+
+    return say
+
+
+def by_regression_of_logits(x, z_teacher, y, x_new):
+    rows = torch.cat([x, torch.ones(len(x), 1)], 1)
+    w = torch.linalg.lstsq(rows, z_teacher - z_teacher.mean(1, keepdim=True), driver="gelsd").solution
+    return torch.cat([x_new, torch.ones(len(x_new), 1)], 1) @ w
+
+
+SOFT = student(lambda z, y: z.softmax(1))
+BEATEN = {
+    "the teacher's distributions": SOFT,
+    "a short training": student(lambda z, y: z.softmax(1), steps=20),
+    "at a temperature of 4": by_the_course_s_loss(4.0, 1.0),
+    "a little of the labels": by_the_course_s_loss(1.0, 0.95),
+    "a regression of the logits": by_regression_of_logits,
+}
+
+
+@pytest.mark.parametrize("seed", [20, 21])
+@pytest.mark.parametrize("how", BEATEN)
+def test_students_of_other_kinds_beat_the_score(named, how, seed):
+    report = run(named("distilled_logits", BEATEN[how]), exercise("distilled_logits"), seed)
+    assert report.passed, report
+    assert "; to beat: 1.3300 (3 points)" in report.message
+
+
+def test_the_reference_beats_the_score_with_room():
+    declared = exercise("distilled_logits")
+    for seed in range(200, 250):
+        for case in declared.cases(torch.Generator().manual_seed(seed)):
+            assert 1.29 < declared.score.of(declared.reference(*case.args), case.kept) < declared.score.beat - 0.003
+
+
+UNBEATEN = {
+    "a constant": (lambda x, z, y, x_new: torch.tensor([0.31, 0.33, 0.21, 0.15]).log().expand(len(x_new), 4), 1.343),
+    "the labels alone": (student(lambda z, y: F.one_hot(y, 4).float()), 1.60),
+    "both by halves": (student(lambda z, y: (F.one_hot(y, 4) + z.softmax(1)) / 2), 1.36),
+    "the classes that the teacher would choose": (student(lambda z, y: F.one_hot(z.argmax(1), 4).float()), 2.9),
+    "unscaled inputs": (student(lambda z, y: z.softmax(1), rate=1e-4, clip=False), 1.35),
+}
+
+
+@pytest.mark.parametrize("what", UNBEATEN)
+def test_what_the_lesson_warns_of_does_not_beat_it(named, what):
+    how, about = UNBEATEN[what]
+    declared = exercise("distilled_logits")
+    for seed in range(20, 24):
+        assert run(named("distilled_logits", how), declared, seed).message == (
+            "✗ distilled_logits: the score to beat is not reached."
+        )
+    scores = [
+        declared.score.of(how(*case.args), case.kept)
+        for seed in range(10)
+        for case in declared.cases(torch.Generator().manual_seed(seed))
+    ]
+    assert abs(sum(scores) / len(scores) - about) < 0.05 * about
+
+
+def test_the_teacher_is_a_little_better_than_those_it_teaches_on_people_whom_it_has_not_seen():
+    declared = exercise("distilled_logits")
+    others, said = kl.teacher()
+    _, y = kl.people()
+    assert len(others) == len(others.unique()) == len(y) - 333 * 30
+    its = torch.ones(len(y)).bool()
+    its[others] = False
+    own = F.cross_entropy(said[others], y[others])
+    assert F.cross_entropy(said[its], y[its]) < own  # it has learnt from these
+    cases = [case for seed in range(5) for case in declared.cases(torch.Generator().manual_seed(seed))]
+    taught = [declared.score.of(declared.reference(*case.args), case.kept) for case in cases]
+    assert 0 < sum(taught) / len(taught) - own < 0.01
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda x, z, y, x_new: z, "got shape (60, 4), expected shape (8000, 4)"),
+        (lambda x, z, y, x_new: SOFT(x, z, y, x_new).argmax(1), "got shape (8000,), expected shape (8000, 4)"),
+        (lambda x, z, y, x_new: SOFT(x, z, y, x_new) * math.nan, "the loss on people held out: inf"),
+        (lambda x, z, y, x_new: None, "got None"),
+    ],
+)
+def test_what_does_not_reach_the_score_is_told(named, function, says):
+    report = run(named("distilled_logits", function), exercise("distilled_logits"), 20)
+    assert report.state == "failed"
+    assert says in report.failures[0].reason

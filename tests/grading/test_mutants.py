@@ -33,6 +33,8 @@ from lossbook.checks import judging
 from lossbook.checks.exercise import Exercise
 from lossbook.checks.trial import RETURNED, Outcome, attempt
 from lossbook.exercises import exercise, recipe
+from lossbook.exercises.kl import COVERING, KEEPING, candidates_that_tell
+from lossbook.exercises.nll import curve_case
 
 ROOT = Path(__file__).parents[2]
 ROWS = sorted(path.stem for path in (ROOT / "solutions").glob("*.md"))
@@ -422,7 +424,7 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "poisson_nll": lambda d: (d.normal(*d.shape, scale=min(d.scale, 3.0)), d.index(30, *d.shape).float()),
     "nll_python_sum": looked_up,
     "nll_torch_sum": looked_up,
-    "nll_apart": chosen,
+    "nll_diagnosis": lambda d: curve_case(d.generator, 3 + d.k % 10, "").args,
     "kl_entropy": lambda d: (d.q(d.n, d.classes),),
     "kl_cross_entropy": spread,
     "kl_each": spread,
@@ -431,7 +433,10 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "kl_directions": lambda d: (d.log_p(d.n, d.classes), d.log_p(1, d.classes)[0]),
     "kl_python_sum": vectors,
     "kl_torch_sum": vectors,
-    "kl_bytes": lambda d: (int(d.index(10**6)) + 1, bool(d.k % 2)),
+    "kl_choice": lambda d: (
+        *candidates_that_tell(d.generator, 5 + d.k % 4, 4 + d.k % 3),
+        (*COVERING, *KEEPING)[d.k % 4],
+    ),
     "sum_ledger": lambda d: (2 ** (d.k % 13), (2, 4, 8)[d.k % 3], ("python", "pairs", "torch")[d.k // 2 % 3]),
     "least_seconds": lambda d: (
         1 + int(d.index(50)),

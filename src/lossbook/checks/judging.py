@@ -185,6 +185,8 @@ def _of_another_shape(got: Any, right: Any) -> str | None:
     """Say in what a result is no tensor of the right shape; None where it is one, or stands for one."""
     if got is None:
         return "got None: does every way through the function end with return?"
+    if isinstance(got, Other) and isinstance(right, Tensor) and got.what.startswith(("a list of", "a tuple of")):
+        return f"got {got.what}; return a tensor, made by PyTorch's operations"
     if isinstance(got, Other):
         return f"got {got.what}, expected {show(right)}"
     expected_tensor, mine = as_tensor(right), as_tensor(got)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
 from lossbook.checks.exercise import (
     BY_PYTHON,
     BY_TORCH,
@@ -19,13 +19,15 @@ from lossbook.checks.exercise import (
     Curve,
     Exercise,
     Misconception,
+    Prediction,
+    Score,
     Work,
     exact_sum_for_pythons,
     integers,
     normal,
-    prediction,
     uniform,
 )
+from lossbook.data import randhie
 from lossbook.losses import cross_entropy, kl_div
 
 
@@ -65,6 +67,11 @@ def terms(log_p: Tensor, q: Tensor) -> Tensor:
     return torch.xlogy(q, q) - q * log_p
 
 
+# Six distributions over six outcomes, and a batch of two samples, for what the lesson asks beforehand.
+SOME = torch.stack([torch.softmax(torch.arange(6.0).roll(k).sin() * k, 0) for k in range(1, 7)])
+THREE = torch.tensor([[0.5, 1.0, 0.8], [0.2, 0.4, 0.6]]).log_softmax(1), rows([0.3, 0.4, 0.3], [0.1, 0.5, 0.4])
+
+
 # ------------------------------------------------------------------------------------- kl_entropy
 
 
@@ -94,8 +101,27 @@ KL_ENTROPY = Exercise(
     cases=entropy_cases,
     no_slope="The entropy is the target's own, which is not learnt; at 0 its slope is infinite.",
     curve=Curve(between(0.0, 1.0), lambda x: Case((coin(x),)), "probability of heads", "entropy of a coin"),
+    predictions=(
+        Prediction(
+            "fair", "the entropy of a fair coin", lambda: float(entropy(coin(0.5))), "Each side surprises by ln 2."
+        ),
+        Prediction(
+            "sure",
+            "the entropy of a coin that always shows heads",
+            lambda: float(entropy(coin(1.0))),
+            "What always happens surprises nobody, and what never happens is never met.",
+        ),
+        Prediction(
+            "most",
+            "the distribution of most entropy",
+            lambda: "uniform" if float(entropy(SOME).max()) < float(entropy(torch.ones(1, 6) / 6)) else "none",
+            "Nothing is less predictable than outcomes that are all alike. Over K of them it is ln K.",
+            ("uniform", "sure", "none"),
+        ),
+    ),
     hints=(
-        r"$H(q) = - \sum_k q_k \log q_k$. The sum is along the last dimension, one number for each row.",
+        "An average weighs each surprise by how often it is met. There is one number for each row: along which "
+        "dimension lie a row's outcomes?",
         "`torch.xlogy(x, y)` is $x \\log y$, and 0 where $x = 0$. `torch.where(q > 0, …, 0)` does it too.",
     ),
     misconceptions=(
@@ -169,6 +195,17 @@ KL_CROSS_ENTROPY = Exercise(
     cases=pair_cases,
     gradient=True,
     curve=PAIR,
+    predictions=(
+        Prediction(
+            "below",
+            'the answer to "can it be less than the entropy of q?"',
+            lambda: (
+                "yes" if bool((cross_entropy_of_rows(SOME.log(), SOME[:1]) < entropy(SOME[:1]) - 1e-6).any()) else "no"
+            ),
+            "Who believes q itself is surprised least. What a false belief costs beyond that is the next exercise.",
+            ("yes", "no"),
+        ),
+    ),
     hints=(
         "`0 * -inf` is `nan` in floating point, so the product alone will not do. Choose the terms with `torch.where`.",
         "The model is already in logarithms. If you take a log of the first argument, you take it twice.",
@@ -233,10 +270,25 @@ KL_EACH = Exercise(
     cases=pair_cases,
     gradient=True,
     curve=PAIR,
+    predictions=(
+        Prediction(
+            "terms",
+            "the number of negative terms",
+            lambda: float((coin(0.5) * (coin(0.5) / coin(0.95)).log() < 0).sum()),
+            "A term is negative where the model gives more than there is to give: here to the first outcome.",
+        ),
+        Prediction(
+            "below",
+            'the answer to "can the sum be negative?"',
+            lambda: "yes" if bool((divergence_of_rows(SOME.log(), SOME[:1]) < -1e-6).any()) else "no",
+            "What is given to one outcome is taken from others, and there it costs more than was saved.",
+            ("yes", "no"),
+        ),
+    ),
     hints=(
-        r"You have both parts. Or write $\sum_k q_k (\log q_k - \log p_k)$ and choose the terms with "
-        "`torch.where`.",
-        "If a model that is right does not score 0, the wrong distribution stands in front of the logarithm.",
+        "You have written both parts already.",
+        "Or write it in one, and choose the terms with `torch.where`. If a model that is right does not score 0, the "
+        "wrong distribution stands in front of the logarithm.",
     ),
     misconceptions=(
         Misconception(
@@ -306,8 +358,19 @@ KL_BATCHMEAN = Exercise(
         HEADS,
         "three coins, each with heads 0.7",
     ),
+    predictions=(
+        Prediction(
+            "divided_by",
+            "what yours is divided by to give PyTorch's default",
+            lambda: float(
+                kl_div(THREE[0], THREE[1], reduction="batchmean") / kl_div(THREE[0], THREE[1], reduction="none").mean()
+            ),
+            "The default divides by all elements, and there are 3 to a sample. The loss is a third, and the step with "
+            "it.",
+        ),
+    ),
     hints=(
-        "`.mean()` divides by the number of elements, $N K$. Sum, then divide by `len(log_p)`.",
+        "How many samples are there, and how many numbers would `.mean()` divide by?",
         r"The terms are those of exercise 3. `torch.xlogy` minds the zeros in $q \log q$; $\log p$ is finite here.",
     ),
     folded=1,
@@ -455,6 +518,23 @@ KL_DISTILLATION = Exercise(
         "the temperature T",
         "the loss at α = 0.5",
     ),
+    predictions=(
+        Prediction(
+            "equal",
+            "the loss of a student that equals its teacher",
+            lambda: float(distillation(SOME.log(), SOME.log(), torch.zeros(len(SOME)).long(), 4.0, 1.0)),
+            "At α = 1 the divergence is all there is, and it is 0 between equals.",
+        ),
+        Prediction(
+            "weaker",
+            "the factor by which the teacher is too weak",
+            lambda: float(
+                distillation(SOME.log(), SOME.flip(1).log(), torch.zeros(len(SOME)).long(), 4.0, 1.0)
+                / soft(SOME.log(), SOME.flip(1).log(), 4.0)
+            ),
+            "T² is 16. No curve shows that it is missing: the loss falls, and the labels have the last word.",
+        ),
+    ),
     hints=(
         "Print `z[:0:2].shape`. What is the mean of nothing?",
         "A student that equals its teacher should be charged nothing by the second part. Is it?",
@@ -582,6 +662,19 @@ def from_probabilities(log_p: Tensor, log_q: Tensor) -> Tensor:
     return torch.stack([(q * (q.log() - p.log())).sum(1), (p * (p.log() - q.log())).sum(1)])
 
 
+def _widths_of_the_nearest() -> Tensor:
+    """Return the widths of the Gaussians that are nearest to a target with two peaks, in the two directions."""
+    x, widths = torch.linspace(-10, 10, 201), torch.linspace(0.3, 4, 38)
+    mu, sigma = torch.meshgrid(torch.linspace(-4, 4, 41), widths, indexing="ij")
+
+    def on_grid(mu: Tensor, sigma: Tensor) -> Tensor:
+        return (-0.5 * ((x - mu) / sigma) ** 2).log_softmax(-1)
+
+    peaks = torch.logaddexp(*(on_grid(torch.tensor(at), torch.tensor(0.7)) for at in (-2.0, 2.5)))
+    candidates = on_grid(mu.reshape(-1, 1), sigma.reshape(-1, 1))
+    return sigma.flatten()[both_directions(candidates, peaks.log_softmax(0)).argmin(1)]
+
+
 KL_DIRECTIONS = Exercise(
     "kl.kl_directions",
     points=2,
@@ -594,9 +687,19 @@ KL_DIRECTIONS = Exercise(
         "the candidate's probability of heads",
         "KL(q ‖ p), q with heads 0.7",
     ),
+    predictions=(
+        Prediction(
+            "covers",
+            "the direction that covers both peaks",
+            lambda: ("KL(q ‖ p)", "KL(p ‖ q)")[int(_widths_of_the_nearest().argmax())],
+            "Averaged over q, what the model leaves out costs most, so it leaves nothing out. Averaged over p, what it "
+            "makes up costs most, so it keeps to one peak.",
+            ("KL(q ‖ p)", "KL(p ‖ q)"),
+        ),
+    ),
     hints=(
         "The distribution that stands first is the one you average over: it stands in front of the logarithms.",
-        "`log_q` of shape (K,) broadcasts against `log_p` of shape (C, K). Sum over the last dimension, then "
+        "`log_q` of shape $(K,)$ broadcasts against `log_p` of shape $(C, K)$. Sum over the last dimension, then "
         "`torch.stack` the two.",
     ),
     misconceptions=(
@@ -700,7 +803,7 @@ KL_PYTHON_SUM = Exercise(
     curve=VECTOR,
     work=Work(vector_work, vectorised=False),
     hints=(
-        r"The terms are $q_k (\log q_k - \log p_k)$. They may all be computed at once; only their sum is Python's.",
+        "The terms are those of exercise 3. They may all be computed at once; only their sum is Python's.",
         "`sum(x)` walks through a tensor of shape (n,) and adds up its elements, one after another.",
     ),
     folded=0,
@@ -745,97 +848,267 @@ KL_TORCH_SUM = Exercise(
 )
 
 
-# ----------------------------------------------------------------------------- predict_kl_seconds
+# -------------------------------------------------------------------------------------- kl_choice
 
 
-PREDICT_KL_SECONDS = bound_exercise(
-    "kl.predict_kl_seconds",
-    Traffic(Array("log_p"), Array("q")),
-    misconceptions=(operation_by_operation(36),),
-)
+COVERING, KEEPING = ("forecast", "imitate"), ("publish", "sample")  # KL(q ‖ p) for these, and KL(p ‖ q)
 
 
-# --------------------------------------------------------------------------------------- kl_bytes
+def candidates_that_tell(generator: Generator, C: int, K: int) -> tuple[Tensor, Tensor]:
+    """Draw candidates and a target for which the two directions, and their sum, each choose another one."""
+    while True:
+        log_p = normal(generator, C, K, scale=2.0).log_softmax(1)
+        log_q = normal(generator, K, scale=2.0).log_softmax(0)
+        found = both_directions(log_p, log_q)
+        chosen = [int(each.argmin()) for each in (found[0], found[1], found.sum(0))]
+        gaps = [float(each.sort().values.diff()[0]) for each in (found[0], found[1])]
+        if len({*chosen}) == 3 and min(gaps) > 0.01:
+            return log_p, log_q
 
 
-FLOAT32 = 4  # bytes of one number
+def choice_cases(generator: Generator) -> Sequence[Case]:
+    """Draw candidates and targets, for each aim three times."""
+    peaks = torch.tensor([0.49, 0.01, 0.01, 0.49]).log()
+    wide, narrow = rows([0.25, 0.25, 0.25, 0.25]).log(), rows([0.97, 0.01, 0.01, 0.01]).log()
+    two = torch.cat([wide, narrow])
+    cases = [Case((two, torch.tensor([0.75, 0.02, 0.02, 0.21]).log(), aim), note="one is wide") for aim in KEEPING]
+    cases += [Case((two, peaks, aim), note="two peaks, and one candidate is wide") for aim in COVERING]
+    for aim in (*COVERING, *KEEPING):
+        for C, K in ((8, 5), (6, 9)):
+            cases.append(Case((*candidates_that_tell(generator, C, K), aim), note="random"))
+    return cases
 
 
-def bytes_cases(generator: Generator) -> Sequence[Case]:
-    """Draw numbers of classes, each with the chain run step by step and in one pass."""
-    drawn = 1 + int(integers(generator, 100_000, 1))
-    return [
-        Case((1, False), note="one class"),
-        Case((1000, True), note="one pass reads log p and q"),
-        Case((1000, False), note="four steps: log, −, ·, sum"),
-        Case((drawn, True), note="random n"),
-        Case((drawn, False), note="random n"),
-    ]
+def best_candidate(log_p: Tensor, log_q: Tensor, aim: str) -> int:
+    """Return the index of the candidate of least divergence, in the direction that the aim asks for."""
+    return int(both_directions(log_p, log_q)[int(aim in KEEPING)].argmin())
 
 
-def bytes_moved(n: int, fused: bool) -> int:
-    """Return the bytes read and written by (q · (log q − log p)).sum(): 2 numbers a class in one pass, else 9."""
-    return (2 if fused else 9) * FLOAT32 * n
+def _by_row(row: int) -> Callable[[Tensor, Tensor, str], int]:
+    return lambda log_p, log_q, aim: int(both_directions(log_p, log_q)[row].argmin())
 
 
-KL_BYTES = Exercise(
-    "kl.kl_bytes",
-    points=1,
-    reference=bytes_moved,
-    cases=bytes_cases,
-    curve=Curve(between(1000.0, 25_000.0, 25), lambda x: Case((int(x), False)), "n", "bytes moved in four steps"),
+KL_CHOICE = Exercise(
+    "kl.kl_choice",
+    points=2,
+    reference=best_candidate,
+    cases=choice_cases,
     hints=(
-        "The logarithm reads $n$ numbers and writes $n$. The difference reads $2n$ and writes $n$. Go on.",
-        "The sum reads what the product wrote; the one number that it writes is not worth counting. One pass over "
-        "both arguments reads each of them once and writes nothing of length $n$.",
+        "Ask of each aim: from which of the two are the outcomes drawn that are paid for? That one is averaged over, "
+        "and it stands first.",
+        "A forecast is scored on what happens, and a file holds what happened: both are draws from $q$. What is "
+        "published, and what a machine can draw, comes from $p$.",
+        "`kl_directions` gives both rows: take one of them by the aim. `.argmin()` is the place of the least.",
     ),
-    folded=1,
+    folded=2,
     misconceptions=(
         Misconception(
-            "bits for bytes",
-            lambda n, fused: 32 * n * (2 if fused else 9),
-            "float32 has 32 bits. How many bytes are they?",
+            "KL(q ‖ p) whatever the aim",
+            _by_row(0),
+            "One direction does for all aims in yours. Where the outcomes that are paid for come from the model, it is "
+            "the model that is averaged over.",
         ),
         Misconception(
-            "eight bytes a number",
-            lambda n, fused: 8 * n * (2 if fused else 9),
-            "Eight bytes are a float64; the numbers here are float32.",
+            "KL(p ‖ q) whatever the aim",
+            _by_row(1),
+            "One direction does for all aims in yours. Where the outcomes that are paid for are those that happen, it "
+            "is what happens that is averaged over.",
         ),
         Misconception(
-            "numbers counted instead of bytes",
-            lambda n, fused: n * (2 if fused else 9),
-            "You have counted numbers. Each of them takes several bytes.",
+            "the two directions exchanged",
+            lambda log_p, log_q, aim: int(both_directions(log_p, log_q)[int(aim in COVERING)].argmin()),
+            "You tell the aims apart, and give each the other's direction. What stands first is averaged over.",
         ),
         Misconception(
-            "what is read and not what is written",
-            lambda n, fused: 4 * n * (2 if fused else 6),
-            "Run step by step, each operation also writes its result back to memory.",
+            "the sum of both directions",
+            lambda log_p, log_q, aim: int(both_directions(log_p, log_q).sum(0).argmin()),
+            "The sum serves no aim fully: decide for each which of the two mistakes is paid for.",
         ),
         Misconception(
-            "the fused chain taken for the other",
-            lambda n, fused: 4 * n * (9 if fused else 2),
-            "One pass moves fewer bytes than four operations. Which of them does `fused` mean?",
+            "the worst candidate",
+            lambda log_p, log_q, aim: int(both_directions(log_p, log_q)[int(aim in KEEPING)].argmax()),
+            "A divergence is a cost: the best candidate has the least.",
         ),
         Misconception(
-            "the sum's reading left out",
-            lambda n, fused: 4 * n * (2 if fused else 8),
-            "What is not worth counting is the one number that the sum writes. Before that it reads all the terms.",
+            "the divergence for the candidate",
+            lambda log_p, log_q, aim: float(both_directions(log_p, log_q)[int(aim in KEEPING)].min()),
+            "That is what the best candidate costs. Which one is it?",
         ),
         Misconception(
-            "the fused terms written back",
-            lambda n, fused: 4 * n * (3 if fused else 9),
-            "In one pass the terms stay in registers and are added up there: nothing of length n is written.",
+            "imitation taken for publishing",
+            lambda log_p, log_q, aim: best_candidate(log_p, log_q, "publish" if aim == "imitate" else aim),
+            "Who has a file of examples can average over these alone: over draws from q.",
+        ),
+        Misconception(
+            "sampling taken for forecasting",
+            lambda log_p, log_q, aim: best_candidate(log_p, log_q, "forecast" if aim == "sample" else aim),
+            "Nobody can draw from that q. An average can only be taken over what can be drawn.",
         ),
     ),
 )
 
 
-# ---------------------------------------------------------------------------- predict_kl_compiled
+# --------------------------------------------------------------------------------- distilled_logits
 
 
-PREDICT_KL_COMPILED = prediction(
-    "kl.predict_kl_compiled",
-    0.001,
-    1000,
-    "a ratio of times",
+TAUGHT, UNSEEN = 60, 8_000  # people to learn from, and people held out
+TOLD = ("health", "diseases", "limited", "coinsurance", "deductible")
+
+
+@cache
+def people() -> tuple[Tensor, Tensor]:
+    """Return what is known of people, shape (20190, 5), and how often they see a doctor, four classes."""
+    table = randhie()
+    x = torch.stack([table[name] for name in TOLD], 1).float()
+    return x, torch.bucketize(table["visits"], torch.tensor([0.5, 2.5, 5.5], dtype=torch.float64))
+
+
+@cache
+def teacher() -> tuple[Tensor, Tensor]:
+    """Return who is not among the teacher's 9,990 people, and its logits of all, shape (20190, 4).
+
+    It is a linear model of the five facts, their squares and their products. Rows that follow each other are often of
+    one person, so whole blocks of 30 are the teacher's.
+    """
+    x, y = people()
+    blocks = torch.arange(len(x)).view(-1, 30)[torch.randperm(673, generator=Generator().manual_seed(0))]
+    its, others = blocks[:333].flatten(), blocks[333:].flatten()
+    facts = (x - x.mean(0)) / x.std(0)
+    products = [facts[:, i : i + 1] * facts[:, i:] for i in range(4)]  # what is 0 or 1 needs no square
+    wide = torch.linalg.qr(torch.cat([torch.ones(len(x), 1), facts, *products], 1))[0] * len(x) ** 0.5
+    w = torch.zeros(wide.shape[1], 4)
+    hot = F.one_hot(y[its], 4).float()
+    for _ in range(60):
+        w = w - 2.0 * wide[its].T @ ((wide[its] @ w).softmax(1) - hot) / len(its)
+    return others, wide @ w
+
+
+def teaching_cases(generator: Generator) -> Sequence[Case]:
+    """Draw, three times, 60 people whom the teacher is asked about, and 8,000 who are held out."""
+    (x, y), (others, said) = people(), teacher()
+    cases = []
+    for number in ("first", "second", "third"):
+        order = others[torch.randperm(len(others), generator=generator)]
+        seen, new = order[:TAUGHT], order[TAUGHT : TAUGHT + UNSEEN]
+        cases.append(Case((x[seen], said[seen], y[seen], x[new]), note=f"the {number} draw of people", kept=y[new]))
+    return cases
+
+
+def by_targets(x: Tensor, q: Tensor, x_new: Tensor) -> Tensor:
+    """Return the logits of a linear softmax regression on target distributions, by gradient descent."""
+    mean, spread = x.mean(0), x.std(0).clamp(min=1e-6)
+
+    def scaled(rows: Tensor) -> Tensor:
+        return torch.cat([(rows - mean) / spread, rows.new_ones(len(rows), 1)], 1)
+
+    rows = scaled(x)
+    w = rows.new_zeros(rows.shape[1], q.shape[1])
+    for _ in range(100):
+        w = w - rows.T @ ((rows @ w).softmax(1) - q) / len(rows)
+    return scaled(x_new) @ w
+
+
+def by_the_teacher(x: Tensor, z_teacher: Tensor, y: Tensor, x_new: Tensor) -> Tensor:
+    """Return the logits of a student that learns from the teacher's distributions alone."""
+    return by_targets(x, z_teacher.softmax(1), x_new)
+
+
+def by_labels(x: Tensor, z_teacher: Tensor, y: Tensor, x_new: Tensor) -> Tensor:
+    """Return the logits of a student that learns from the labels alone."""
+    return by_targets(x, F.one_hot(y, 4).float(), x_new)
+
+
+def _visits_loss(z: Tensor, y: Tensor) -> float:
+    return float(cross_entropy(z, y))
+
+
+# 1.343 is the best constant's; 1.60 a student's of labels alone, 1.36 of both by halves, 1.312 of the teacher alone;
+# 1.306 is the teacher's own.
+VISITS_TO_BEAT = 1.33
+
+
+def _one_draw() -> tuple[Tensor, ...]:
+    (case, *_) = teaching_cases(Generator().manual_seed(0))
+    return (*case.args, case.kept)
+
+
+def _of_labels_against_a_constant() -> str:
+    x, z_teacher, y, x_new, new = _one_draw()
+    constant = entropy(torch.bincount(new, minlength=4)[None] / len(new))
+    return "worse" if _visits_loss(by_labels(x, z_teacher, y, x_new), new) > float(constant) else "better"
+
+
+DISTILLED_LOGITS = Exercise(
+    "kl.distilled_logits",
+    points=3,
+    reference=by_the_teacher,
+    cases=teaching_cases,
+    allowed=DISTILLING,
+    score=Score("the loss on people held out", _visits_loss, VISITS_TO_BEAT),
+    no_slope="What is asked for is what a trained model says; nothing is trained through it.",
+    predictions=(
+        Prediction(
+            "constant",
+            "the score of the best constant",
+            lambda: float(entropy(rows([0.31, 0.33, 0.21, 0.15]))),
+            "It is the entropy of the four shares.",
+        ),
+        Prediction(
+            "labels",
+            "what labels alone make of 60 people, against that constant,",
+            _of_labels_against_a_constant,
+            "Sixty labels are few, and chance is great: what a linear model makes of them is mostly learnt by heart.",
+            ("better", "worse"),
+        ),
+    ),
+    hints=(
+        "Look at the inputs first: one goes up to 100, another to 1. Subtract the mean of each column and divide by "
+        "its spread, and do the same, with the same numbers, to `x_new`.",
+        r"A linear model will do, $z = x^{\top} W + b$ from zeros, trained by your loss of exercise 5. "
+        "`torch.autograd.grad(loss, [W, b])` gives the slopes; a hundred steps of size 1 are enough once the columns "
+        "are scaled.",
+        "Who is to be believed, the teacher or the labels? A label says what happened once, and the teacher how often "
+        r"each of the four happens to people like this one. Try $\alpha = 0$, ½ and 1.",
+    ),
+    misconceptions=(
+        Misconception(
+            "logits that are not finite",
+            lambda x, z_teacher, y, x_new: by_the_teacher(x, z_teacher, y, x_new) / 0,
+            "Some are infinite or nan: training has run away. Scale the columns first, or take smaller steps.",
+            sign=lambda z, y: not bool(z.isfinite().all()),
+        ),
+        Misconception(
+            "the same answer for all people",
+            lambda x, z_teacher, y, x_new: z_teacher.mean(0).expand(len(x_new), 4),
+            "Everyone gets the same logits: what is known of a person has no part in them. That is the best constant "
+            "at most.",
+            sign=lambda z, y: bool((z - z[0]).abs().max() < 1e-6),
+        ),
+        Misconception(
+            "probabilities in place of logits",
+            lambda x, z_teacher, y, x_new: by_the_teacher(x, z_teacher, y, x_new).softmax(1),
+            "Each row lies in 0 to 1 and adds up to 1. A logit is any real number: leave the softmax to the loss.",
+            sign=lambda z, y: bool(((z >= 0) & (z <= 1)).all() and ((z.sum(1) - 1).abs() < 1e-3).all()),
+        ),
+        Misconception(
+            "the sign turned",
+            lambda x, z_teacher, y, x_new: -by_the_teacher(x, z_teacher, y, x_new),
+            "With the opposite sign your logits would do it: the step goes uphill.",
+            sign=lambda z, y: _visits_loss(-z, y) < VISITS_TO_BEAT,
+        ),
+        Misconception(
+            "labels alone, learnt by heart",
+            by_labels,
+            "Half of your logits would score better: this model is too sure. Few labels, or classes that a teacher "
+            "would have chosen, are learnt by heart. How much of the teacher's distribution is in your loss?",
+            sign=lambda z, y: _visits_loss(z / 2, y) < _visits_loss(z, y) - 0.01,
+        ),
+        Misconception(
+            "logits that are far too small",
+            lambda x, z_teacher, y, x_new: by_the_teacher(x, z_teacher, y, x_new) / 8,
+            "Three times your logits would score better. They were divided by a temperature, or training has hardly "
+            "begun: without scaled columns a step is far too short for some of them.",
+            sign=lambda z, y: _visits_loss(3 * z, y) < _visits_loss(z, y) - 0.01,
+        ),
+    ),
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise, for_each_sample
 from lossbook.checks.exercise import (
     BY_PYTHON,
     BY_TORCH,
@@ -18,14 +18,17 @@ from lossbook.checks.exercise import (
     Curve,
     Exercise,
     Misconception,
+    Prediction,
+    Score,
     Work,
     exact_sum_for_pythons,
     integers,
     normal,
-    prediction,
     uniform,
 )
-from lossbook.losses import cross_entropy, nll_loss, poisson_nll_loss
+from lossbook.data import prose
+from lossbook.losses import nll_loss, poisson_nll_loss
+from lossbook.timing import work_of
 
 
 def log_probabilities(generator: Generator, *shape: int) -> Tensor:
@@ -84,9 +87,28 @@ NLL_BY_INDEX = Exercise(
     cases=index_cases,
     gradient=True,
     curve=BY_CHANCE,
+    predictions=(
+        Prediction(
+            "uniform",
+            "the loss of a model that gives each of 4 classes the probability ¼",
+            lambda: float(nll_loss(torch.full((1, 4), 0.25).log(), torch.tensor([0]))),
+            "It is ln 4, whichever class came: minus the logarithm of ¼.",
+        ),
+        Prediction(
+            "least",
+            "the least that the loss can be",
+            lambda: abs(float(nll_loss(torch.zeros(1, 1), torch.tensor([0])))),
+            "No probability is above 1, so no logarithm is above 0. A negative value is a wrong input.",
+        ),
+        Prediction(
+            "operations",
+            "the number of operations that F.cross_entropy runs",
+            lambda: float(work_of(F.cross_entropy, torch.zeros(2, 3), torch.tensor([0, 2])).dispatches),
+            "A log-softmax, and this loss: the cell below writes them down.",
+        ),
+    ),
     hints=(
-        "`log_p[n, y[n]]`, for every $n$ at once. `log_p[:, y]` is not that: it picks whole columns, and has the "
-        "shape $(N, N)$.",
+        "One number is wanted of each row: $N$ in all. `log_p[:, y]` picks whole columns, and has the shape $(N, N)$.",
         "`log_p[torch.arange(N), y]` pairs the two index tensors. `log_p.gather(1, y[:, None])` does the same and "
         "has the shape $(N, 1)$.",
     ),
@@ -192,9 +214,18 @@ NLL_IGNORING = Exercise(
         "probability of the first of two classes that count",
         "loss; a third target is ignored",
     ),
+    predictions=(
+        Prediction(
+            "nothing",
+            "the mean where every target is ignored",
+            lambda: str(float(nll_loss(THREE[:1], torch.tensor([-100])))),
+            "The sum of nothing is divided by how many there are: 0 / 0.",
+            ("0", "nan", "inf"),
+        ),
+    ),
     hints=(
-        "`y != ignore_index` says which targets count. An index of −100 cannot be looked up: choose the rows "
-        "before you look, or look up a class that exists and discard it.",
+        "An index of −100 cannot be looked up: choose the rows before you look, or look up a class that exists and "
+        "discard it.",
         "Multiplying an ignored loss by 0 is not ignoring it: $0 \\cdot$ `nan` is `nan`. Select with a mask, "
         "`log_p[mask]`, or with `torch.where`.",
     ),
@@ -272,6 +303,12 @@ def weighted_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+def _weighted(weights: list[float]) -> float:
+    """Return the weighted mean of the losses 0.2, 0.3 and 0.4 of the classes 0, 1 and 1."""
+    log_p = -torch.tensor([[0.2, 9.0], [9.0, 0.3], [9.0, 0.4]])
+    return float(nll_loss(log_p, torch.tensor([0, 1, 1]), torch.tensor(weights)))
+
+
 NLL_CLASS_WEIGHTS = Exercise(
     "nll.nll_class_weights",
     points=2,
@@ -284,10 +321,23 @@ NLL_CLASS_WEIGHTS = Exercise(
         "weight of class 1; class 0 has 1",
         "mean of the losses 0.2 and 1",
     ),
+    predictions=(
+        Prediction(
+            "mean",
+            "the mean with weights 1 and 2",
+            lambda: _weighted([1.0, 2.0]),
+            "The weights of the three samples are 1, 2 and 2: 0.2 + 0.6 + 0.8 is divided by 1 + 2 + 2.",
+        ),
+        Prediction(
+            "ten_times",
+            "the mean with weights 10 and 20",
+            lambda: _weighted([10.0, 20.0]),
+            "The ten stands above the fraction line and below it.",
+        ),
+    ),
     hints=(
-        "`w[y]` is the weight of each sample, of shape $(N,)$.",
-        "The same $N$ weights are used twice: above the fraction line they multiply the losses, below it they are "
-        "added up.",
+        "There are $K$ weights and $N$ losses. First find the weight of each sample: it is a look-up.",
+        "`w[y]` has the shape $(N,)$. The same $N$ weights are used twice, above the fraction line and below it.",
     ),
     folded=1,
     misconceptions=(
@@ -366,6 +416,14 @@ NLL_DENSE = Exercise(
         "probability of the first pixel’s class",
         "loss of that pixel",
     ),
+    predictions=(
+        Prediction(
+            "places",
+            "the number of losses",
+            lambda: float(nll_loss(torch.zeros(2, 3, 4, 6), torch.zeros(2, 4, 6).long(), reduction="none").numel()),
+            "Each image has a loss for each of its pixels, 2 · 4 · 6. The 3 classes are gone: one of them was picked.",
+        ),
+    ),
     hints=(
         "`gather(1, index)` wants an index with as many dimensions as the input. The labels lack one: which, and "
         "where?",
@@ -429,6 +487,9 @@ def corpus_cases(generator: Generator) -> Sequence[Case]:
     ]
 
 
+FOUR_TOKENS = [torch.ones(3), torch.full((1,), 5.0)]
+
+
 def corpus_reference(batches: Sequence[Tensor]) -> Tensor:
     """Return the perplexity of all tokens together."""
     return torch.cat(list(batches)).double().mean().exp().float()
@@ -451,9 +512,23 @@ CORPUS_PERPLEXITY = Exercise(
         "loss of a batch of one token; three others have 1",
         "perplexity",
     ),
+    predictions=(
+        Prediction(
+            "perplexity",
+            "the perplexity",
+            lambda: float(corpus_reference(FOUR_TOKENS)),
+            "The mean over four tokens is 2, and e² is the perplexity.",
+        ),
+        Prediction(
+            "averaged",
+            "the average of the perplexities of the two batches",
+            lambda: float(perplexities(FOUR_TOKENS).mean()),
+            "It is the mean of e and e⁵: one token in four decides it.",
+        ),
+    ),
     hints=(
-        "Add up two things over the batches: the losses and the number of tokens. Divide once. Exponentiate last.",
-        "`batch.sum()` and `len(batch)` are what one batch adds to the two.",
+        "Every token weighs the same, in whatever batch it came. What has to be known of a batch for that?",
+        "Two things are added up over the batches, `batch.sum()` and `len(batch)`. Divide once, and exponentiate last.",
     ),
     folded=1,
     misconceptions=(
@@ -536,9 +611,23 @@ POISSON_NLL = Exercise(
         "log-rate z, where 8 events were counted",
         "loss",
     ),
+    predictions=(
+        Prediction(
+            "z",
+            "the z of the least loss",
+            lambda: math.log(8),
+            "The slope is e^z − y, which is 0 where the rate is what was counted.",
+        ),
+        Prediction(
+            "least",
+            "the loss there",
+            lambda: float(exact_poisson(torch.tensor([8.0]).log(), torch.tensor([8.0]))),
+            "It is not 0: even at the best rate eight events are but one of many things that could have happened.",
+        ),
+    ),
     hints=(
-        r"$\log \bigl( \lambda^{y} e^{-\lambda} / y! \bigr) = y \log \lambda - \lambda - \log y!$, and "
-        r"$\log \lambda$ is what you were given.",
+        r"The logarithm of a product is a sum, here of three terms. In which of them stands the rate itself, and in "
+        r"which its logarithm, which is what you were given?",
         "Too large by about 115 at $y = 5$? You have written $y!$ where its logarithm belongs. Too large or small "
         r"by little? `lgamma(y)` is $\log (y - 1)!$.",
     ),
@@ -659,7 +748,7 @@ NLL_TORCH_SUM = Exercise(
     gradient=True,
     curve=BY_CHANCE,
     work=Work(many, vectorised=True),
-    hints=("Only the adding up differs from the function before: `torch.sum` takes the whole tensor at once.",),
+    hints=("Only the adding up differs from the function before, and there is no loop.",),
     folded=0,
     misconceptions=(
         Misconception(
@@ -697,104 +786,321 @@ NLL_TORCH_SUM = Exercise(
 )
 
 
-# ---------------------------------------------------------------------------- predict_nll_seconds
+# ---------------------------------------------------------------------------------- nll_diagnosis
 
 
-PREDICT_NLL_SECONDS = bound_exercise(
-    "nll.predict_nll_seconds",
-    Traffic(Array("log_p", columns=4), Array("y", width=8)),
-    misconceptions=(
-        for_each_sample(
-            12,
-            "the picked numbers and their indices alone",
-            "Memory is handed out in lines, of 64 bytes on most processors. Picking one number of a line brings its "
-            "neighbours along: how much of the table can be left out?",
-        ),
-    ),
-)
+LEARNS, PROBABILITIES, ADDED, BLIND, BY_HEART = range(5)
+STEPS = 60
 
 
-# -------------------------------------------------------------------------------------- nll_apart
+def training(generator: Generator, fault: int, K: int, *, easy: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """Train a linear model, with one thing wrong, by gradient descent from zeros.
+
+    Args:
+        generator: Draws the data.
+        fault: Which of the five it is.
+        K: The number of classes.
+        easy: Whether the labels follow from the inputs, so that the loss comes near 0.
+
+    Returns:
+        The losses of each step on what is trained on and held out, shape (STEPS,) each, and the entropy of the labels
+        that are trained on, shape ().
+
+    """
+    n, features = (40, 40) if fault == BY_HEART else (int(integers(generator, 100, 1)) + 300, 6)
+    truth = normal(generator, features, K, scale={BY_HEART: 0.3, BLIND: 0.0}.get(fault, 2.0))
+    rare = 3.0 * torch.linspace(0, 1, K)[torch.randperm(K, generator=generator)]
+
+    def drawn(count: int) -> tuple[Tensor, Tensor]:
+        x = normal(generator, count, features)
+        z = x @ truth + rare
+        y = z.argmax(1) if easy else torch.multinomial(z.softmax(1), 1, generator=generator)[:, 0]
+        return torch.cat([x * (fault != BLIND), torch.ones(count, 1)], 1), y
+
+    def loss(x: Tensor, y: Tensor) -> Tensor:
+        z = x @ w
+        log_p = z.softmax(1) if fault == PROBABILITIES else z.log_softmax(1)
+        return nll_loss(log_p, y, reduction="sum" if fault == ADDED else "mean")
+
+    (x, y), held = drawn(n), drawn(400)
+    w, curves = torch.zeros(features + 1, K), []
+    for _ in range(STEPS):
+        curves.append((loss(x, y), loss(*held)))
+        p = (x @ w).softmax(1)
+        pull = p.gather(1, y[:, None]) if fault == PROBABILITIES else 1.0
+        slope = x.T @ (pull * (p - F.one_hot(y, K))) / n  # the sum is stepped along n times as carefully
+        w = w - (8.0 if easy else 1.0) * slope
+    shares = torch.bincount(y, minlength=K) / n
+    train, held_out = torch.tensor(curves).unbind(1)
+    return train, held_out, -torch.xlogy(shares, shares).sum()
 
 
-def logit_cases(generator: Generator) -> Sequence[Case]:
-    """Draw logits and class indices, far from zero too."""
+def curve_case(generator: Generator, K: int, note: str, *, shuffled: bool = True) -> Case:
+    """Return a case of six trainings: one with each fault, and two that learn."""
+    kinds = [(fault, False) for fault in range(5)] + [(LEARNS, True)]
+    order = torch.randperm(6, generator=generator).tolist() if shuffled else range(6)
+    trained = [training(generator, kinds[k][0], K, easy=kinds[k][1]) for k in order]
+    train, held, entropy = (torch.stack(column) for column in zip(*trained, strict=True))
+    return Case((train, held, entropy, K), note=note, kept=torch.tensor([kinds[k][0] for k in order]))
+
+
+def diagnosis_cases(generator: Generator) -> Sequence[Case]:
+    """Train models in the five ways, several times."""
+    few, many = 3 + int(integers(generator, 3, 1)), 8 + int(integers(generator, 8, 1))
     return [
-        Case((torch.zeros(2, 3), torch.tensor([0, 2])), note="a uniform guess: ln 3"),
-        Case((torch.tensor([[0.0, 200.0]]), torch.tensor([0])), note="sure and wrong: the loss is 200"),
-        Case((torch.tensor([[0.0, 200.0]]), torch.tensor([1])), note="sure and right: the gradient must not be nan"),
-        Case((torch.tensor([[1000.0, 999.0]]), torch.tensor([0])), note="e^1000 overflows"),
-        Case((torch.tensor([[-1000.0, -999.0]]), torch.tensor([0])), note="e^−1000 and e^−999 are both 0"),
-        Case((torch.tensor([[0.0, 1.0], [1000.0, 999.0]]), torch.tensor([0, 1])), note="two rows that lie far apart"),
-        Case((normal(generator, 9, 4, scale=3.0), integers(generator, 4, 9)), note="random"),
+        curve_case(generator, 4, "the five in order, and one more that learns, to almost 0", shuffled=False),
+        curve_case(generator, few, "few classes"),
+        curve_case(generator, many, "many classes"),
+        curve_case(generator, 6, "six classes"),
     ]
 
 
-NLL_APART = Exercise(
-    "nll.nll_apart",
-    points=2,
-    reference=lambda z, y: cross_entropy(z, y),
-    cases=logit_cases,
-    gradient=True,
-    curve=Curve(
-        tuple(float(gap) for gap in range(-50, 205, 10)),
-        lambda gap: Case((torch.tensor([[0.0, gap]]), torch.tensor([0]))),
-        "logit of the wrong class; the right one has 0",
-        "loss",
+def diagnosis(train: Tensor, held: Tensor, entropy: Tensor, K: int) -> Tensor:
+    """Return what is wrong with each training, by its curves."""
+    told = torch.full((len(train),), LEARNS)
+    told[held[:, -1] > 1.05 * held.amin(1)] = BY_HEART
+    told[train[:, -1] > 0.95 * entropy] = BLIND
+    told[train[:, 0] > 2 * math.log(K)] = ADDED
+    told[train.amin(1) < 0] = PROBABILITIES
+    return told
+
+
+def _told(train: Tensor, held: Tensor, entropy: Tensor, K: int, *, heart: Tensor) -> Tensor:
+    """Return the diagnosis with another rule for what was learnt by heart."""
+    told = diagnosis(train, held, entropy, K)
+    told[(told == LEARNS) | (told == BY_HEART)] = LEARNS
+    told[heart & (told == LEARNS)] = BY_HEART
+    return told
+
+
+def _in_another_order(train: Tensor, held: Tensor, entropy: Tensor, K: int) -> Tensor:
+    told = diagnosis(train, held, entropy, K)
+    told[train[:, -1] > 0.95 * entropy] = BLIND
+    return told
+
+
+def _against_uniform(train: Tensor, held: Tensor, entropy: Tensor, K: int) -> Tensor:
+    return diagnosis(train, held, torch.full_like(entropy, math.log(K)), K)
+
+
+NLL_DIAGNOSIS = Exercise(
+    "nll.nll_diagnosis",
+    points=3,
+    reference=diagnosis,
+    cases=diagnosis_cases,
+    no_slope="What is returned are verdicts; nothing is trained through them.",
+    predictions=(
+        Prediction(
+            "first",
+            "the averaged first loss",
+            lambda: math.log(6),
+            "Zero logits give each class the same probability: ln 6, whatever the labels are.",
+        ),
+        Prediction(
+            "added_up",
+            "the summed first loss",
+            lambda: 64 * math.log(6),
+            "It is 64 times as large. A first value far above ln K is seldom a bad model: it was not averaged.",
+        ),
     ),
     hints=(
-        r"A probability that has rounded to 0 has the logarithm $-\infty$ and, on the way back, $0 / 0$. Never "
-        r"form it: $\log p_k = z_k - \log \sum_j e^{z_j}$, after subtracting the largest logit.",
-        "`torch.log_softmax` does this along the dimension that you name: that of the classes. The second step is "
-        "exercise 1.",
+        "For each of the four faults there is one number of the curves that no sound training shows. Which values can "
+        "a mean of minus log-probabilities not have? What does a model score that knows nothing yet, what does the "
+        "best one score that must say the same to all, and which of the two curves tells of data that it has not seen?",
+        r"Fed probabilities, the loss is below 0. Added up, it begins far above $\ln K$. Without inputs it ends at the "
+        "entropy of the labels. Learnt by heart, the curve of what is held out has turned: it ends above its own "
+        "lowest point.",
+        "A training that was added up ends far above the entropy too. So ask the questions in an order: start with "
+        "what `torch.zeros` or `torch.where` gives to all, and let the surest sign write last.",
     ),
-    folded=1,
+    folded=2,
     misconceptions=(
         Misconception(
-            "the logarithm of a softmax",
-            lambda z, y: -picked(z.softmax(1).log(), y).mean(),
-            "At a gap of 200 a probability rounds to 0, whose logarithm is −∞. Is there a way that never forms it?",
+            "whatever falls is well",
+            lambda train, held, entropy, K: torch.where(train[:, -1] < train[:, 0], LEARNS, BLIND),
+            "All of these curves fall, and most of them have something wrong. Compare their values with those that are "
+            "known beforehand.",
         ),
         Misconception(
-            "a small number added inside the logarithm",
-            lambda z, y: -picked((z.softmax(1) + 1e-9).log(), y).mean(),
-            "The small number caps the loss near 21, and its gradient is lost. Avoid the tiny probability altogether.",
+            "ln K for the entropy of the labels",
+            _against_uniform,
+            "Without inputs a model still learns which classes are frequent. What does the best of these models score?",
         ),
         Misconception(
-            "no log-softmax",
-            lambda z, y: -picked(z, y).mean(),
-            "The exponentials of logits do not add up to 1. The first of the two steps is missing.",
+            "a gap taken for learning by heart",
+            lambda train, held, entropy, K: _told(
+                train, held, entropy, K, heart=held[:, -1] > 1.05 * train[:, -1].clamp(min=0)
+            ),
+            "The held-out curve lies above the other in sound trainings, too. Learning by heart is where it has turned "
+            "and rises.",
         ),
         Misconception(
-            "log-softmax along the samples",
-            lambda z, y: -picked(z.log_softmax(0), y).mean(),
-            "Each row should be a distribution over the classes. Along which dimension do they lie?",
+            "a loss near 0 taken for learning by heart",
+            lambda train, held, entropy, K: _told(train, held, entropy, K, heart=train[:, -1] < 0.2 * entropy),
+            "Where labels follow from the inputs, a loss near 0 is earned. Look at what was held out.",
         ),
         Misconception(
-            "log-sum-exp as on paper",
-            lambda z, y: (z.exp().sum(1).log() - picked(z, y)).mean(),
-            "The exponential of 1000 overflows. First subtract something that leaves the result unchanged.",
+            "the training curve looked at for the turn",
+            lambda train, held, entropy, K: _told(train, held, entropy, K, heart=train[:, -1] > 1.05 * train.amin(1)),
+            "What is learnt by heart goes on falling. It is the curve of what is held out that turns.",
         ),
         Misconception(
-            "a softmax before the log-softmax",
-            lambda z, y: -picked(z.softmax(1).log_softmax(1), y).mean(),
-            "A log-softmax takes logits. Given probabilities, the loss can no longer come near 0.",
+            "the entropy asked for last",
+            _in_another_order,
+            "A loss that was added up ends above the entropy as well. The surest sign has to have the last word.",
         ),
         Misconception(
-            "the largest logit of the whole batch subtracted",
-            lambda z, y: ((z - z.max()).exp().sum(1).log() - picked(z - z.max(), y)).mean(),
-            "A row far below that largest logit underflows to 0. What should be subtracted differs from row to row.",
+            "verdicts counted from 1",
+            lambda train, held, entropy, K: diagnosis(train, held, entropy, K) + 1,
+            "The five verdicts are 0 to 4: yours are one more.",
+        ),
+        Misconception(
+            "one verdict for all",
+            lambda train, held, entropy, K: torch.full((len(train),), BY_HEART),
+            "Each row is a training of its own: return as many verdicts as there are rows.",
         ),
     ),
 )
 
 
-# ------------------------------------------------------------------------- predict_nll_operations
+# --------------------------------------------------------------------------------- next_character
 
 
-PREDICT_NLL_OPERATIONS = prediction(
-    "nll.predict_nll_operations",
-    1,
-    1000,
-    "a count of operations",
+LEARNT, PLACES, BEFORE = 60_000, 8_000, 6  # characters to learn from; places held out; what is seen before each
+KINDS = 35  # of characters
+
+
+@cache
+def paragraphs() -> tuple[Tensor, ...]:
+    """Return the paragraphs of the course's prose, their characters as numbers below KINDS."""
+    text = prose()
+    kinds = sorted(set(text))
+    codes = torch.tensor([kinds.index(character) for character in text])
+    ends = (codes == kinds.index("\n")).nonzero().flatten() + 1
+    return torch.tensor_split(codes, ends[:-1].tolist())
+
+
+def character_cases(generator: Generator) -> Sequence[Case]:
+    """Draw, three times, which paragraphs are learnt from, and places in the others."""
+    pieces = paragraphs()
+    cases = []
+    for number in ("first", "second", "third"):
+        order = torch.randperm(len(pieces), generator=generator).tolist()
+        text = torch.cat([pieces[k] for k in order])
+        windows = text[LEARNT:].unfold(0, BEFORE + 1, 1)
+        places = windows[torch.randperm(len(windows), generator=generator)[:PLACES]]
+        note = f"the {number} draw of paragraphs"
+        cases.append(Case((text[:LEARNT].clone(), places[:, :BEFORE].clone()), note=note, kept=places[:, BEFORE]))
+    return cases
+
+
+def by_lengths(text: Tensor, before: Tensor, prior: float = 15.0, longest: int = BEFORE) -> Tensor:
+    """Return log-probabilities by counts in contexts of every length: the shorter is the prior of the longer."""
+    windows = text.unfold(0, longest + 1, 1)
+    p = torch.full((len(before), KINDS), 1 / KINDS)
+    for n in range(longest + 1):
+        contexts = torch.cat([windows[:, longest - n : longest], before[:, before.shape[1] - n :]])
+        row = torch.unique(contexts @ KINDS ** torch.arange(n), return_inverse=True)[1]
+        counts = torch.zeros(int(row.max()) + 1, KINDS)
+        counts.index_put_((row[: len(windows)], windows[:, -1]), torch.ones(len(windows)), accumulate=True)
+        counts = counts[row[len(windows) :]]
+        p = (counts + prior * p) / (counts.sum(1, keepdim=True) + prior)
+    return p.log()
+
+
+def by_all_lengths(text: Tensor, before: Tensor) -> Tensor:
+    """Return the log-probabilities of what comes next, by contexts of up to six characters."""
+    return by_lengths(text, before)
+
+
+def bits_per_character(log_p: Tensor, y: Tensor) -> float:
+    """Return the mean negative log-likelihood in bits; infinity where the rows are no distributions."""
+    if not bool((log_p.logsumexp(1).abs() < 1e-3).all()):
+        return math.inf
+    return float(nll_loss(log_p, y)) / math.log(2)
+
+
+BITS_TO_BEAT = 2.06  # 5.13 is the guess of all alike; 4.2 frequencies, 2.6 two characters, 2.19 three; 1.94 all lengths
+
+
+def _with_power(log_p: Tensor, y: Tensor, power: float) -> float:
+    return bits_per_character((power * log_p).log_softmax(1), y)
+
+
+NEXT_CHARACTER = Exercise(
+    "nll.next_character",
+    points=3,
+    reference=by_all_lengths,
+    cases=character_cases,
+    score=Score("bits a character on text held out", bits_per_character, BITS_TO_BEAT),
+    no_slope="What is asked for is what a model says; nothing is trained through it.",
+    predictions=(
+        Prediction(
+            "alike",
+            "the cost in bits of one of 35 equally likely characters",
+            lambda: math.log2(KINDS),
+            "It is the logarithm of 35 to the base 2: five questions, answered by yes or no, tell 32 things apart.",
+        ),
+    ),
+    hints=(
+        "Begin with one length. How often each character came after each pair of characters is a table of "
+        "$35^2 \\cdot 35$ counts, and `torch.bincount` of one number for each three characters makes it. Raise each "
+        "count a little, so that nothing is impossible, divide each row by its sum, and look up the rows of `before`.",
+        "A long context knows more, where it was seen; a short one was always seen. So let the short one be the prior "
+        "of the long one: in place of the same little for each character, add to the counts $c$ times the "
+        "probabilities that the context one character shorter gives. Some $c$ from 5 to 30 will do. Begin with no "
+        "context at all.",
+        "A table of all contexts of six characters would not fit into memory, and most of them never come. Give each "
+        "context that comes a row: `contexts.unique(return_inverse=True)[1]`, over those of `text` and those of "
+        "`before` together. A dictionary with a count for each context does it as well.",
+    ),
+    misconceptions=(
+        Misconception(
+            "probabilities in place of their logarithms",
+            lambda text, before: by_all_lengths(text, before).exp(),
+            "All your numbers lie between 0 and 1, and each row adds up to 1. Return their logarithms.",
+            sign=lambda said, y: bool((said >= 0).all() and ((said.sum(1) - 1).abs() < 1e-3).all()),
+        ),
+        Misconception(
+            "contexts that were never seen",
+            lambda text, before: by_lengths(text, before, 0.0, 3),
+            "Some numbers are nan: a context that never came has counts of 0, and 0 / 0. Give it something to say.",
+            sign=lambda said, y: bool(said.isnan().any()),
+        ),
+        Misconception(
+            "an impossible character that came",
+            lambda text, before: torch.where(
+                (log_p := by_all_lengths(text, before)) > -5.0, log_p, -math.inf
+            ).log_softmax(1),
+            "A character to which you gave the probability 0 has come, and that costs infinity. Raise every count a "
+            "little.",
+            sign=lambda said, y: bool((said.gather(1, y[:, None]) == -math.inf).any()),
+        ),
+        Misconception(
+            "rows that do not add up to 1",
+            lambda text, before: by_all_lengths(text, before) + 0.5,
+            "The exponentials of a row have to add up to 1: divide each row of counts by its own sum, along dimension "
+            "1.",
+            sign=lambda said, y: not bool((said.logsumexp(1).abs() < 1e-3).all()),
+        ),
+        Misconception(
+            "the same answer at every place",
+            lambda text, before: by_lengths(text, before, longest=0),
+            "All rows are alike: what came before has no part in them. That is the frequencies of characters at most.",
+            sign=lambda said, y: bool((said - said[0]).abs().max() < 1e-5),
+        ),
+        Misconception(
+            "far too careful",
+            lambda text, before: by_lengths(text, before, 300.0),
+            "The same rows, but more decided, would score better: what you add to the counts drowns them. Add less.",
+            sign=lambda said, y: _with_power(said, y, 1.5) < bits_per_character(said, y) - 0.05,
+        ),
+        Misconception(
+            "far too sure",
+            lambda text, before: by_lengths(text, before, 0.3),
+            "The same rows, but less decided, would score better: a context seen once or twice proves little. Add more "
+            "to its counts.",
+            sign=lambda said, y: _with_power(said, y, 0.7) < bits_per_character(said, y) - 0.1,
+        ),
+    ),
 )
