@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from lossbook.checks.bounds import HINTS, Array, Traffic, bound_exercise, for_each_sample
+from lossbook.checks.bounds import HINTS, Array, Traffic, bound_exercise, for_each_sample, operation_by_operation
 from lossbook.checks.report import SEED, run
 from lossbook.exercises import exercise
 from lossbook.timing import work_of
@@ -19,8 +19,6 @@ ROOT = Path(__file__).parents[2]
 BOUNDS = {
     "predict_recipe_seconds": ("01-recipe", 40),
     "predict_mse_seconds": ("02-mse", 24),
-    "predict_bce_seconds": ("03-bce", 80),
-    "predict_cross_entropy_seconds": ("04-multiclass", None),
     "predict_nll_seconds": ("05-nll", None),
     "predict_kl_seconds": ("06-kl", 36),
 }
@@ -73,7 +71,12 @@ def test_the_race_is_on_the_check_and_the_hints_are_shared(name):
     assert declared.parameters == ("n", "bandwidth")
 
 
-BYTES = {"predict_bce_seconds": 8, "predict_nll_seconds": 24}
+# Two columns of float32; and four log-probabilities a row, with an index.
+PAIRS = bound_exercise(
+    "x.predict_pairs_seconds", Traffic(Array("p"), Array("y")), misconceptions=(operation_by_operation(80),)
+)
+ROWS = bound_exercise("x.predict_rows_seconds", Traffic(Array("log_p", columns=4), Array("y", width=8)))
+BYTES = {"pairs": (PAIRS, 8), "rows": (ROWS, 24)}
 RIGHT = {
     "in one line": lambda size: lambda n, bandwidth: size * n / bandwidth,
     "the scalar counted": lambda size: lambda n, bandwidth: (size * n + 4) / bandwidth,
@@ -88,8 +91,9 @@ RIGHT = {
 @pytest.mark.parametrize("name", BYTES)
 @pytest.mark.parametrize("style", RIGHT)
 def test_a_right_time_in_any_style_passes(named, name, style):
+    declared, size = BYTES[name]
     for seed in (SEED, 1, 2):
-        report = run(named(name, RIGHT[style](BYTES[name])), exercise(name), seed)
+        report = run(named(declared.function, RIGHT[style](size)), declared, seed)
         assert report.passed, report
 
 
@@ -122,18 +126,18 @@ WRONG = {
 
 @pytest.mark.parametrize("mistake", WRONG)
 def test_a_wrong_time_fails(named, mistake):
-    report = run(named("predict_bce_seconds", WRONG[mistake]), exercise("predict_bce_seconds"))
+    report = run(named(PAIRS.function, WRONG[mistake]), PAIRS)
     assert (report.state, report.points) == ("failed", 0), report
     assert report.failures[0].reason
 
 
 def test_every_case_says_what_it_is_and_the_scalar_is_within_the_tolerance():
-    cases = exercise("predict_bce_seconds").cases(torch.Generator().manual_seed(3))
+    cases = PAIRS.cases(torch.Generator().manual_seed(3))
     assert len({case.args for case in cases}) == len(cases) == 7
     assert all(case.note for case in cases)
     for n, bandwidth in (case.args for case in cases):
         assert isinstance(n, int)
-        assert 8 / (8 * n) < exercise("predict_bce_seconds").rtol / 5  # a scalar of float64 is no mistake
+        assert 8 / (8 * n) < PAIRS.rtol / 5  # a scalar of float64 is no mistake
         assert 1e9 <= bandwidth <= 4e12
 
 

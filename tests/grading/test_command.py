@@ -52,7 +52,10 @@ def answered(bodies, noise=""):
     return json.dumps(notebook)
 
 
-RIGHT = {"sigmoid": "return 1 / (1 + torch.exp(-z))", "predict_bce_seconds": "return 8 * n / bandwidth"}
+RIGHT = {
+    "sigmoid": "return 1 / (1 + torch.exp(-z))",
+    "bce_torch_sum": "return -torch.sum(y * torch.log(p) + (1 - y) * torch.log(1 - p)) / len(p)",
+}
 NOISE = f"""
 import os, sys
 for say in (print, sys.stderr.write, sys.__stdout__.write):

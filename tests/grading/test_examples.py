@@ -89,7 +89,7 @@ def records(grades):
 def test_every_student_has_one_grade(records):
     assert sorted(records) == sorted(make_class.EXPECTED)
     assert {record.lesson for record in records.values()} == {"03-bce"}
-    assert {record.out_of for record in records.values()} == {19.0}
+    assert {record.out_of for record in records.values()} == {20.0}
     assert {record.isolation for record in records.values()} == {"namespaces"}
 
 

@@ -47,7 +47,7 @@ def graded(options):
     return {record.student: (record.state, record.points, record.reason) for record in records}
 
 
-RIGHT = ("graded", 19.0, "")
+RIGHT = ("graded", 20.0, "")
 
 
 def test_a_worker_that_dies_is_started_again_and_nobody_loses(options, monkeypatch):

@@ -136,11 +136,13 @@ ATTACKS = {
     },
     "a-fraction": {
         **body(
-            "predict_bce_seconds",
-            "n, bandwidth",
-            "from fractions import Fraction\nreturn Fraction(8 * n) / Fraction(bandwidth)",
+            "bce_python_sum",
+            "p, y",
+            "from fractions import Fraction\n"
+            "each = -(y * torch.log(p) + (1 - y) * torch.log(1 - p))\n"
+            "return sum(map(Fraction, each.tolist())) / len(each)",
         ),
-        "wins": {"predict_bce_seconds"},
+        "wins": {"bce_python_sum"},
         "silent": True,
     },
     "indented": quiet("    x = 1\n    assert x == 1"),
