@@ -4,7 +4,7 @@
 lesson has changed. ``EXPECTED`` says what the grader makes of each. Nobody here is a real person.
 
 Most are folders with a student's name. Four are files as Canvas names them, one is a folder of Moodle's, one is a
-student's own archive, and eight lie in the archive of a second group.
+student's own archive, and twelve lie in the archive of a second group.
 """
 
 from __future__ import annotations
@@ -587,7 +587,7 @@ STUDENTS = (
     Student("Nikolai Perevoz", style("a small number added inside the logarithms")),
     second_group("Oluwaseun Adetiba-Rowe", wrote=ALL[:3]),
     second_group("Parvati Choudhanil", wrote=ALL[:1]),
-    Student(
+    second_group(
         "Quentin Lamorlaye",
         {
             "bce": "the minus forgotten",
@@ -596,7 +596,7 @@ STUDENTS = (
             "bce_pos_weight": "both terms weighted",
         },
     ),
-    Student(
+    second_group(
         "Rosalind Achterop",
         {
             "voter_logits": "probabilities in place of logits",
@@ -604,7 +604,7 @@ STUDENTS = (
             "bce_with_logits": "the probability held away from 0 and 1",
         },
     ),
-    Student(
+    second_group(
         "Sofía Encinaluz",
         {
             "bce": "the positive term alone",
@@ -626,7 +626,7 @@ STUDENTS = (
             "bce_torch_sum": "Python's sum for torch.sum",
         },
     ),
-    Student(
+    second_group(
         "Václav Horymír",
         {
             "bce": "the sum in place of the mean",

@@ -263,7 +263,7 @@ def test_what_is_new_or_changed_is_graded_and_nothing_else(tmp_path, capsys, two
     assert graded(two, "--out", out, "--seed", 5) == 0
     said = capsys.readouterr()
     census = "2 notebooks: 2 students.\n  Ann, Bo\n"
-    assert said.out.startswith(census + "2 students: 2 graded.\nPoints won: 4 of 38 (11%).\nReport: ")
+    assert said.out.startswith(census + "2 students: 2 graded.\nPoints won: 4 of 40 (10%).\nReport: ")
     assert points(out) == {"Ann": 3, "Bo": 1}
 
     with monkeypatch.context() as nothing:

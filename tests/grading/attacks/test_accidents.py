@@ -136,13 +136,14 @@ ATTACKS = {
     },
     "a-fraction": {
         **body(
-            "bce_python_sum",
-            "p, y",
+            "bce_diagnosis",
+            "train, held, y",
             "from fractions import Fraction\n"
-            "each = -(y * torch.log(p) + (1 - y) * torch.log(1 - p))\n"
-            "return sum(map(Fraction, each.tolist())) / len(each)",
+            "faults = {4: train[0] > 1, 2: train[-1] > train[0], 3: held[-1] > 1.2 * held.min()}\n"
+            "faults[1] = train[-1] > 0.95 * bce(y.mean().repeat(len(y)), y)\n"
+            "return Fraction(next((number for number, seen in faults.items() if seen), 0))",
         ),
-        "wins": {"bce_python_sum"},
+        "wins": {"bce_diagnosis"},
         "silent": True,
     },
     "indented": quiet("    x = 1\n    assert x == 1"),
