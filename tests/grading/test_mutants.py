@@ -378,6 +378,12 @@ def trained(seed: int) -> list[tuple[Any, ...]]:
     return [case.args for case in exercise("bce_diagnosis").cases(Generator().manual_seed(1000 + seed))]
 
 
+@functools.cache
+def labels(seed: int) -> list[tuple[Any, ...]]:
+    """Return some tables of labels."""
+    return [case.args for case in exercise("label_loss").cases(Generator().manual_seed(1000 + seed))]
+
+
 INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "coin_log_likelihood": lambda d: (d.uniform(low=0.05, high=0.95), d.index(2, d.n).float()),
     "best_constant_squares": lambda d: (d.normal(*d.shape) + d.number(-9, 9),),
@@ -416,9 +422,8 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "cross_entropy_weighted": lambda d: (*chosen(d), d.uniform(d.classes, low=0.1, high=3.0)),
     "cross_entropy_python_sum": chosen,
     "cross_entropy_torch_sum": chosen,
-    "one_hot_bytes": lambda d: (int(d.index(9999)) + 1, int(d.index(999)) + 2),
+    "label_loss": lambda d: labels(d.k // 11)[d.k % 11],
     "cross_entropy_one_hot": finite,
-    "cross_entropy_gather": looked_up,
     "nll_by_index": looked_up,
     "nll_ignoring": ignoring,
     "nll_class_weights": lambda d: (*finite(d), d.uniform(d.classes, low=0.1, high=3.0)),
