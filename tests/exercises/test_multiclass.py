@@ -456,12 +456,12 @@ def scaled(x, x_new):
     return (x - mean) / spread, (x_new - mean) / spread
 
 
-def trained_for(steps, step=0.5, columns=slice(None), scale=scaled):
+def trained_for(steps, step=1.0, columns=slice(None), scale=scaled):
     """Return what trains a linear model by the gradient, for so many steps."""
 
     def trained(x, y, x_new):
         x, x_new = scale(x[:, columns], x_new[:, columns])
-        w, b, happened = torch.zeros(x.shape[1], 4), torch.zeros(4), torch.eye(4)[y]
+        w, b, happened = torch.zeros(x.shape[1], 7), torch.zeros(7), torch.eye(7)[y]
         for _ in range(steps):
             slope = (p(x @ w + b) - happened) / len(y)
             w, b = w - step * x.T @ slope, b - step * slope.sum(0)
@@ -473,7 +473,7 @@ def trained_for(steps, step=0.5, columns=slice(None), scale=scaled):
 def by_network(x, y, x_new):
     torch.manual_seed(1)
     x, x_new = scaled(x, x_new)
-    net = torch.nn.Sequential(torch.nn.Linear(13, 16), torch.nn.Tanh(), torch.nn.Linear(16, 4))
+    net = torch.nn.Sequential(torch.nn.Linear(9, 12), torch.nn.Tanh(), torch.nn.Linear(12, 7))
     optimiser = torch.optim.AdamW(net.parameters(), 0.01, weight_decay=0.1)
     for _ in range(60):
         optimiser.zero_grad()
@@ -483,12 +483,13 @@ def by_network(x, y, x_new):
 
 
 def as_log_probabilities(x, y, x_new):
-    return log_p(trained_for(40)(x, y, x_new))
+    return log_p(trained_for(60)(x, y, x_new))
 
 
-TRAVEL = {
-    "a few dozen steps": trained_for(40),
-    "shorter steps": trained_for(200, 0.1),
+VOTERS = {
+    "a few dozen steps": trained_for(60),
+    "many steps": trained_for(1000),
+    "shorter steps": trained_for(200, 0.2),
     "log-probabilities": as_log_probabilities,
     "a network": by_network,
     "the reference": held_back,
@@ -496,71 +497,58 @@ TRAVEL = {
 
 
 @pytest.mark.parametrize("seed", range(20, 26))
-@pytest.mark.parametrize("how", TRAVEL)
+@pytest.mark.parametrize("how", VOTERS)
 def test_models_of_other_kinds_beat_the_score(named, how, seed):
-    report = run(named("travel_logits", TRAVEL[how]), exercise("travel_logits"), seed)
+    report = run(named("party_logits", VOTERS[how]), exercise("party_logits"), seed)
     assert report.passed, report
-    score = float(re.search(r"held out is (\d\.\d+); to beat: 1\.1", report.message)[1])
-    assert 0.5 < score < 1.1
+    score = float(re.search(r"held out is (\d\.\d+); to beat: 1\.6", report.message)[1])
+    assert 1.3 < score < 1.6
 
 
 @pytest.mark.parametrize("seed", range(50))
 def test_the_score_can_be_beaten_with_every_draw(seed):
-    score = exercise("travel_logits").score
-    for case in exercise("travel_logits").cases(torch.Generator().manual_seed(seed)):
-        assert score.of(held_back(*case.args), case.kept) < score.beat - 0.1
-        assert score.of(torch.zeros(70, 4), case.kept) > score.beat + 0.25
+    score = exercise("party_logits").score
+    for case in exercise("party_logits").cases(torch.Generator().manual_seed(seed)):
+        logits = held_back(*case.args)
+        assert score.of(logits, case.kept) < score.beat - 0.06
+        assert score.of(torch.eye(7)[logits.argmax(1)], case.kept) > score.beat + 0.04
+        assert score.of(torch.zeros(344, 7), case.kept) > score.beat + 0.3
 
 
 UNBEATEN = {
-    "a constant": (lambda x, y, x_new: torch.bincount(y).log().expand(len(x_new), 4), 1.37),
-    "equal logits": (lambda x, y, x_new: torch.zeros(len(x_new), 4), 1.386),
-    "who travels alone": (trained_for(100, columns=slice(11, 13)), 1.25),
-    "columns as they are, and steps that do not run away": (
-        trained_for(500, 1e-6, scale=lambda x, new: (x, new)),
-        1.12,
-    ),
-    "one step of a binary cross-entropy for each way": (lambda x, y, x_new: one_for_each(x, y, x_new), 1.3),
+    "a constant": (lambda x, y, x_new: torch.bincount(y).log().expand(len(x_new), 7), 1.86),
+    "equal logits": (lambda x, y, x_new: torch.zeros(len(x_new), 7), math.log(7)),
+    "leaning alone": (trained_for(100, columns=[0]), 1.62),
+    "who they are alone": (trained_for(100, columns=[3, 4, 5, 6, 7]), 1.86),
+    "columns as they are": (trained_for(200, 1e-6, scale=lambda x, new: (x, new)), 1.94),
+    "one step": (trained_for(1), 1.76),
 }
-
-
-def one_for_each(x, y, x_new):
-    """Train four models that know nothing of each other, for one step each."""
-    x, x_new = scaled(x, x_new)
-    return 0.25 * x_new @ (x.T @ (hot(torch.zeros(1, 4), y) - 0.5)) / len(y)
 
 
 @pytest.mark.parametrize("what", UNBEATEN)
 def test_scores_that_the_lesson_names_do_not_beat_it(named, what):
     function, about = UNBEATEN[what]
-    report = run(named("travel_logits", function), exercise("travel_logits"), 20)
+    report = run(named("party_logits", function), exercise("party_logits"), 20)
     assert report.state == "failed", report
     scores = [
         score
-        for case in exercise("travel_logits").cases(torch.Generator().manual_seed(20))
-        for score in [exercise("travel_logits").score.of(function(*case.args), case.kept)]
+        for case in exercise("party_logits").cases(torch.Generator().manual_seed(20))
+        for score in [exercise("party_logits").score.of(function(*case.args), case.kept)]
     ]
     assert abs(sum(scores) / 3 - about) < 0.08, scores
-
-
-def test_who_learns_by_heart_is_told(named):
-    """After very many steps the model is sure of everything: the score is missed, and the advice says why."""
-    report = run(named("travel_logits", trained_for(2000)), exercise("travel_logits"), 23)
-    assert report.state == "failed"
-    assert report.misconception == "far too sure"
 
 
 @pytest.mark.parametrize(
     ("function", "says"),
     [
-        (lambda x, y, x_new: held_back(x, y, x_new).argmax(1), "got shape (70,), expected shape (70, 4)"),
-        (lambda x, y, x_new: held_back(x, y, x), "got shape (140, 4), expected shape (70, 4)"),
+        (lambda x, y, x_new: held_back(x, y, x_new).argmax(1), "got shape (344,), expected shape (344, 7)"),
+        (lambda x, y, x_new: held_back(x, y, x), "got shape (600, 7), expected shape (344, 7)"),
         (lambda x, y, x_new: held_back(x, y, x_new).tolist(), "got a list; return a tensor"),
-        (lambda x, y, x_new: held_back(x, y, x_new) * math.nan, "the loss on travellers held out: inf"),
+        (lambda x, y, x_new: held_back(x, y, x_new) * math.nan, "the loss on voters held out: inf"),
         (lambda x, y, x_new: None, "got None"),
     ],
 )
 def test_what_does_not_reach_the_score_is_told(named, function, says):
-    report = run(named("travel_logits", function), exercise("travel_logits"), 20)
+    report = run(named("party_logits", function), exercise("party_logits"), 20)
     assert report.state == "failed"
     assert says in report.failures[0].reason
