@@ -408,7 +408,7 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "sigmoid": lambda d: logits(d)[:1],
     "bce": likely,
     "bce_gradient": lambda d: (d.normal(d.n, scale=d.scale * (1 + 40 * (d.k % 5 == 0))), d.labels(d.n)),
-    "bce_diagnosis": lambda d: trained(d.k // 8)[d.k % 8],
+    "bce_diagnosis": lambda d: trained(d.k // 9)[d.k % 9],
     "bce_with_logits": logits,
     "bce_pos_weight": lambda d: (*logits(d), d.number(0.2, 5.0)),
     "bce_python_sum": flat_likely,
