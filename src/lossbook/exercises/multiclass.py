@@ -1019,7 +1019,7 @@ def held_back(x: Tensor, y: Tensor, x_new: Tensor) -> Tensor:
     mean, spread = x.mean(0), x.std(0)
     rows, w, b = (x - mean) / spread, x.new_zeros(x.shape[1], 7), x.new_zeros(7)
     for _ in range(60):
-        slope = gradient_of_cross_entropy(rows @ w + b, y)
+        slope = (p(rows @ w + b) - torch.eye(7)[y]) / len(y)
         w, b = w - (rows.T @ slope + 0.003 * w), b - slope.sum(0)
     return (x_new - mean) / spread @ w + b
 
@@ -1087,7 +1087,7 @@ PARTY_LOGITS = Exercise(
         ),
         Misconception(
             "probabilities in place of logits",
-            lambda x, y, x_new: exact_softmax(held_back(x, y, x_new)),
+            lambda x, y, x_new: p(held_back(x, y, x_new)),
             "All your numbers lie between 0 and 1, and a softmax comes after them: leave it to the loss.",
             sign=lambda z, y: bool(((z >= 0) & (z <= 1)).all()),
         ),
