@@ -4,7 +4,7 @@
 lesson has changed. ``EXPECTED`` says what the grader makes of each. Nobody here is a real person.
 
 Most are folders with a student's name. Four are files as Canvas names them, one is a folder of Moodle's, one is a
-student's own archive, and eight lie in the archive of a second group.
+student's own archive, and twelve lie in the archive of a second group.
 """
 
 from __future__ import annotations
@@ -107,6 +107,64 @@ BODIES: dict[str, dict[str, str]] = {
             z = z.clone().requires_grad_()
             bce_with_logits(z, y).backward()
             return z.grad
+        """,
+    },
+    "bce_diagnosis": {
+        "by the entropy": """
+            q = y.mean()
+            constant = -(q * torch.log(q) + (1 - q) * torch.log(1 - q))
+            if train[0] > 1:
+                return 4
+            if train[-1] > train[0]:
+                return 2
+            if held[-1] > 1.1 * held.min():
+                return 3
+            return 1 if train[-1] > 0.95 * constant else 0
+        """,
+        "with my loss": """
+            constant = bce(y.mean().repeat(len(y)), y)
+            if abs(train[0] - math.log(2)) > 0.01:
+                return 4
+            elif train.max() > 1:
+                return 2
+            elif held[-1] - held.min() > 0.1:
+                return 3
+            elif abs(train[-1] - constant) < 0.02:
+                return 1
+            return 0
+        """,
+        "loop": """
+            rises = 0
+            for before, after in zip(train, train[1:]):
+                if after > before + 0.01:
+                    rises += 1
+            q = sum(y.tolist()) / len(y)
+            constant = -q * math.log(q) - (1 - q) * math.log(1 - q)
+            if round(train[0].item(), 1) != 0.7:
+                return 4
+            if rises:
+                return 2
+            if held[-1] > held[0]:
+                return 3
+            return int(train[-1] > 0.9 * constant)
+        """,
+        "compared with ln 2, whatever the labels are": """
+            if train[0] > 1:
+                return 4
+            if train[-1] > train[0]:
+                return 2
+            if held[-1] > 1.1 * held.min():
+                return 3
+            return 1 if train[-1] > 0.95 * math.log(2) else 0
+        """,
+        "the samples held out not looked at": """
+            q = y.mean()
+            constant = -(q * torch.log(q) + (1 - q) * torch.log(1 - q))
+            if train[0] > 1:
+                return 4
+            if train[-1] > train[0]:
+                return 2
+            return 1 if train[-1] > 0.95 * constant else 0
         """,
     },
     "bce_with_logits": {
@@ -228,19 +286,6 @@ BODIES: dict[str, dict[str, str]] = {
             return torch.sum(-y * torch.log(p) + (1 - y) * torch.log(1 - p)) / len(p)
         """,
     },
-    "predict_bce_seconds": {
-        "two float32": "return 2 * 4 * n / bandwidth",
-        "from the bits": """
-            bits = 64 * n  # 32 of p, 32 of y
-            return bits / 8 / bandwidth
-        """,
-        "the result too": "return (8 * n + 4) / bandwidth",
-        "element_size": """
-            p, y = torch.ones(1), torch.ones(1)
-            return n * (p.element_size() + y.element_size()) / bandwidth
-        """,
-        "bits for bytes": "return 64 * n / bandwidth",
-    },
     "pairwise_sum": {
         "zeros": """
             while len(x) > 1:
@@ -338,11 +383,11 @@ USUAL = {
     "sigmoid": "one formula",
     "bce": "one line",
     "bce_gradient": "one line",
+    "bce_diagnosis": "by the entropy",
     "bce_with_logits": "clamp",
     "bce_pos_weight": "by hand",
     "bce_python_sum": "sum",
     "bce_torch_sum": "sum",
-    "predict_bce_seconds": "two float32",
     "pairwise_sum": "zeros",
     "voter_logits": "descent",
 }
@@ -516,14 +561,14 @@ STUDENTS = (
         style("einsum", bce_with_logits="logaddexp", bce_pos_weight="by factor", voter_logits="a network"),
     ),
     Student("Chiamaka Odunwe-Harth", style("float64", bce_python_sum="list", pairwise_sum="halves")),
-    Student("Dmitri Valkenrode", style("in place", predict_bce_seconds="from the bits")),
+    Student("Dmitri Valkenrode", style("in place", bce_diagnosis="with my loss")),
     Student(
         "Esperanza Tilúa", {"sigmoid": "where", "bce_gradient": "with my sigmoid", "voter_logits": "with my gradient"}
     ),
     Student("Farid Zamanpur", style("softplus", sigmoid="tanh of half", bce="two means")),
-    Student("Giulia Branzetto", style("logsigmoid", bce_torch_sum="products", predict_bce_seconds="the result too")),
+    Student("Giulia Branzetto", style("logsigmoid", bce_torch_sum="products", bce_diagnosis="with my loss")),
     Student("Hyun-woo Saebyeok", style("helper"), make=with_helpers),
-    Student("Ines Caldeverde", {"pairwise_sum": "set aside", "predict_bce_seconds": "element_size"}, make=from_colab),
+    Student("Ines Caldeverde", {"pairwise_sum": "set aside", "bce_diagnosis": "loop"}, make=from_colab),
     Student("orangejamal", place="orangejamal_48213_930114_03-bce.ipynb"),
     # One to four mistakes, or half finished.
     Student("Kalani Mahoe-Finn", style("the minus forgotten")),
@@ -542,15 +587,16 @@ STUDENTS = (
     Student("Nikolai Perevoz", style("a small number added inside the logarithms")),
     second_group("Oluwaseun Adetiba-Rowe", wrote=ALL[:3]),
     second_group("Parvati Choudhanil", wrote=ALL[:1]),
-    Student(
+    second_group(
         "Quentin Lamorlaye",
         {
             "bce": "the minus forgotten",
             "bce_gradient": "the sign turned",
+            "bce_diagnosis": "the samples held out not looked at",
             "bce_pos_weight": "both terms weighted",
         },
     ),
-    Student(
+    second_group(
         "Rosalind Achterop",
         {
             "voter_logits": "probabilities in place of logits",
@@ -558,7 +604,7 @@ STUDENTS = (
             "bce_with_logits": "the probability held away from 0 and 1",
         },
     ),
-    Student(
+    second_group(
         "Sofía Encinaluz",
         {
             "bce": "the positive term alone",
@@ -580,7 +626,7 @@ STUDENTS = (
             "bce_torch_sum": "Python's sum for torch.sum",
         },
     ),
-    Student(
+    second_group(
         "Václav Horymír",
         {
             "bce": "the sum in place of the mean",
@@ -597,7 +643,7 @@ STUDENTS = (
     Student(
         "yarrowbeatrix",
         {
-            "predict_bce_seconds": "bits for bytes",
+            "bce_diagnosis": "compared with ln 2, whatever the labels are",
             "bce_gradient": "the logit taken for the probability",
             "pairwise_sum": "an odd count not provided for",
         },
@@ -615,7 +661,7 @@ STUDENTS = (
             "bce": "the minus forgotten",
             "bce_python_sum": "the first element alone",
         },
-        ALL[:6],
+        ALL[:7],
     ),
     # As it was handed out.
     Student("Bao Lâmthien", wrote=()),
@@ -644,26 +690,26 @@ UNDIVIDED = "the sum not divided"
 SMALL = "a small number added inside the logarithms"
 THROUGH_P = "a probability formed first"
 
-# What the grader makes of each: the state, the points of nineteen, and the mistakes that it tells by name.
+# What the grader makes of each: the state, the points of twenty, and the mistakes that it tells by name.
 EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
-    "Amara Quillmoor": ("graded", 19, {}),
-    "Bjarni Ösplund": ("graded", 19, {}),
-    "Chiamaka Odunwe-Harth": ("graded", 19, {}),
-    "Dmitri Valkenrode": ("graded", 19, {}),
-    "Esperanza Tilúa": ("graded", 19, {}),
-    "Farid Zamanpur": ("graded", 19, {}),
-    "Giulia Branzetto": ("graded", 14, {}),
-    "Hyun-woo Saebyeok": ("graded", 19, {}),
-    "Ines Caldeverde": ("graded", 19, {}),
-    "orangejamal": ("graded", 19, {}),
+    "Amara Quillmoor": ("graded", 20, {}),
+    "Bjarni Ösplund": ("graded", 20, {}),
+    "Chiamaka Odunwe-Harth": ("graded", 20, {}),
+    "Dmitri Valkenrode": ("graded", 20, {}),
+    "Esperanza Tilúa": ("graded", 20, {}),
+    "Farid Zamanpur": ("graded", 20, {}),
+    "Giulia Branzetto": ("graded", 15, {}),
+    "Hyun-woo Saebyeok": ("graded", 20, {}),
+    "Ines Caldeverde": ("graded", 20, {}),
+    "orangejamal": ("graded", 20, {}),
     "Kalani Mahoe-Finn": (
         "graded",
-        15,
+        16,
         {"bce": FORGOTTEN, "bce_python_sum": FORGOTTEN, "bce_torch_sum": FORGOTTEN},
     ),
     "Leonie Strohbach": (
         "graded",
-        13,
+        14,
         {
             "bce": "the sum in place of the mean",
             "bce_gradient": "the gradient of the sum",
@@ -673,24 +719,29 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Mbali Nkosazane": (
         "graded",
-        12,
+        13,
         {
             "sigmoid": "the exponential of z itself, above and below the line",
             "bce_with_logits": THROUGH_P,
             "bce_pos_weight": THROUGH_P,
         },
     ),
-    "Nikolai Perevoz": ("graded", 14, {"bce": SMALL, "bce_with_logits": SMALL}),
+    "Nikolai Perevoz": ("graded", 15, {"bce": SMALL, "bce_with_logits": SMALL}),
     "Oluwaseun Adetiba-Rowe": ("graded", 6, {}),
     "Parvati Choudhanil": ("graded", 2, {}),
     "Quentin Lamorlaye": (
         "graded",
-        13,
-        {"bce": FORGOTTEN, "bce_gradient": "the sign turned", "bce_pos_weight": "both terms weighted"},
+        12,
+        {
+            "bce": FORGOTTEN,
+            "bce_gradient": "the sign turned",
+            "bce_diagnosis": "the samples held out not looked at",
+            "bce_pos_weight": "both terms weighted",
+        },
     ),
     "Rosalind Achterop": (
         "graded",
-        11,
+        12,
         {
             "bce_gradient": "the gradient of the sum",
             "bce_with_logits": "the probability held away from 0 and 1",
@@ -699,7 +750,7 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Sofía Encinaluz": (
         "graded",
-        13,
+        14,
         {
             "bce": "the positive term alone",
             "bce_with_logits": THROUGH_P,
@@ -708,7 +759,7 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Tariq Belhadir": (
         "graded",
-        14,
+        15,
         {
             "bce_with_logits": THROUGH_P,
             "bce_pos_weight": "c for the positives and 1 − c for the negatives",
@@ -716,12 +767,12 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Ursina Gadmerhof": (
         "graded",
-        17,
+        18,
         {"bce_python_sum": "torch.sum for Python's sum", "bce_torch_sum": "Python's sum for torch.sum"},
     ),
     "Václav Horymír": (
         "graded",
-        14,
+        15,
         {
             "bce": "the sum in place of the mean",
             "bce_torch_sum": "the minus before the first term alone",
@@ -730,38 +781,38 @@ EXPECTED: dict[str, tuple[str, float, dict[str, str]]] = {
     ),
     "Wanjiru Kamotho-Bell": (
         "graded",
-        15,
+        16,
         {"bce": "the gradient lost on the way", "pairwise_sum": "one running total"},
     ),
-    "Xiulan Tengfei": ("graded", 14, {"voter_logits": "one answer for all voters"}),
+    "Xiulan Tengfei": ("graded", 15, {"voter_logits": "one answer for all voters"}),
     "yarrowbeatrix": (
         "graded",
         14,
         {
             "bce_gradient": "the logit taken for the probability",
-            "predict_bce_seconds": "bits for bytes",
+            "bce_diagnosis": "compared with ln 2, whatever the labels are",
             "pairwise_sum": "an odd count not provided for",
         },
     ),
-    "Zdravko Milanek": ("graded", 14, {"bce_with_logits": "log(1 + exp(z)) as it stands"}),
+    "Zdravko Milanek": ("graded", 15, {"bce_with_logits": "log(1 + exp(z)) as it stands"}),
     "Aiyana Redcliff-Moss": (
         "graded",
-        7,
+        9,
         {"sigmoid": "tanh in place of the sigmoid", "bce": FORGOTTEN, "bce_python_sum": "the first element alone"},
     ),
     "Bao Lâmthien": ("not attempted", 0, {}),
     "Corentin Hazeldyne": ("not attempted", 0, {}),
-    "Dilnoza Yuldashkent": ("graded", 19, {}),
-    "ekströmvega": ("graded", 19, {}),  # the later attempt counts
+    "Dilnoza Yuldashkent": ("graded", 20, {}),
+    "ekströmvega": ("graded", 20, {}),  # the later attempt counts
     "Fenna Duinkerk": ("unreadable", 0, {}),
     "Goran Stipelj": ("unreadable", 0, {}),
     "Hana Mizushiro": ("unreadable", 0, {}),
-    "Idris Wembury": ("timed out", 19, {}),  # without the cell that never ends, all the rest is right
-    "Jolanta Krzewin": ("partial", 19, {}),  # likewise without the cell that ends the process
-    "Kwabena Asumadu-Lee": ("graded", 17, {}),
-    "Lucian Vâlcroft": ("graded", 15, {}),
-    "Marisol Undevane": ("graded", 19, {}),  # the cell fails for want of memory, like any cell that raises
-    SCRIPT: ("graded", 17, {}),
+    "Idris Wembury": ("timed out", 20, {}),  # without the cell that never ends, all the rest is right
+    "Jolanta Krzewin": ("partial", 20, {}),  # likewise without the cell that ends the process
+    "Kwabena Asumadu-Lee": ("graded", 18, {}),
+    "Lucian Vâlcroft": ("graded", 16, {}),
+    "Marisol Undevane": ("graded", 20, {}),  # the cell fails for want of memory, like any cell that raises
+    SCRIPT: ("graded", 18, {}),
 }
 
 

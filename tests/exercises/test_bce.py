@@ -33,6 +33,22 @@ def through_the_sigmoid(z, y):
     return each(torch.sigmoid(z), y).mean()
 
 
+def base_entropy(y):
+    q = y.mean()
+    return -(q * q.log() + (1 - q) * (1 - q).log())
+
+
+def as_read(train, held, y, constant=base_entropy):
+    """Ask in the order of the lesson's last hint."""
+    if train[0] > 1:
+        return 4
+    if train[-1] > train[0]:
+        return 2
+    if held[-1] > 1.1 * held.min():
+        return 3
+    return 1 if train[-1] > 0.95 * constant(y) else 0
+
+
 # Beside the misconceptions that the exercises declare, which test_declared.py tests.
 WRONG = {
     "labels turned": ("bce", lambda p, y: each(p, 1 - y).mean()),
@@ -61,6 +77,22 @@ WRONG = {
     "divided by one less": ("bce_torch_sum", lambda p, y: each(p, y).sum() / (len(p) - 1)),
     "a loop for torch.sum": ("bce_torch_sum", lambda p, y: sum(each(p, y).tolist()) / len(p)),
     "the mean for Python's sum": ("bce_python_sum", lambda p, y: each(p, y).mean()),
+    "always that it learns": ("bce_diagnosis", lambda train, held, y: 0),
+    "a fixed loss that is low": (
+        "bce_diagnosis",
+        lambda train, held, y: as_read(train, held, y, constant=lambda y: 0.6),
+    ),
+    "the frequency for its entropy": (
+        "bce_diagnosis",
+        lambda train, held, y: as_read(train, held, y, constant=lambda y: y.mean()),
+    ),
+    "a word": ("bce_diagnosis", lambda train, held, y: "it learns"),
+    "the number of the fault less one": ("bce_diagnosis", lambda train, held, y: as_read(train, held, y) - 1),
+    "the fault of the curve on what is held out": ("bce_diagnosis", lambda train, held, y: as_read(held, held, y)),
+    "one is taken for a loss that is added up": (
+        "bce_diagnosis",
+        lambda train, held, y: 4 if train.max() > 1 else as_read(train, held, y),
+    ),
     "NumPy's sum": ("pairwise_sum", lambda x: torch.tensor(x.numpy().sum())),
     "NumPy's sum of a wider format": ("pairwise_sum", lambda x: torch.tensor(x.double().numpy().sum(), dtype=x.dtype)),
     "Python's exact sum": ("pairwise_sum", lambda x: torch.tensor(math.fsum(x.tolist()), dtype=x.dtype)),
@@ -158,6 +190,41 @@ def python_sum_in_numpy(p, y):
     return sum(-(y * np.log(p) + (1 - y) * np.log(1 - p))) / len(p)
 
 
+def diagnosis_in_another_order(train, held, y):
+    """Begin with the best constant, by the labels' frequencies, and end with what is held out."""
+    counts = torch.bincount(y.long(), minlength=2) / len(y)
+    best = -(counts * counts.log()).sum()
+    start, end = train[0].item(), train[-1].item()
+    summed = abs(start / (len(y) * math.log(2)) - 1) < 0.1
+    if not summed and end < 0.9 * best:
+        return 3 if held[-1] > held[0] or held[-1] > best else 0
+    if summed:
+        return 4
+    return 2 if end > 1 else 1
+
+
+def diagnosis_by_steps(train, held, y):
+    """Look at how the curves go, step by step."""
+    steps = train.diff()
+    if round(float(train[0]), 2) != 0.69:
+        return torch.tensor(4)
+    if (steps > 0.01).any():
+        return torch.tensor(2)
+    if held.argmin() < len(held) - 1 and held[-1] - held.min() > 0.1:
+        return torch.tensor(3)
+    return torch.tensor(int(train[-1] / base_entropy(y) > 0.9))
+
+
+def diagnosis_in_numpy(train, held, y):
+    train, held, q = train.numpy(), held.numpy(), float(y.numpy().mean())
+    constant = -(q * np.log(q) + (1 - q) * np.log(1 - q))
+    faults = [train[-1] > 0.95 * constant, train[-1] > 1.2 * train[0], held[-1] > 1.25 * held.min(), train[0] > 0.7]
+    return max((number for number, (fault, _) in ORDER.items() if faults[fault]), key=lambda n: ORDER[n][1], default=0)
+
+
+ORDER = {1: (0, 0), 2: (1, 2), 3: (2, 1), 4: (3, 3)}  # a number, its fault in the list, and how much it says
+
+
 def pairs_by_recursion(x):
     if len(x) == 1:
         return x[0]
@@ -226,6 +293,12 @@ RIGHT = {
         "a loop": gradient_by_loop,
         "numpy": gradient_in_numpy,
     },
+    "bce_diagnosis": {
+        "in the order of the hint": as_read,
+        "in another order": diagnosis_in_another_order,
+        "step by step": diagnosis_by_steps,
+        "numpy": diagnosis_in_numpy,
+    },
     "bce_with_logits": {
         "logaddexp": lambda z, y: (torch.logaddexp(z, torch.zeros_like(z)) - y * z).mean(),
         "logsumexp": lambda z, y: (torch.logsumexp(torch.stack([z, torch.zeros_like(z)]), 0) - y * z).mean(),
@@ -276,6 +349,26 @@ RIGHT = {
 def test_every_right_style_passes(named, name, style):
     report = check(named(name, RIGHT[name][style]))
     assert report.passed, report
+
+
+@pytest.mark.parametrize("seed", range(30, 50))
+@pytest.mark.parametrize("style", RIGHT["bce_diagnosis"])
+def test_runs_show_so_plainly_what_they_show_that_every_fair_rule_passes(named, style, seed):
+    report = run(named("bce_diagnosis", RIGHT["bce_diagnosis"][style]), exercises()["bce_diagnosis"], seed)
+    assert report.passed, report
+
+
+def test_no_loss_is_low_by_itself_in_the_runs_that_are_read():
+    """Some run that learns ends above one that is stuck, so that no fixed number tells them apart."""
+    for seed in range(20):
+        ends = {0: [], 1: []}
+        for case in exercises()["bce_diagnosis"].cases(torch.Generator().manual_seed(seed)):
+            train, held, y = case.args
+            number = as_read(train, held, y)
+            if number in ends:
+                ends[number].append(float(train[-1]))
+        assert max(ends[0]) > min(ends[1])
+        assert min(ends[0]) < max(ends[1])
 
 
 def gradient_by_backward(z, y):

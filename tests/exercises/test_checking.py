@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lossbook.checks.bounds import Array, Traffic, bound_exercise
+from lossbook.checks.exercise import prediction
 from lossbook.checks.report import run
 from lossbook.checks.trial import Other, attempt
 from lossbook.exercises import check, exercise, exercises, ready
@@ -122,8 +124,9 @@ def test_a_result_in_float64_is_right_too(named):
 
 @pytest.mark.parametrize("value", [0, -3, "many", None, float("nan"), float("inf"), True, 10**400])
 def test_a_prediction_is_a_positive_number(named, value):
-    assert check(named("predict_one_hot_ratio", lambda: 12.5)).passed
-    report = check(named("predict_one_hot_ratio", lambda: value))
+    asked = prediction("x.predict_ratio", 0.01, 1e6, "a ratio of times")
+    assert run(named("predict_ratio", lambda: 12.5), asked).passed
+    report = run(named("predict_ratio", lambda: value), asked)
     assert report.state == "failed"
     assert "positive number" in repr(report)
 
@@ -200,7 +203,8 @@ def test_a_mode_left_on_or_an_interrupt_harms_nothing_afterwards(named):
 @pytest.mark.parametrize("number", [Fraction, Decimal])
 def test_an_exact_number_is_a_number(number):
     assert attempt(lambda: number("0.375"), (), {}).value == 0.375
-    report = check(named_as("predict_bce_seconds", lambda n, bandwidth: Fraction(8 * n) / Fraction(bandwidth)))
+    asked = bound_exercise("x.predict_seconds", Traffic(Array("p"), Array("y")))
+    report = run(named_as("predict_seconds", lambda n, bandwidth: Fraction(8 * n) / Fraction(bandwidth)), asked)
     assert report.passed, report
 
 

@@ -2,17 +2,20 @@
 
 import functools
 import math
+import re
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
+from lossbook.checks.report import run
 from lossbook.exercises import check, exercise, exercises
+from lossbook.exercises.multiclass import held_back
 
 ROW = "04-multiclass"
 NAMES = [name for name, item in exercises().items() if item.slug == "multiclass"]
-WRITTEN = [name for name in NAMES if exercise(name).judge is None]
+WRITTEN = [name for name in NAMES if exercise(name).score is None]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -38,7 +41,7 @@ def test_the_solution_asks_for_every_exercise(solutions):
 
 def test_every_exercise_has_its_misconceptions():
     assert all(len(exercise(name).misconceptions) >= 5 for name in WRITTEN)
-    assert all(len(exercise(name).misconceptions) <= 7 for name in WRITTEN if not name.startswith("predict_"))
+    assert all(len(exercise(name).misconceptions) <= 7 for name in NAMES)
 
 
 def lse(z):
@@ -67,6 +70,13 @@ def hot(table, y):
     return torch.eye(table.shape[1])[y]
 
 
+def labels_of(q):
+    """Tell by the rows."""
+    if ((q.sum(1) - 1).abs() > 1e-4).any():
+        return 2
+    return 0 if ((q == 0) | (q == 1)).all() else 1
+
+
 def mean_over_steps(z, y):
     """Average the running average, as in an exponential moving mean."""
     average = torch.zeros(())
@@ -77,13 +87,6 @@ def mean_over_steps(z, y):
 
 # Wrong functions beside the declared misconceptions, which test_declared.py tries.
 WRONG = {
-    "predict_cross_entropy_seconds": {
-        "luck": lambda n, bandwidth: 2.4e-4,
-        "indices of 16 bits": lambda n, bandwidth: (16 + 2) * n / bandwidth,
-        "three classes": lambda n, bandwidth: (12 + 8) * n / bandwidth,
-        "rounded to milliseconds": lambda n, bandwidth: round(24 * n / bandwidth, 3),
-        "gibibytes": lambda n, bandwidth: 24 * n / (bandwidth * 1.0737),
-    },
     "softmax": {
         "over all elements": lambda z: p(z.reshape(1, -1)).reshape(z.shape),
         "no exponential": lambda z: z / z.sum(1, keepdim=True),
@@ -147,12 +150,15 @@ WRONG = {
         "a list of numbers": lambda z, y: torch.sum(torch.tensor([loss.item() for loss in losses(z, y)])) / len(y),
         "a softmax too many": lambda z, y: torch.sum(losses(p(z), y)) / len(y),
     },
-    "one_hot_bytes": {
-        "N and K swapped": lambda N, K: (8 * K, 4 * N * K),
-        "both for a row": lambda N, K: (8, 4 * K),
-        "megabytes": lambda N, K: (8 * N / 1e6, 4 * N * K / 1e6),
-        "indices beside the rows": lambda N, K: (8 * N, 8 * N + 4 * N * K),
-        "a class less": lambda N, K: (8 * N, 4 * N * (K - 1)),
+    "label_loss": {
+        "always one die": lambda q: 0,
+        "the first row alone": lambda q: labels_of(q[:1]),
+        "the last row alone": lambda q: labels_of(q[-1:]),
+        "no row above 1": lambda q: 2 if (q.sum(1) > 1.01).any() else 0 if ((q == 0) | (q == 1)).all() else 1,
+        "the largest of each row is 1": lambda q: 0 if (q.amax(1) == 1).all() else labels_of(q),
+        "some row adds up to 1": lambda q: labels_of(q[(q.sum(1) - 1).abs() < 1e-4]),
+        "a word": lambda q: "softmax",
+        "soft and hard in turn": lambda q: {0: 1, 1: 0, 2: 2}[labels_of(q)],
     },
     "cross_entropy_one_hot": {
         "classes counted from 1": lambda log_p, y: -at(log_p, y - 1).mean(),
@@ -162,13 +168,6 @@ WRONG = {
         "as many columns as the largest label": lambda log_p, y: (
             -(torch.eye(int(y.max()) + 1)[y] * log_p).sum(1).mean()
         ),
-    },
-    "cross_entropy_gather": {
-        "a second log": lambda log_p, y: -torch.log(at(log_p, y)).mean(),
-        "no gradient": lambda log_p, y: -at(log_p.detach(), y).mean(),
-        "the losses of single samples": lambda log_p, y: -at(log_p, y),
-        "a look-up after exp": lambda log_p, y: -at(torch.exp(log_p), y).mean(),
-        "a finite floor": lambda log_p, y: -(hot(log_p, y) * log_p.clamp(min=-1)).sum(1).mean(),
     },
 }
 
@@ -219,7 +218,6 @@ BORROWED = [
     ("cross_entropy_python_sum", lambda z, y: sum(F.cross_entropy(z, y, reduction="none")) / len(y)),
     ("cross_entropy_torch_sum", lambda z, y: torch.sum(F.cross_entropy(z, y, reduction="none")) / len(y)),
     ("cross_entropy_one_hot", lambda log_p, y: F.cross_entropy(log_p, hot(log_p, y))),
-    ("cross_entropy_gather", F.nll_loss),
 ]
 
 
@@ -331,13 +329,24 @@ def one_hot_by_scatter(log_p, y):
     return torch.sum(-q * log_p) / log_p.size(0)
 
 
+def labels_by_loop(q):
+    """Look at one row after the other."""
+    soft = False
+    for row in q.tolist():
+        if not math.isclose(sum(row), 1, abs_tol=1e-5):
+            return 2
+        soft = soft or row.count(0) + row.count(1) < len(row)
+    return int(soft)
+
+
+def labels_in_numpy(q):
+    """Count in NumPy."""
+    q = q.double().numpy()
+    kinds = [not np.isin(q, [0, 1]).all(), not np.allclose(q.sum(1), 1)]
+    return 2 if kinds[1] else int(kinds[0])
+
+
 RIGHT = {
-    "predict_cross_entropy_seconds": [
-        lambda n, bandwidth: n * (4 * 4 + 8) / bandwidth,
-        lambda n, bandwidth: (4 * 4 * n + 8 * n + 4) / bandwidth,
-        lambda n, bandwidth: (n * 4 * 32 + n * 64) / 8 / bandwidth,
-        lambda n, bandwidth: 24 * (n / bandwidth),
-    ],
     "softmax": [
         lambda z: p(z.double()),
         lambda z: p(z.double()).float(),
@@ -418,21 +427,13 @@ RIGHT = {
         lambda log_p, y: -torch.where(torch.arange(log_p.shape[1]) == y[:, None], log_p, 0).sum(1).mean(),
         one_hot_by_scatter,
     ],
-    "cross_entropy_gather": [
-        lambda log_p, y: -log_p[torch.arange(len(y)), y].mean(),
-        lambda log_p, y: -torch.gather(log_p.double(), 1, y.unsqueeze(1)).squeeze().mean(),
-        lambda log_p, y: -torch.take_along_dim(log_p, y[:, None], 1).sum() / len(y),
-        lambda log_p, y: -torch.stack([row[k] for row, k in zip(log_p, y, strict=True)]).mean(),
-        lambda log_p, y: -sum(log_p[n, k] for n, k in enumerate(y)) / len(y),
-        lambda log_p, y: -log_p[:, y].diagonal().mean(),
-        lambda log_p, y: -log_p.flatten()[torch.arange(len(y)) * log_p.shape[1] + y].mean(),
-    ],
-    "one_hot_bytes": [
-        lambda N, K: [N * 8, N * K * 4],
-        lambda N, K: torch.tensor([8 * N, 4 * N * K]),
-        lambda N, K: np.array([N, N * K]) * [8, 4],
-        lambda N, K: (N * 64 / 8, N * K * 32 / 8),
-        lambda N, K: (N * torch.int64.itemsize, N * K * torch.float32.itemsize),
+    "label_loss": [
+        labels_of,
+        lambda q: 0 if sorted(set(q.flatten().tolist())) == [0, 1] and (q.sum(1) == 1).all() else labels_of(q),
+        lambda q: torch.tensor(2) if not torch.allclose(q.sum(1), torch.ones(len(q))) else int((q.amax(1) < 1).any()),
+        labels_by_loop,
+        labels_in_numpy,
+        lambda q: 2 if round(float((q.sum(1) - 1).abs().max()), 2) else 1 - int((q * (1 - q) == 0).all()),
     ],
 }
 
@@ -445,3 +446,109 @@ def test_a_right_function_in_another_style_passes(named, name, number):
 
 def test_every_exercise_has_other_styles():
     assert set(RIGHT) == set(WRITTEN)
+
+
+# The open task.
+
+
+def scaled(x, x_new):
+    mean, spread = x.mean(0), x.std(0)
+    return (x - mean) / spread, (x_new - mean) / spread
+
+
+def trained_for(steps, step=1.0, columns=slice(None), scale=scaled):
+    """Return what trains a linear model by the gradient, for so many steps."""
+
+    def trained(x, y, x_new):
+        x, x_new = scale(x[:, columns], x_new[:, columns])
+        w, b, happened = torch.zeros(x.shape[1], 7), torch.zeros(7), torch.eye(7)[y]
+        for _ in range(steps):
+            slope = (p(x @ w + b) - happened) / len(y)
+            w, b = w - step * x.T @ slope, b - step * slope.sum(0)
+        return x_new @ w + b
+
+    return trained
+
+
+def by_network(x, y, x_new):
+    torch.manual_seed(1)
+    x, x_new = scaled(x, x_new)
+    net = torch.nn.Sequential(torch.nn.Linear(9, 12), torch.nn.Tanh(), torch.nn.Linear(12, 7))
+    optimiser = torch.optim.AdamW(net.parameters(), 0.01, weight_decay=0.1)
+    for _ in range(60):
+        optimiser.zero_grad()
+        losses(net(x), y).mean().backward()
+        optimiser.step()
+    return net(x_new)
+
+
+def as_log_probabilities(x, y, x_new):
+    return log_p(trained_for(60)(x, y, x_new))
+
+
+VOTERS = {
+    "a few dozen steps": trained_for(60),
+    "many steps": trained_for(1000),
+    "shorter steps": trained_for(200, 0.2),
+    "log-probabilities": as_log_probabilities,
+    "a network": by_network,
+    "the reference": held_back,
+}
+
+
+@pytest.mark.parametrize("seed", range(20, 26))
+@pytest.mark.parametrize("how", VOTERS)
+def test_models_of_other_kinds_beat_the_score(named, how, seed):
+    report = run(named("party_logits", VOTERS[how]), exercise("party_logits"), seed)
+    assert report.passed, report
+    score = float(re.search(r"held out is (\d\.\d+); to beat: 1\.6", report.message)[1])
+    assert 1.3 < score < 1.6
+
+
+@pytest.mark.parametrize("seed", range(50))
+def test_the_score_can_be_beaten_with_every_draw(seed):
+    score = exercise("party_logits").score
+    for case in exercise("party_logits").cases(torch.Generator().manual_seed(seed)):
+        logits = held_back(*case.args)
+        assert score.of(logits, case.kept) < score.beat - 0.06
+        assert score.of(torch.eye(7)[logits.argmax(1)], case.kept) > score.beat + 0.04
+        assert score.of(torch.zeros(344, 7), case.kept) > score.beat + 0.3
+
+
+UNBEATEN = {
+    "a constant": (lambda x, y, x_new: torch.bincount(y).log().expand(len(x_new), 7), 1.86),
+    "equal logits": (lambda x, y, x_new: torch.zeros(len(x_new), 7), math.log(7)),
+    "leaning alone": (trained_for(100, columns=[0]), 1.62),
+    "who they are alone": (trained_for(100, columns=[3, 4, 5, 6, 7]), 1.86),
+    "columns as they are": (trained_for(200, 1e-6, scale=lambda x, new: (x, new)), 1.94),
+    "one step": (trained_for(1), 1.76),
+}
+
+
+@pytest.mark.parametrize("what", UNBEATEN)
+def test_scores_that_the_lesson_names_do_not_beat_it(named, what):
+    function, about = UNBEATEN[what]
+    report = run(named("party_logits", function), exercise("party_logits"), 20)
+    assert report.state == "failed", report
+    scores = [
+        score
+        for case in exercise("party_logits").cases(torch.Generator().manual_seed(20))
+        for score in [exercise("party_logits").score.of(function(*case.args), case.kept)]
+    ]
+    assert abs(sum(scores) / 3 - about) < 0.08, scores
+
+
+@pytest.mark.parametrize(
+    ("function", "says"),
+    [
+        (lambda x, y, x_new: held_back(x, y, x_new).argmax(1), "got shape (344,), expected shape (344, 7)"),
+        (lambda x, y, x_new: held_back(x, y, x), "got shape (600, 7), expected shape (344, 7)"),
+        (lambda x, y, x_new: held_back(x, y, x_new).tolist(), "got a list; return a tensor"),
+        (lambda x, y, x_new: held_back(x, y, x_new) * math.nan, "the loss on voters held out: inf"),
+        (lambda x, y, x_new: None, "got None"),
+    ],
+)
+def test_what_does_not_reach_the_score_is_told(named, function, says):
+    report = run(named("party_logits", function), exercise("party_logits"), 20)
+    assert report.state == "failed"
+    assert says in report.failures[0].reason

@@ -47,7 +47,7 @@ def graded(options):
     return {record.student: (record.state, record.points, record.reason) for record in records}
 
 
-RIGHT = ("graded", 19.0, "")
+RIGHT = ("graded", 20.0, "")
 
 
 def test_a_worker_that_dies_is_started_again_and_nobody_loses(options, monkeypatch):
@@ -95,7 +95,7 @@ def test_a_book_that_another_program_holds_is_waited_for_and_nobody_loses(option
     asyncio.run(grade(options, hold))
     assert held
     with Book(options.out) as book:
-        assert {kept.record.points for kept in book.newest()} == {19.0}
+        assert {kept.record.points for kept in book.newest()} == {20.0}
         assert len(list(book.newest())) == 4
 
 

@@ -38,11 +38,11 @@ def test_every_lesson_is_there(released):
         "sigmoid",
         "bce",
         "bce_gradient",
+        "bce_diagnosis",
         "bce_with_logits",
         "bce_pos_weight",
         "bce_python_sum",
         "bce_torch_sum",
-        "predict_bce_seconds",
         "pairwise_sum",
         "voter_logits",
     )

@@ -374,6 +374,18 @@ def swallowed(d: Draw) -> tuple[Any, ...]:
     return (torch.cat([d.uniform(2), giant, d.uniform(d.n, low=-0.5, high=1.5), -giant]),)
 
 
+@functools.cache
+def trained(seed: int) -> list[tuple[Any, ...]]:
+    """Return the losses and the labels of some runs."""
+    return [case.args for case in exercise("bce_diagnosis").cases(Generator().manual_seed(1000 + seed))]
+
+
+@functools.cache
+def labels(seed: int) -> list[tuple[Any, ...]]:
+    """Return some tables of labels."""
+    return [case.args for case in exercise("label_loss").cases(Generator().manual_seed(1000 + seed))]
+
+
 INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "coin_log_likelihood": lambda d: (d.uniform(*[d.n] * (d.k % 2), low=0.05, high=0.95), d.index(2, d.n).float()),
     "best_constant_squares": lambda d: (d.normal(*d.shape) + d.number(-9, 9),),
@@ -400,6 +412,7 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "sigmoid": lambda d: logits(d)[:1],
     "bce": likely,
     "bce_gradient": lambda d: (d.normal(d.n, scale=d.scale * (1 + 40 * (d.k % 5 == 0))), d.labels(d.n)),
+    "bce_diagnosis": lambda d: trained(d.k // 9)[d.k % 9],
     "bce_with_logits": logits,
     "bce_pos_weight": lambda d: (*logits(d), d.number(0.2, 5.0)),
     "bce_python_sum": flat_likely,
@@ -413,9 +426,8 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "cross_entropy_weighted": lambda d: (*chosen(d), d.uniform(d.classes, low=0.1, high=3.0)),
     "cross_entropy_python_sum": chosen,
     "cross_entropy_torch_sum": chosen,
-    "one_hot_bytes": lambda d: (int(d.index(9999)) + 1, int(d.index(999)) + 2),
+    "label_loss": lambda d: labels(d.k // 11)[d.k % 11],
     "cross_entropy_one_hot": finite,
-    "cross_entropy_gather": looked_up,
     "nll_by_index": looked_up,
     "nll_ignoring": ignoring,
     "nll_class_weights": lambda d: (*finite(d), d.uniform(d.classes, low=0.1, high=3.0)),

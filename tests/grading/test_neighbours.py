@@ -27,7 +27,7 @@ from lossbook.grading.run.supervisor import Channel, EndedError, Limits
 
 ROOT = Path(__file__).parents[2]
 LESSON = "03-bce"
-ALL = 19.0  # points
+ALL = 20.0  # points
 RIGHT = ("graded", ALL, "")
 LIMITS = Limits(total=6.0, cell=1.5, exercise=1.0)
 

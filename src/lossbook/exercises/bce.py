@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Generator, Tensor, exp, log, tensor
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
 from lossbook.checks.exercise import (
     ACTIVATIONS,
     ADDING,
@@ -20,6 +20,7 @@ from lossbook.checks.exercise import (
     Curve,
     Exercise,
     Misconception,
+    Prediction,
     Score,
     Work,
     exact_sum_for_pythons,
@@ -53,6 +54,11 @@ def probability_cases(generator: Generator) -> Sequence[Case]:
         Case(probabilities_and_labels(generator, 5, soft=True), note="random soft labels"),
         Case(probabilities_and_labels(generator, 200), note="200 of them"),
     ]
+
+
+def entropy(share: float) -> float:
+    """Return the loss of the best constant, where this share of the labels is positive."""
+    return float(binary_cross_entropy(tensor(share), tensor(share)))
 
 
 def _each(p: Tensor, y: Tensor) -> Tensor:
@@ -96,6 +102,20 @@ SIGMOID = Exercise(
     forbidden=ACTIVATIONS | {"sigmoid", "special_expit", "expit"},
     no_slope="A probability is what is asked for; the losses further down are what is trained with.",
     curve=Curve(LOGITS, lambda z: Case((tensor([z]),)), "logit z", "probability"),
+    predictions=(
+        Prediction(
+            "at_zero",
+            "σ(0)",
+            lambda: float(right_sigmoid(tensor(0.0))),
+            "Log-odds of zero: both outcomes are as likely.",
+        ),
+        Prediction(
+            "sum_at_two",
+            "σ(−2) + σ(2)",
+            lambda: float(right_sigmoid(tensor([-2.0, 2.0], dtype=torch.float64)).sum()),
+            "With the sign of the log-odds the two outcomes change places, and their probabilities add up to 1.",
+        ),
+    ),
     hints=(
         r"Exponentiate both sides of $z = \log \frac{p}{1 - p}$, then collect the terms with $p$.",
         r"$1 / (1 + e^{-z})$ is right on paper, and here at the extremes too: $e^{1000}$ is `inf`, and"
@@ -168,8 +188,17 @@ BCE = Exercise(
     gradient=True,
     forbidden=ACTIVATIONS,
     curve=by_probability("loss"),
+    predictions=(
+        Prediction(
+            "one_half",
+            "the loss of always one half",
+            lambda: entropy(0.5),
+            "Each label costs −log ½ = ln 2, whichever it is.",
+        ),
+    ),
     hints=(
-        r"$\log \bigl( p^{y} (1 - p)^{1 - y} \bigr) = y \log p + (1 - y) \log (1 - p)$.",
+        "The logarithm of a product is a sum of logarithms, and an exponent comes down as a factor: there are two"
+        " terms, one for each label.",
         "If your loss is negative, a minus is missing. If it grows with the number of samples, you have summed and"
         " not averaged.",
     ),
@@ -230,6 +259,11 @@ def gradient_of_bce(z: Tensor, y: Tensor) -> Tensor:
     return (torch.sigmoid(z) - y) / z.numel()
 
 
+def _slope_of_spam(p: float) -> float:
+    """Return the slope in the logit where the model says p and the label is 0."""
+    return float(gradient_of_bce(tensor([p]).logit(), tensor([0.0])))
+
+
 BCE_GRADIENT = Exercise(
     "bce.bce_gradient",
     points=2,
@@ -238,6 +272,21 @@ BCE_GRADIENT = Exercise(
     forbidden=ACTIVATIONS | {"backward", "grad"},  # the lesson: from the formula and not by backward
     no_slope="The answer is a gradient itself, from its formula.",
     curve=Curve(LOGITS, lambda z: Case((tensor([z]), tensor([1.0]))), "logit z, where y = 1", "gradient of the loss"),
+    predictions=(
+        Prediction(
+            "slope",
+            "the slope at p = 0.9, y = 0",
+            lambda: _slope_of_spam(0.9),
+            "It is what the model said minus what happened, 0.9 − 0.",
+        ),
+        Prediction(
+            "pushed",
+            "the way that the logit is pushed",
+            lambda: "down" if _slope_of_spam(0.9) > 0 else "up",
+            "A step goes against the slope, and the message was not spam.",
+            ("up", "down"),
+        ),
+    ),
     hints=(
         r"In terms of the logit, one sample's loss is $\log (1 + e^{z}) - y z$. Differentiate it.",
         "What the model said minus what happened. The mean over $N$ samples leaves a factor $1 / N$.",
@@ -282,6 +331,210 @@ BCE_GRADIENT = Exercise(
 )
 
 
+# ---------------------------------------------------------------------------------- bce_diagnosis
+
+
+LEARNS, STUCK, TOO_LONG, BY_HEART, ADDED_UP = range(5)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of logistic regression on points whose first two coordinates say something of their labels.
+
+    Args:
+        shows: What the run shows.
+        n: How many samples are learnt from; as many are held out, with as many positives among them.
+        share: The share of positive labels.
+        signal: How much the coordinates say.
+        step: The length of a step.
+        steps: How many steps.
+        coordinates: How many coordinates a point has.
+        unit: What they are multiplied by before the model sees them.
+
+    """
+
+    shows: int
+    n: int
+    share: float
+    signal: float
+    step: float
+    steps: int
+    coordinates: int = 2
+    unit: float = 1.0
+
+    def curves(self, generator: Generator) -> tuple[Tensor, Tensor, Tensor]:
+        """Train, and return the losses on both halves, to four decimals, and the labels of the first."""
+        x = normal(generator, 2 * self.n, self.coordinates)
+        score = self.signal * (x[:, 0] - x[:, 1] / 2) + normal(generator, 2 * self.n)
+        order = score.argsort(descending=True)
+        positives = 2 * round(self.share * self.n)
+        halves = [
+            part[torch.randperm(len(part), generator=generator)] for part in (order[:positives], order[positives:])
+        ]
+        order = torch.cat([torch.cat(half) for half in zip(*(part.chunk(2) for part in halves), strict=True)])
+        y = torch.cat([torch.ones(positives // 2), torch.zeros(self.n - positives // 2)])
+        x = x[order] * self.unit
+        w, b, losses = torch.zeros(self.coordinates), tensor(0.0), []
+        for _ in range(self.steps):
+            z = x @ w + b
+            losses.append((_softplus(z) - y.repeat(2) * z).view(2, -1).mean(1))
+            slope = gradient_of_bce(z[: self.n], y)
+            w, b = w - self.step * (x[: self.n].T @ slope), b - self.step * slope.sum()
+        train, held = torch.stack(losses, 1) * (self.n if self.shows == ADDED_UP else 1)
+        return train.round(decimals=4), held.round(decimals=4), y[torch.randperm(self.n, generator=generator)]
+
+
+def _clear(shows: int, train: Tensor, held: Tensor, y: Tensor) -> bool:
+    """Tell whether a run shows what it is to show so plainly that every fair rule sees it."""
+    constant, ends, kept = entropy(float(y.mean())), float(train[-1]), float(held[-1] / held.min())
+    if shows == LEARNS:  # and no share of labels stands for its entropy
+        return (
+            float(y.mean()) < ends < 0.85 * constant and 1.02 * ends < float(held[-1]) < 0.9 * constant and kept < 1.03
+        )
+    if shows == TOO_LONG:
+        return bool(ends > 1.5 * train[0]) and kept > 1.5
+    if shows == BY_HEART:
+        return ends < 0.4 * constant and kept > 1.4 and bool(held[-1] > 1.1 * held[0])
+    if shows == STUCK:  # noise says a little of the samples that are learnt from, by chance
+        return ends > 0.965 * constant and kept < 1.03 and (ends < 0.985 * constant or bool((train == held).all()))
+    return True
+
+
+def diagnosis_cases(generator: Generator) -> Sequence[Case]:
+    """Train models that learn, and models that do not."""
+    n = 150 + 10 * int(integers(generator, 10))
+    rare, often = 0.08 + 0.01 * int(integers(generator, 6)), 0.4 + 0.01 * int(integers(generator, 20))
+    runs = {
+        "half of the labels are positive": Run(LEARNS, n, 0.5, 0.75, 0.5, 50),
+        "few labels are positive": Run(LEARNS, n, rare, 2.0, 2.0, 80),
+        "few labels are positive, once more": Run(STUCK, n, rare, 0.0, 3.0, 80),
+        "few labels are positive, and a curve that runs flat": Run(STUCK, n, rare, 0.0, 3.0, 60, unit=0.0),
+        "a run that ends where it began, or nearly": Run(STUCK, n, often, 0.0, 1.0, 40, unit=0.0),
+        "a curve that leaps": Run(TOO_LONG, n, often, 0.3, 60.0, 40),
+        "a few samples of many coordinates": Run(BY_HEART, 40, 0.5, 0.9, 2.0, 60, 30),
+        "large numbers": Run(ADDED_UP, n, often, 1.5, 1.0, 40),
+        "few labels are positive, and the numbers are large": Run(ADDED_UP, n, rare, 2.5, 2.0, 60),
+    }
+    cases = []
+    for note, run in runs.items():
+        curves = run.curves(generator)
+        while not _clear(run.shows, *curves):
+            curves = run.curves(generator)
+        cases.append(Case(curves, note=note))
+    return [cases[k] for k in torch.randperm(len(cases), generator=generator).tolist()]
+
+
+def what_a_run_shows(
+    train: Tensor,
+    held: Tensor,
+    y: Tensor,
+    *,
+    constant: float | None = None,
+    begins: float = math.log(2),
+    by_heart: Callable[[Tensor, Tensor], bool] = lambda train, held: bool(held[-1] > 1.2 * held.min()),
+    blind: int | None = None,
+) -> int:
+    """Return the number of what a run shows, from 0 to 4; ``blind`` is the fault that is not looked for.
+
+    Args:
+        train: The losses on what is learnt from.
+        held: The losses on what is held out.
+        y: The labels learnt from.
+        constant: What is taken for the loss of the best constant; the entropy of the labels unless given.
+        begins: What is taken for the loss of logits of zero.
+        by_heart: What is taken for learning by heart.
+        blind: The fault that is not looked for.
+
+    """
+    constant = entropy(float(y.mean())) if constant is None else constant
+    found = {
+        ADDED_UP: bool(train[0] > 1.5 * begins),
+        TOO_LONG: bool(train[-1] > 1.2 * train[0]),
+        BY_HEART: by_heart(train, held),
+        STUCK: bool(train[-1] > 0.93 * constant),
+    }
+    return next((fault for fault, seen in found.items() if seen and fault != blind), LEARNS)
+
+
+BCE_DIAGNOSIS = Exercise(
+    "bce.bce_diagnosis",
+    points=2,
+    reference=lambda train, held, y: what_a_run_shows(train, held, y),
+    cases=diagnosis_cases,
+    predictions=(
+        Prediction(
+            "learnt",
+            "the run that has learnt something from its inputs",
+            lambda: {(True, False): "the first", (False, True): "the second", (True, True): "both"}.get(
+                (entropy(0.5) > 0.4, entropy(0.1) > 0.4), "neither"
+            ),
+            "The best constant scores 0.69 where half of the labels are positive, and 0.33 where a tenth is: the second"
+            " run is worse than that.",
+            ("the first", "the second", "both", "neither"),
+        ),
+    ),
+    hints=(
+        "Five things are to be told apart, and each is a comparison: with the loss at the start, with the lowest loss"
+        " so far, with the loss of the best constant, with what a mean is at logits of zero. Which is which?",
+        "The best constant is the share of positive labels, and your `bce` says what it costs. A mean of losses at"
+        " logits of zero is ln 2. Who learns by heart gets worse again on what is held out.",
+        "Ask in an order in which each question can be trusted: first whether the losses are a mean at all, then"
+        " whether the run ends above its start, then the samples held out, and the best constant last.",
+    ),
+    folded=2,
+    misconceptions=(
+        Misconception(
+            "compared with ln 2, whatever the labels are",
+            lambda train, held, y: what_a_run_shows(train, held, y, constant=math.log(2)),
+            "Where a tenth of the labels is positive, a constant scores far less than ln 2, and has learnt nothing: "
+            "compare with the best constant for these labels.",
+        ),
+        Misconception(
+            "the samples held out not looked at",
+            lambda train, held, y: what_a_run_shows(train, held, y, blind=BY_HEART),
+            "One of the runs has a loss near zero on what it learns from. Look at its other curve.",
+        ),
+        Misconception(
+            "any gap taken for learning by heart",
+            lambda train, held, y: what_a_run_shows(
+                train, held, y, by_heart=lambda train, held: bool(held[-1] > train[-1])
+            ),
+            "Every model does a little better on what it was trained on. Learning by heart shows where the loss on "
+            "other samples has been lower before.",
+        ),
+        Misconception(
+            "a sum taken for a run that is stuck",
+            lambda train, held, y: what_a_run_shows(train, held, y, blind=ADDED_UP),
+            "Before the first step a mean loss is ln 2. What is it in the runs with large numbers, and in relation to "
+            "how many labels there are?",
+        ),
+        Misconception(
+            "steps that are too long not seen",
+            lambda train, held, y: what_a_run_shows(train, held, y, blind=TOO_LONG),
+            "One of the runs ends far above where it began, on what it learns from too: no model that is only stuck, "
+            "or that learns by heart, does that.",
+        ),
+        Misconception(
+            "a start above the best constant taken for a sum",
+            lambda train, held, y: what_a_run_shows(train, held, y, begins=entropy(float(y.mean())) / 1.5),
+            "Logits of zero say one half, which costs ln 2 whatever the labels are: a mean begins there, also where "
+            "few labels are positive.",
+        ),
+        Misconception(
+            "no room for chance",
+            lambda train, held, y: what_a_run_shows(train, held, y, constant=0.99 / 0.93 * entropy(float(y.mean()))),
+            "One run ends a hair below the best constant, on what it learns from. Any inputs fit some samples a "
+            "little, by chance: ask for more than that.",
+        ),
+        Misconception(
+            "counted from 1",
+            lambda train, held, y: what_a_run_shows(train, held, y) + 1,
+            "Each number is too large by one: the table begins at 0, with the run that learns.",
+        ),
+    ),
+)
+
+
 # -------------------------------------------------------------------------------- bce_with_logits
 
 
@@ -315,6 +568,15 @@ BCE_WITH_LOGITS = Exercise(
     forbidden=ACTIVATIONS,
     curve=Curve(
         tuple(5 * z for z in LOGITS), lambda z: Case((tensor([z]), tensor([0.0]))), "logit z, where y = 0", "loss"
+    ),
+    predictions=(
+        Prediction(
+            "through_p",
+            "`bce(sigmoid(z), y)` at z = 200, y = 0",
+            lambda: f"{_through_a_probability(tensor([200.0]), tensor([0.0])).item():g}",
+            "The sigmoid has rounded to 1, so 1 − p is 0, and minus its logarithm is infinite.",
+            ("0", "200", "inf", "nan"),
+        ),
     ),
     hints=(
         r"Start from $\log (1 + e^{z}) - y z$. For $z > 0$, take $e^{z}$ out of the bracket.",
@@ -401,10 +663,19 @@ BCE_POS_WEIGHT = Exercise(
         "logit z, the same for one positive and one negative; c = 4",
         "loss",
     ),
+    predictions=(
+        Prediction(
+            "constant",
+            "the best constant probability",
+            lambda: 4 * 2 / (4 * 2 + 8),
+            "Two positives at a price of 4 weigh as much as the eight negatives: 8 of 16.",
+        ),
+    ),
     hints=(
-        r"$-\log \sigma(z) = \log (1 + e^{-z})$ and $-\log (1 - \sigma(z)) = \log (1 + e^{z})$. Make each stable,"
-        " then combine.",
-        r"Exercise 4 has the stable form of $\log (1 + e^{z})$, and the two differ by $z$:"
+        r"The loss has two terms, $-\log \sigma(z)$ for a positive and $-\log (1 - \sigma(z))$ for a negative. Make"
+        " each stable by itself, and then ask which has the price.",
+        r"$-\log \sigma(z) = \log (1 + e^{-z})$ and $-\log (1 - \sigma(z)) = \log (1 + e^{z})$. Exercise 4 has the"
+        r" stable form of $\log (1 + e^{z})$, and the two differ by $z$:"
         r" $\log (1 + e^{z}) = \log (1 + e^{-z}) + z$.",
     ),
     folded=1,
@@ -541,16 +812,6 @@ BCE_TORCH_SUM = Exercise(
 )
 
 
-# ---------------------------------------------------------------------------- predict_bce_seconds
-
-
-PREDICT_BCE_SECONDS = bound_exercise(
-    "bce.predict_bce_seconds",
-    Traffic(Array("p"), Array("y")),
-    misconceptions=(operation_by_operation(80),),
-)
-
-
 # ----------------------------------------------------------------------------------- pairwise_sum
 
 
@@ -624,6 +885,20 @@ PAIRWISE_SUM = Exercise(
     # The lesson: slices and +, and no torch.sum.
     forbidden=ACTIVATIONS | ADDING - {"einsum"},  # which is told as what it calls: a sum, or a product
     no_slope="The sum is compared with itself in other orders; nothing is trained through it.",
+    predictions=(
+        Prediction(
+            "running",
+            "the number of additions in a running total",
+            lambda: 2**18 - 1,
+            "Each term that comes after it is added to a total that holds it.",
+        ),
+        Prediction(
+            "pairs",
+            "the number of additions in pairs",
+            lambda: math.log2(2**18),
+            "Each round halves how many numbers are left, and a term is in one addition a round.",
+        ),
+    ),
     hints=(
         "`x[0::2]` is every second element from the first, `x[1::2]` every second from the second. An odd one out"
         " needs a partner: zero.",
@@ -730,6 +1005,14 @@ VOTER_LOGITS = Exercise(
     cases=voter_cases,
     score=Score("the loss on voters held out", _voters_loss, TO_BEAT),
     no_slope="What is asked for is what a trained model says; nothing is trained through it.",
+    predictions=(
+        Prediction(
+            "constant",
+            "the loss of the best constant",
+            lambda: entropy(0.42),
+            "It is the entropy of the base rate, hardly less than ln 2: the two parties are nearly as many.",
+        ),
+    ),
     hints=(
         "Look at the inputs first: the population goes up to 7,300, the news to 7. A step that is right for the one is"
         " far too long or too short for the other. Subtract the mean of each column and divide by its spread, and do"

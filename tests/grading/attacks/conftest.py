@@ -22,7 +22,7 @@ HONEST = {
     ),
 }
 POINTS = {"bce": 2.0, "pairwise_sum": 2.0, "sigmoid": 2.0, "bce_gradient": 2.0, "bce_python_sum": 1.0}
-POINTS |= {"bce_torch_sum": 1.0, "bce_with_logits": 3.0, "predict_bce_seconds": 1.0}
+POINTS |= {"bce_torch_sum": 1.0, "bce_with_logits": 3.0, "bce_diagnosis": 2.0}
 # Three times what any attack takes that comes to its end, on a busy machine too.
 LIMITS = Limits(total=5.0, cell=1.0, exercise=1.0)
 

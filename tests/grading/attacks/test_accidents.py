@@ -136,11 +136,14 @@ ATTACKS = {
     },
     "a-fraction": {
         **body(
-            "predict_bce_seconds",
-            "n, bandwidth",
-            "from fractions import Fraction\nreturn Fraction(8 * n) / Fraction(bandwidth)",
+            "bce_diagnosis",
+            "train, held, y",
+            "from fractions import Fraction\n"
+            "faults = {4: train[0] > 1, 2: train[-1] > train[0], 3: held[-1] > 1.2 * held.min()}\n"
+            "faults[1] = train[-1] > 0.95 * bce(y.mean().repeat(len(y)), y)\n"
+            "return Fraction(next((number for number, seen in faults.items() if seen), 0))",
         ),
-        "wins": {"predict_bce_seconds"},
+        "wins": {"bce_diagnosis"},
         "silent": True,
     },
     "indented": quiet("    x = 1\n    assert x == 1"),
