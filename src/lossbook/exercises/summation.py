@@ -18,6 +18,7 @@ from lossbook.checks.exercise import (
     Curve,
     Exercise,
     Misconception,
+    Prediction,
     Work,
     exact_sum_for_pythons,
     integers,
@@ -71,6 +72,20 @@ SUM_LEDGER = Exercise(
     points=2,
     reference=ledger,
     cases=ledger_cases,
+    predictions=(
+        Prediction(
+            "python",
+            "how many times as many bytes as torch.sum Python's sum moves, for 1,024 numbers,",
+            lambda: ledger(1024, 4, "python")[1] / ledger(1024, 4, "torch")[1],
+            "Each addition reads the total and a number and writes a total again. torch.sum keeps its totals at hand.",
+        ),
+        Prediction(
+            "pairs",
+            "how many times as many bytes pairs move",
+            lambda: ledger(1024, 4, "pairs")[1] / ledger(1024, 4, "torch")[1],
+            "Each addition of two numbers reads two and writes one, however many of them are made at once.",
+        ),
+    ),
     hints=(
         "Do it on paper for four numbers. Each addition reads two tensors and writes one. How many numbers does"
         " each tensor hold?",
@@ -159,6 +174,20 @@ LEAST_SECONDS = Exercise(
     points=2,
     reference=roof,
     cases=roof_cases,
+    predictions=(
+        Prediction(
+            "empty",
+            "the time of the operation that does nothing, in µs,",
+            lambda: roof(1, 0, 0, 5 * MICRO, 1e10, 1e12) / MICRO,
+            "It is launched all the same.",
+        ),
+        Prediction(
+            "busy",
+            "the time of the other, in µs,",
+            lambda: roof(1, 30 * MICRO * 1e10, 20 * MICRO * 1e12, 5 * MICRO, 1e10, 1e12) / MICRO,
+            "Moving and computing go on at once, and the longer of the two decides. The launch comes before both.",
+        ),
+    ),
     atol=0.0,
     why=SMALL,
     curve=Curve(
@@ -239,6 +268,15 @@ BYTES_FOR_SHARE = Exercise(
     points=2,
     reference=bytes_at,
     cases=share_cases,
+    predictions=(
+        Prediction(
+            "larger",
+            "the memory that needs the larger tensors",
+            lambda: "fast" if bytes_at(0.5, 5 * MICRO, 3e12) > bytes_at(0.5, 5 * MICRO, 2e10) else "slow",
+            "A fast memory is done with a small tensor long before the next launch.",
+            ("fast", "slow"),
+        ),
+    ),
     curve=Curve(
         tuple(0.03 * k for k in range(1, 32)),
         lambda share: Case((share, 2 * MICRO, 8e9)),
@@ -350,6 +388,20 @@ CLOCK_READING = Exercise(
     points=3,
     reference=reading,
     cases=reading_cases,
+    predictions=(
+        Prediction(
+            "nobody",
+            "what the clock shows where nobody waits",
+            lambda: reading(0.0, 2.0, [50.0], False, False),
+            "It is read as soon as the kernel is queued, however long that then runs.",
+        ),
+        Prediction(
+            "after",
+            "what it shows where the host waits after",
+            lambda: reading(0.0, 2.0, [50.0], False, True),
+            "The device starts when the kernel has been queued, and the host waits for its end.",
+        ),
+    ),
     curve=Curve(
         tuple(0.5 * k for k in range(41)),
         lambda queue: Case((0.0, queue, [8.0, 8.0, 8.0, 8.0], True, True)),
@@ -470,6 +522,16 @@ LANES_SUM = Exercise(
     points=3,
     reference=in_lanes,
     cases=lane_cases,
+    predictions=(
+        Prediction(
+            "additions",
+            "the number of additions that the first of the numbers passes through",
+            lambda: 1024 / 64 + math.log2(64),
+            "Its lane takes one addition a row, the first of them to zero, and then the lanes are halved until one is "
+            "left. In one lane it would be one addition for every number.",
+            atol=1.0,  # who leaves out the addition to zero has seen the same
+        ),
+    ),
     forbidden=ADDING,  # the lesson: +, slices and shapes alone add the numbers up
     no_slope="What a sum loses is the subject; nothing is trained through it.",
     work=Work(lambda generator, n: Case((uniform(generator, n), n // 4)), vectorised=True, sizes=(512, 2048)),
@@ -578,6 +640,14 @@ COMPENSATED_SUM_LOOP = Exercise(
     points=3,
     reference=exact_sum,
     cases=compensated_cases,
+    predictions=(
+        Prediction(
+            "running",
+            "what a running total in float64 makes of it",
+            lambda: float(_running(tensor([1.0, 1e30, 1.0, -1e30], dtype=torch.float64))),
+            "Each 1 is less than half the gap between neighbours at 10^30, in float64 too, and is lost.",
+        ),
+    ),
     forbidden=ADDING,  # the lesson: +, slices and shapes alone add the numbers up
     no_slope="What a sum loses is the subject; nothing is trained through it.",
     work=Work(lost_between_giants, vectorised=False, sizes=(10, 60)),
@@ -707,6 +777,14 @@ SUM_ERROR_LIMIT = Exercise(
     points=2,
     reference=limit_of_error,
     cases=limit_cases,
+    predictions=(
+        Prediction(
+            "most",
+            "the largest count for which bfloat16 still promises something",
+            lambda: max(n for n in range(1, 1000) if limit_of_error(n, 1, torch.bfloat16) < math.inf),
+            "u is 2^−8, a number of n passes through n − 1 roundings, and (n − 1) u must be less than 1.",
+        ),
+    ),
     atol=0.0,
     why="Limits are as small as 1e-7, and the usual 1e-6 would forgive them whatever they are.",
     curve=Curve(
