@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from lossbook import kernels
-from lossbook.exercises import check, exercises
+from lossbook.exercises import check, exercises, fused
 from lossbook.kernels import on_rows, tl
 from lossbook.losses import cross_entropy
 
@@ -269,7 +269,28 @@ def gradient_by_an_if(z_ptr, y_ptr, m_ptr, d_ptr, g_ptr, V, kept, BLOCK: tl.cons
         tl.store(g_ptr + row * V + at, g, mask=at < V)
 
 
+def steps(x, y, V, chunk, *, many=50, of=6.0):
+    """Descend without momentum, with PyTorch's own log-sum-exp of each chunk."""
+    w = x.new_zeros(V, x.shape[1])
+    for _ in range(many):
+        lse = torch.stack([(x @ part.T).logsumexp(1) for part in w.split(chunk)]).logsumexp(0)
+        w = w - of * vocabulary(x, w, y, lse, chunk)
+    return w
+
+
+def by_an_optimiser(x, y, V, chunk):
+    """Hand the gradient to an optimiser of PyTorch's."""
+    w = torch.zeros(V, x.shape[1])
+    optimiser = torch.optim.SGD([w], lr=6, momentum=0.8)
+    for _ in range(20):
+        lse = torch.stack([(x @ part.T).logsumexp(1) for part in w.split(chunk)]).logsumexp(0)
+        w.grad = vocabulary(x, w, y, lse, chunk)
+        optimiser.step()
+    return w
+
+
 RIGHT = {
+    "word_vectors": {"plain steps": steps, "an optimiser": by_an_optimiser},
     "max_and_sum_kernel": {
         "two passes": kernel_in_two_passes,
         "reduced at the end": kernel_that_reduces_at_the_end,
@@ -441,3 +462,57 @@ def test_the_kernel_is_not_to_be_written_in_pytorch_or_in_python(named):
         report = check(named("max_and_sum_kernel", wrong))
         assert report.state == "failed"
         assert "asks you to write" in repr(report)
+
+
+def test_the_words_are_learnt_with_room_and_no_lazy_answer_does():
+    scores, lazy = [], []
+    for seed in range(50):
+        (case,) = fused.word_cases(torch.Generator().manual_seed(seed))
+        x, *rest = case.args
+        ones = x * (torch.arange(x.shape[1]) == x.shape[1] - 1)
+        scores.append(fused._words_loss(fused.trained(x, *rest), case.kept))
+        lazy.append(fused._words_loss(steps(ones, *rest), case.kept))
+    assert max(scores) < fused.WORDS_TO_BEAT - 0.01
+    assert min(lazy) > fused.WORDS_TO_BEAT + 0.01
+
+
+def whole_table(x, y, V, chunk):
+    w = torch.zeros(V, x.shape[1])
+    for _ in range(50):
+        g = torch.exp(x @ w.T - (x @ w.T).logsumexp(1, keepdim=True)) - torch.eye(V)[y]
+        w = w - 6 * g.T @ x / len(x)
+    return w
+
+
+def table_by_autograd(x, y, V, chunk):
+    w = torch.zeros(V, x.shape[1], requires_grad=True)
+    optimiser = torch.optim.SGD([w], lr=6, momentum=0.8)
+    for _ in range(20):
+        optimiser.zero_grad()
+        z = x @ w.T
+        (z.logsumexp(1) - z[torch.arange(len(y)), y]).mean().backward()
+        optimiser.step()
+    return w.detach()
+
+
+@pytest.mark.parametrize("way", [whole_table, table_by_autograd])
+def test_a_vocabulary_trained_through_the_table_of_logits_fails_though_it_beats_the_score(named, way):
+    report = check(named("word_vectors", lambda *args: way(*args)))
+    assert report.state == "failed"
+    assert len(report.failures) == 1
+    assert "a tensor of 64 numbers was made, and 32 are enough here" in report.failures[0].reason
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda *args: steps(*args) / 6, "stopped on the way"),
+        (lambda *args: steps(*args) * -1, "the sign turned"),
+        (lambda x, *rest: steps(x * (torch.arange(x.shape[1]) == x.shape[1] - 1), *rest), "the word before left out"),
+        (lambda x, y, V, chunk: steps(x, y, V, chunk) * math.nan, "numbers that are not finite"),
+    ],
+)
+def test_a_vocabulary_that_misses_the_score_is_told_why(named, wrong, told):
+    report = check(named("word_vectors", wrong))
+    assert report.state == "failed"
+    assert report.misconception == told, report

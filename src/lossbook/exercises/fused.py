@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -20,12 +23,14 @@ from lossbook.checks.exercise import (
     Exercise,
     Misconception,
     Prediction,
+    Score,
     Work,
     exact_sum_for_pythons,
     integers,
     normal,
     uniform,
 )
+from lossbook.data import prose
 from lossbook.losses import cross_entropy
 
 EMPTY = -math.inf
@@ -1198,6 +1203,152 @@ FUSED_TORCH_SUM = Exercise(
             lambda m, d, right: sum(_losses(m, d, right)) / len(m),
             "The number is right. This answer is to show the fast way: let PyTorch add the tensor up in one call.",
             **BY_PYTHON,
+        ),
+    ),
+)
+
+
+# ----------------------------------------------------------------------------------- word_vectors
+
+
+WORDS, BEFORE = 250, 15  # in the vocabulary, and told apart in the word before
+LEARNT, ASKED = 800, 10_000  # places in the text, to learn from and held out
+SMALL = (1, 2)  # chunks of the small vocabulary on which it is watched what is made
+
+
+@cache
+def words_and_those_before() -> tuple[Tensor, Tensor]:
+    """Return, for each word of the prose but the first, what stands before it, and its number in the vocabulary.
+
+    What stands before is one of the commonest words, a column each, or none of these; the last column is 1.
+    """
+    words = re.findall(r"[a-z'-]+|[.,;:?]", prose())
+    known = {word: number for number, (word, _) in enumerate(Counter(words).most_common(WORDS - 1))}
+    numbers = torch.tensor([known.get(word, WORDS - 1) for word in words])
+    x = torch.nn.functional.one_hot(numbers[:-1].clamp(max=BEFORE), BEFORE + 1).float()
+    x[:, BEFORE] = 1
+    return x, numbers[1:]
+
+
+def word_cases(generator: Generator) -> Sequence[Case]:
+    """Draw places to learn from, and others that are held out."""
+    x, y = words_and_those_before()
+    order = torch.randperm(len(y), generator=generator)
+    seen, new = order[:LEARNT], order[LEARNT : LEARNT + ASKED]
+    return [Case((x[seen], y[seen], WORDS, 125), note="a draw of places in the text", kept=(x[new], y[new]))]
+
+
+def few_words(generator: Generator, n: int) -> Case:
+    """Draw a vocabulary of n chunks, on which nothing is scored."""
+    args = (normal(generator, SAMPLES, 2), integers(generator, PIECE * n, SAMPLES), PIECE * n, PIECE)
+    return Case(args, note="a small vocabulary, to see what is made")
+
+
+def trained(x: Tensor, y: Tensor, V: int, chunk: int) -> Tensor:
+    """Return a vocabulary trained by gradient descent with momentum, all logits made at once."""
+    w = x.new_zeros(V, x.shape[1])
+    push = torch.zeros_like(w)
+    for _ in range(16):
+        g = torch.softmax(x @ w.T, 1)
+        g[torch.arange(len(y)), y] -= 1
+        push = 0.8 * push - g.T @ x / len(x)
+        w = w + 6 * push
+    return w
+
+
+def _words_loss(w: Tensor, kept: Any) -> float:
+    """Return how far the loss on what is held out lies above the entropy of its base rate; 0 where nothing is."""
+    if kept is None:
+        return 0.0
+    x, y = kept
+    share = torch.bincount(y, minlength=WORDS) / len(y)
+    return float(cross_entropy(x @ w.T, y) - torch.special.entr(share).sum())
+
+
+# There is little chance in it, for both are of the same places. 1.5 knows nothing; some 0.08 is reached without a look
+# at the word before, and less than 0.01 with one.
+WORDS_TO_BEAT = 0.04
+
+
+def _any_better(w: Tensor, kept: Any, *factors: float) -> bool:
+    return any(_words_loss(factor * w, kept) < WORDS_TO_BEAT for factor in factors)
+
+
+def _before_ignored(w: Tensor, kept: Any) -> bool:
+    return bool((w[:, :-1] - w[:, :-1].mean(0)).abs().max() < 1e-3)
+
+
+WORD_VECTORS = Exercise(
+    "fused.word_vectors",
+    points=3,
+    reference=trained,
+    cases=word_cases,
+    score=Score("what the loss on words held out has above the entropy of their base rate", _words_loss, WORDS_TO_BEAT),
+    no_slope="What is asked for is a trained vocabulary; nothing is trained through it.",
+    work=Work(
+        few_words,
+        vectorised=False,
+        sizes=SMALL,
+        of="chunk",
+        cache=8,
+        largest=lambda n: SAMPLES * PIECE * n // 2,
+        table=LOGITS_TABLE,
+    ),
+    predictions=(
+        Prediction(
+            "nothing",
+            "the loss of a vocabulary of zeros",
+            lambda: math.log(WORDS),
+            "All its logits are 0, and each of 250 words is as likely as the others: ln 250.",
+        ),
+    ),
+    hints=(
+        "One step needs each sample's log-sum-exp, a chunk at a time, and then the gradient of exercise 6. Begin with "
+        "zeros, and print the loss of exercise 5 every few steps, on the words that you learn from.",
+        "A step of 6 is right for these columns: go on until the loss hardly falls. Momentum, which adds 0.8 of the "
+        "last step to each, gets there sooner. Far more steps learn the 800 places by heart.",
+    ),
+    misconceptions=(
+        Misconception(
+            "numbers that are not finite",
+            lambda x, y, V, chunk: trained(x, y, V, chunk) / 0,
+            "Some are infinite or nan: the steps are far too long, or an exponential overflows. Take the maxima off.",
+            sign=lambda w, kept: not bool(w.isfinite().all()),
+        ),
+        Misconception(
+            "a vocabulary that knows nothing",
+            lambda x, y, V, chunk: x.new_zeros(V, x.shape[1]),
+            "All words have the same vector, and so the same probability. Is what you have trained what you return?",
+            sign=lambda w, kept: bool((w - w[0]).abs().max() < 1e-6),
+        ),
+        Misconception(
+            "the word before left out",
+            lambda x, y, V, chunk: (
+                torch.eye(x.shape[1])[-1] * ((y[:, None] == torch.arange(V)).sum(0) + 0.5).log()[:, None]
+            ),
+            "Only the column of ones is used: that tells common words from rare ones, and no more. The others say "
+            "which word stands before.",
+            sign=_before_ignored,
+        ),
+        Misconception(
+            "the sign turned",
+            lambda x, y, V, chunk: -trained(x, y, V, chunk),
+            "With the opposite sign the vocabulary would do: your steps go uphill.",
+            sign=lambda w, kept: not kept or _any_better(w, kept, -1),
+        ),
+        Misconception(
+            "too sure",
+            lambda x, y, V, chunk: 8 * trained(x, y, V, chunk),
+            "Divided by some number it would do: it knows which words are likely and is far too sure of them. Steps "
+            "that are too long or far too many do that.",
+            sign=lambda w, kept: not kept or _any_better(w, kept, *(1.5**-k for k in range(1, 15))),
+        ),
+        Misconception(
+            "stopped on the way",
+            lambda x, y, V, chunk: trained(x, y, V, chunk) / 4,
+            "Multiplied by some number it would do: it goes the right way and has not come far enough. Take more "
+            "steps, or longer ones.",
+            sign=lambda w, kept: not kept or _any_better(w, kept, *(1.5**k for k in range(1, 15))),
         ),
     ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Generator, Tensor, tensor
@@ -19,12 +20,14 @@ from lossbook.checks.exercise import (
     Exercise,
     Misconception,
     Prediction,
+    Score,
     Work,
     exact_sum_for_pythons,
     integers,
     normal,
     uniform,
 )
+from lossbook.data import randhie
 
 
 def exact_sum(x: Tensor) -> Tensor:
@@ -75,13 +78,13 @@ SUM_LEDGER = Exercise(
     predictions=(
         Prediction(
             "python",
-            "how many times as many bytes as torch.sum Python's sum moves, for 1,024 numbers,",
+            "the bytes of Python's sum over those of torch.sum",
             lambda: ledger(1024, 4, "python")[1] / ledger(1024, 4, "torch")[1],
             "Each addition reads the total and a number and writes a total again. torch.sum keeps its totals at hand.",
         ),
         Prediction(
             "pairs",
-            "how many times as many bytes pairs move",
+            "the bytes of pairs over those of torch.sum",
             lambda: ledger(1024, 4, "pairs")[1] / ledger(1024, 4, "torch")[1],
             "Each addition of two numbers reads two and writes one, however many of them are made at once.",
         ),
@@ -658,6 +661,8 @@ COMPENSATED_SUM_LOOP = Exercise(
         "sum",
     ),
     hints=(
+        "A small term is added to a large total, and rounded away in part. How can you tell, from the total before and"
+        " after, how much of the term has arrived?",
         "Let `new = total + term`. Of the larger of the two nothing is lost; of the smaller, what arrived in the"
         " total is `new - larger`.",
         "So what was lost is `(larger - new) + smaller`, exactly. Add these up in a second variable.",
@@ -954,6 +959,181 @@ PREDICT_SUMMATION_SECONDS = bound_exercise(
             12,
             "the running totals counted as read and written",
             "Python's `sum` moves them all. Must they go to memory? A program may keep its total in a register.",
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------- half_total
+
+
+ADDED, AT_ONCE = 4096, 256  # losses, and numbers that a tensor may hold
+# A conversion, a number taken out of its tensor, or written into one, could hide a wider format.
+IN_HALF = ADDING | {"array", "local_scalar_dense", "numpy", "setitem", "to_copy", "tolist"}
+
+
+@cache
+def losses_of_visits() -> Tensor:
+    """Return, in bfloat16, what a Poisson regression loses on each person-year of visits to the doctor."""
+    table = randhie()
+    y = table["visits"]
+    x = torch.stack([table[name] for name in ("coinsurance", "deductible", "limited", "diseases", "health")], 1)
+    x = torch.cat([(x - x.mean(0)) / x.std(0), torch.ones_like(y)[:, None]], 1)
+    w = x.new_zeros(x.shape[1])
+    w[-1] = y.mean().log()
+    for _ in range(8):  # Newton's method
+        mu = torch.exp(x @ w)
+        w = w + torch.linalg.solve((x.T * mu) @ x, x.T @ (y - mu))
+    mu = torch.exp(x @ w)
+    return (mu - y * mu.log() + torch.lgamma(y + 1)).bfloat16()
+
+
+def visit_cases(generator: Generator) -> Sequence[Case]:
+    """Draw, three times, some of the losses; their exact sum is kept."""
+    every = losses_of_visits()
+    cases = []
+    for number in ("first", "second", "third"):
+        drawn = every[torch.randperm(len(every), generator=generator)[:ADDED]]
+        cases.append(Case((drawn,), note=f"the {number} draw of losses", kept=math.fsum(drawn.tolist())))
+    return cases
+
+
+def some_losses(generator: Generator, n: int) -> Case:
+    """Draw n times 64 numbers, on which nothing is scored."""
+    return Case(((1 + 4 * uniform(generator, 64 * n)).bfloat16(),), note="fewer numbers, to see what is made")
+
+
+def _exactly(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a sum and what it lost, whichever of the two is the larger."""
+    total = a + b
+    arrived = total - a
+    return total, (a - (total - arrived)) + (b - arrived)
+
+
+def in_two_numbers(losses: Tensor) -> Tensor:
+    """Return a sum in two numbers of its own format: totals in lanes, what each addition loses beside them."""
+    total, lost = losses.new_zeros(64), losses.new_zeros(64)
+    for row in losses.view(-1, 64):
+        total, more = _exactly(total, row)
+        lost = lost + more
+    while len(total) > 1:
+        half = len(total) // 2
+        total, more = _exactly(total[:half], total[half:])
+        lost = lost[:half] + lost[half:] + more
+    return torch.cat([total, lost])
+
+
+def _millionths(value: Tensor, exact: float | None) -> float:
+    """Return how far two numbers together are off the exact sum; 0 where nothing is scored."""
+    if exact is None:
+        return 0.0
+    if not _is_half(value):
+        return math.inf
+    return abs(float(value.double().sum()) - exact) / exact * 1e6
+
+
+def _is_half(value: Tensor) -> bool:
+    return bool((value == value.bfloat16().float()).all())
+
+
+MILLIONTHS = 50.0
+
+
+def _with_nothing_lost(first: Tensor) -> Tensor:
+    return torch.stack([first, torch.zeros_like(first)])
+
+
+def _lost_in_lanes(losses: Tensor) -> Tensor:
+    """Keep what is lost in the lanes, and not what is lost where these are added up."""
+    total, lost = losses.new_zeros(64), losses.new_zeros(64)
+    for row in losses.view(-1, 64):
+        total, more = _exactly(total, row)
+        lost = lost + more
+    return torch.stack([_halves(total), _halves(lost)])
+
+
+HALF_TOTAL = Exercise(
+    "summation.half_total",
+    points=3,
+    reference=in_two_numbers,
+    cases=visit_cases,
+    forbidden=IN_HALF,
+    score=Score("the error in millionths of the sum", _millionths, MILLIONTHS),
+    no_slope="What a sum loses is the subject; nothing is trained through it.",
+    work=Work(
+        some_losses,
+        vectorised=False,
+        sizes=(4, 16),
+        of="64 losses",
+        cache=8,
+        largest=lambda n: AT_ONCE,
+        table="take the losses piece by piece, and keep a few numbers for each place of a piece",
+    ),
+    predictions=(
+        Prediction(
+            "stops",
+            "where a running total of threes stops",
+            lambda: float(_running(torch.full((2000,), 3.0).bfloat16())),
+            "From 1,024 on neighbours in bfloat16 are 8 apart, and 3 is less than half of that.",
+        ),
+    ),
+    hints=(
+        "One total of 4,096 losses stops growing, and so does one sum of what it lost. What stays small can be kept: "
+        "let each of 64 lanes have a total and a loss of its own.",
+        "Exercise 6 asks which of the two is the larger. Without the question: `new = a + b`, `arrived = new - a`, and "
+        "what was lost is `(a - (new - arrived)) + (b - arrived)`. It works on whole tensors.",
+        "Where the lanes are added up in halves, their additions lose something as well: collect that too. At the end "
+        "`torch.cat([total, lost])`.",
+    ),
+    misconceptions=(
+        Misconception(
+            "numbers that are not finite",
+            lambda losses: in_two_numbers(losses) / 0,
+            "The result is infinite or nan. Is there a division in it?",
+            sign=lambda value, exact: not bool(value.isfinite().all()),
+        ),
+        Misconception(
+            "numbers that are no bfloat16",
+            lambda losses: torch.stack([_running(losses + torch.zeros(1)), torch.zeros(())]),
+            "The result does not fit into bfloat16: somewhere a tensor of another format came in, and what is added to "
+            "it takes its format. `losses.new_zeros(…)` has that of the losses.",
+            sign=lambda value, exact: exact is None or not _is_half(value),
+        ),
+        Misconception(
+            "a total that stops growing",
+            lambda losses: _with_nothing_lost(_running(losses)),
+            "A good part of the sum is missing: a total grows until the next loss is less than half the gap between "
+            "its neighbours, and so does a sum of what was lost. Keep many of both.",
+            sign=lambda value, exact: exact is None or 0.02 < float(value.sum()) / exact < 0.95,
+        ),
+        Misconception(
+            "the mean in place of the sum",
+            lambda losses: in_two_numbers(losses) / ADDED,
+            "That is the mean: only add.",
+            sign=lambda value, exact: exact is None or 0.9 < float(value.sum()) * ADDED / exact < 1.1,
+        ),
+        Misconception(
+            "the second number not used",
+            lambda losses: _with_nothing_lost(_halves(_running(losses.view(-1, 64)))),
+            "Your second number is 0. One number in bfloat16 has 8 digits of binary, and can't say the sum any better: "
+            "what the additions lost belongs into the other.",
+            sign=lambda value, exact: exact is None or bool((value == 0).any()),
+        ),
+        Misconception(
+            "what was lost taken away",
+            lambda losses: in_two_numbers(losses) * tensor([1.0, -1.0], dtype=losses.dtype),
+            "With the opposite sign your second number would do: what was lost has the sign with which it is missing.",
+            sign=lambda value, exact: (
+                exact is None
+                or _millionths(value * tensor([1.0, -1.0]), exact) < MILLIONTHS < _millionths(value, exact)
+            ),
+        ),
+        Misconception(
+            "what is lost on the way, lost",
+            _lost_in_lanes,
+            "Most of what was lost is there. Which additions lose something that you do not collect? Those in which "
+            "the lanes are added up, or those of what was lost itself.",
+            sign=lambda value, exact: exact is None or 0.95 < float(value.sum()) / exact < 1.05,
         ),
     ),
 )
