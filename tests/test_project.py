@@ -89,7 +89,7 @@ def test_a_lesson_needs_torch_numpy_and_matplotlib_alone() -> None:
         if not allowed & {canonicalize_name(name) for name in names}
     )
     assert {"IPython", "nbgrader", "jupytext", "nbclient", "pytest"} <= set(blocked)
-    modules = ["lossbook.losses", "lossbook.exercises", "lossbook.timing", "lossbook.figures"]
+    modules = ["lossbook.losses", "lossbook.exercises", "lossbook.timing", "lossbook.figures", "lossbook.kernels"]
     exercises = sorted((ROOT / "src" / "lossbook" / "exercises").glob("[!_]*.py"))
     modules += [f"lossbook.exercises.{path.stem}" for path in exercises]
     done = subprocess.run(

@@ -2,15 +2,27 @@
 
 import functools
 import math
+import re
+from pathlib import Path
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from lossbook.exercises import check, exercises
+from lossbook import kernels
+from lossbook.exercises import check, exercises, fused
+from lossbook.kernels import on_rows, tl
 from lossbook.losses import cross_entropy
 
+ROOT = Path(__file__).parents[2]
 NAMES = [name for name, declared in exercises().items() if declared.slug == "fused"]
+
+
+@pytest.fixture(autouse=True)
+def triton_for_kernels(request):
+    """Skip what runs a kernel where Triton is not installed."""
+    if kernels.interpreter is None and "kernel" in request.node.name:
+        pytest.skip("Triton is not installed")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -36,13 +48,6 @@ def mean_loss(z, y, block):
     for start in range(0, z.shape[1], block):
         m, d = merge(m, d, *max_and_sum(z[:, start : start + block]))
     return (m + d.log() - z[torch.arange(len(z)), y]).mean()
-
-
-def gradient(z, y, m, d):
-    kept = y != -100
-    p = torch.exp(z - m[:, None]) / d[:, None]
-    hot = (y[:, None] == torch.arange(z.shape[1])).float()
-    return (p - hot) * kept[:, None] / max(int(kept.sum()), 1)
 
 
 def vocabulary(x, w, y, lse, chunk):
@@ -71,31 +76,6 @@ WRONG = {
         "merge_max_and_sum",
         lambda m1, d1, m2, d2: torch.logaddexp(m1 + d1.log(), m2 + d2.log()),
     ),
-    "a mean over all logits": ("cross_entropy_in_blocks", lambda z, y, block: mean_loss(z, y, block) / z.shape[1]),
-    "the first block alone": ("cross_entropy_in_blocks", lambda z, y, block: mean_loss(z, y % block, block)),
-    "the blocks' losses averaged": (
-        "cross_entropy_in_blocks",
-        lambda z, y, block: torch.stack(
-            [mean_loss(z[:, a : a + block], 0 * y, block) for a in range(0, z.shape[1], block)]
-        ).mean(),
-    ),
-    "one loss a sample": (
-        "cross_entropy_in_blocks",
-        lambda z, y, block: torch.stack([mean_loss(row[None], k[None], block) for row, k in zip(z, y, strict=True)]),
-    ),
-    "the last class for an ignored one": (
-        "cross_entropy_gradient_from",
-        lambda z, y, m, d: gradient(z, torch.where(y < 0, z.shape[1] - 1, y), m, d),
-    ),
-    "the first class for an ignored one": (
-        "cross_entropy_gradient_from",
-        lambda z, y, m, d: gradient(z, y.clamp(min=0), m, d),
-    ),
-    "the softmax": ("cross_entropy_gradient_from", lambda z, y, m, d: torch.exp(z - m[:, None]) / d[:, None]),
-    "the mean over all numbers": (
-        "cross_entropy_gradient_from",
-        lambda z, y, m, d: gradient(z, y, m, d) / z.shape[1],
-    ),
     "hidden states for logits": (
         "linear_cross_entropy_in_chunks",
         lambda x, w, y, chunk: mean_loss(x, y % x.shape[1], chunk),
@@ -121,8 +101,6 @@ WRONG = {
     "divided by one less": ("fused_torch_sum", lambda m, d, right: each(m, d, right).sum() / (len(m) - 1)),
     "a loop for torch.sum": ("fused_torch_sum", lambda m, d, right: sum(each(m, d, right).tolist()) / len(m)),
     "the mean for Python's sum": ("fused_python_sum", lambda m, d, right: each(m, d, right).mean()),
-    "a time in milliseconds": ("predict_fused_seconds", lambda n, bandwidth: 12e3 * n / bandwidth),
-    "float64": ("predict_fused_seconds", lambda n, bandwidth: 24 * n / bandwidth),
 }
 
 
@@ -187,60 +165,6 @@ def merged_by_loop(m1, d1, m2, d2):
     return torch.tensor(found).T
 
 
-def blocks_split(z, y, block):
-    m, d = torch.full((len(z),), -torch.inf), torch.zeros(len(z))
-    for part in torch.split(z, block, dim=1):
-        m, d = merge(m, d, *max_and_sum(part))
-    return (m + torch.log(d) - z.gather(1, y[:, None])[:, 0]).mean()
-
-
-def blocks_with_the_right_logit_found_inside(z, y, block):
-    m, d, right = torch.full((len(z),), -torch.inf), torch.zeros(len(z)), torch.zeros(len(z))
-    for start in range(0, z.shape[1], block):
-        part = z[:, start : start + block]
-        inside = (y >= start) & (y < start + part.shape[1])
-        right[inside] = part[inside, y[inside] - start]
-        m, d = merge(m, d, *max_and_sum(part))
-    return torch.sum(m + torch.log(d) - right) / len(z)
-
-
-def blocks_by_rows(z, y, block):
-    losses = []
-    for row, label in zip(z, y, strict=True):
-        pieces = [max_and_sum(row[None, a : a + block]) for a in range(0, len(row), block)]
-        m, d = functools.reduce(lambda a, b: merge(*a, *b), pieces)
-        losses.append(m + d.log() - row[label])
-    return torch.cat(losses).mean()
-
-
-def gradient_of_the_kept(z, y, m, d):
-    found = torch.zeros_like(z)
-    kept = (y != -100).nonzero().squeeze(1)
-    p = torch.exp(z[kept] - (m + d.log())[kept, None])
-    p[torch.arange(len(kept)), y[kept]] -= 1
-    found[kept] = p / max(len(kept), 1)
-    return found
-
-
-def gradient_by_loop(z, y, m, d):
-    found, kept = torch.zeros_like(z), sum(int(label) != -100 for label in y)
-    for n, label in enumerate(y.tolist()):
-        if label == -100:
-            continue
-        found[n] = torch.exp(z[n] - m[n]) / d[n]
-        found[n, label] -= 1
-        found[n] /= kept
-    return found
-
-
-def gradient_in_place(z, y, m, d):
-    """Write the gradient over a copy of the logits."""
-    kept = y.ne(-100)
-    z = z.sub(m[:, None]).exp_().div_(d[:, None])
-    z.scatter_add_(1, y.clamp(min=0)[:, None], -torch.ones(len(z), 1))
-    return z.mul_(kept[:, None]).div_(kept.sum().clamp(min=1))
-
-
 def chunks_split(x, w, y, chunk):
     m, d = torch.full((len(x),), -torch.inf), torch.zeros(len(x))
     for part in w.split(chunk):
@@ -267,7 +191,115 @@ def vocabulary_outer_products(x, w, y, lse, chunk):
     return found / len(x)
 
 
+@on_rows("m_ptr", "d_ptr")
+def kernel_in_two_passes(z_ptr, m_ptr, d_ptr, V, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    z_ptr += row * V
+    m = float("-inf")
+    for start in range(0, V, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        m = tl.maximum(m, tl.max(tl.load(z_ptr + at, at < V, float("-inf")), 0))
+    d = 0.0
+    for start in range(0, V, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        d += tl.sum(tl.exp(tl.load(z_ptr + at, at < V, float("-inf")) - m), 0)
+    tl.store(m_ptr + row, m)
+    tl.store(d_ptr + row, d)
+
+
+@on_rows("m_ptr", "d_ptr")
+def kernel_that_reduces_at_the_end(z_ptr, m_ptr, d_ptr, V, BLOCK: tl.constexpr):
+    """Keep a maximum and a sum for each place of the block, as the chapter's kernel does."""
+    row = tl.program_id(axis=0)
+    m = tl.full((BLOCK,), float("-inf"), tl.float32)
+    d = tl.zeros((BLOCK,), tl.float32)
+    for i in range(tl.cdiv(V, BLOCK)):
+        at = i * BLOCK + tl.arange(0, BLOCK)
+        z = tl.load(z_ptr + row * V + at, mask=at < V, other=float("-inf"))
+        new = tl.maximum(m, z)
+        safe = tl.where(new == float("-inf"), 0.0, new)
+        d = d * tl.exp(m - safe) + tl.exp(z - safe)
+        m = new
+    top = tl.max(m, axis=0)
+    tl.store(m_ptr + row, top)
+    tl.store(d_ptr + row, tl.sum(d * tl.exp(m - top), axis=0))
+
+
+@on_rows("m_ptr", "d_ptr")
+def kernel_to_base_two(z_ptr, m_ptr, d_ptr, V, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    columns = tl.arange(0, BLOCK)
+    m = tl.full((), -1e30, tl.float32)
+    d = tl.zeros((), tl.float32)
+    for start in tl.range(0, V, BLOCK):
+        z = tl.load(z_ptr + row * V + start + columns, mask=start + columns < V, other=float("-inf"))
+        new = tl.maximum(m, z.max(0))
+        d = d * tl.exp2((m - new) * 1.4426950408889634) + tl.exp2((z - new) * 1.4426950408889634).sum(0)
+        m = new
+    tl.store(m_ptr + row, m)
+    tl.store(d_ptr + row, d)
+
+
+@on_rows("g_ptr")
+def gradient_with_the_label_at_the_end(z_ptr, y_ptr, m_ptr, d_ptr, g_ptr, V, kept, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    y = tl.load(y_ptr + row)
+    counted = y != -100
+    m, d = tl.load(m_ptr + row), tl.load(d_ptr + row)
+    scale = tl.where(counted, 1.0 / kept, 0.0)
+    for start in range(0, V, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        z = tl.load(z_ptr + row * V + at, at < V)
+        tl.store(g_ptr + row * V + at, tl.exp(z - m) / d * scale, at < V)
+    g = tl.load(g_ptr + row * V + y, mask=counted)
+    tl.store(g_ptr + row * V + y, g - scale, mask=counted)
+
+
+@on_rows("g_ptr")
+def gradient_by_an_if(z_ptr, y_ptr, m_ptr, d_ptr, g_ptr, V, kept, BLOCK: tl.constexpr):
+    row = tl.program_id(0)
+    y = tl.load(y_ptr + row)
+    lse = tl.load(m_ptr + row) + tl.log(tl.load(d_ptr + row))
+    for start in range(0, V, BLOCK):
+        at = start + tl.arange(0, BLOCK)
+        g = tl.zeros((BLOCK,), tl.float32)
+        if y != -100:
+            z = tl.load(z_ptr + row * V + at, mask=at < V, other=0.0)
+            g = (tl.exp(z - lse) - (at == y).to(tl.float32)) / kept
+        tl.store(g_ptr + row * V + at, g, mask=at < V)
+
+
+def steps(x, y, V, chunk, *, many=50, of=6.0):
+    """Descend without momentum, with PyTorch's own log-sum-exp of each chunk."""
+    w = x.new_zeros(V, x.shape[1])
+    for _ in range(many):
+        lse = torch.stack([(x @ part.T).logsumexp(1) for part in w.split(chunk)]).logsumexp(0)
+        w = w - of * vocabulary(x, w, y, lse, chunk)
+    return w
+
+
+def by_an_optimiser(x, y, V, chunk):
+    """Hand the gradient to an optimiser of PyTorch's."""
+    w = torch.zeros(V, x.shape[1])
+    optimiser = torch.optim.SGD([w], lr=6, momentum=0.8)
+    for _ in range(20):
+        lse = torch.stack([(x @ part.T).logsumexp(1) for part in w.split(chunk)]).logsumexp(0)
+        w.grad = vocabulary(x, w, y, lse, chunk)
+        optimiser.step()
+    return w
+
+
 RIGHT = {
+    "word_vectors": {"plain steps": steps, "an optimiser": by_an_optimiser},
+    "max_and_sum_kernel": {
+        "two passes": kernel_in_two_passes,
+        "reduced at the end": kernel_that_reduces_at_the_end,
+        "to base two": kernel_to_base_two,
+    },
+    "gradient_kernel": {
+        "the label at the end": gradient_with_the_label_at_the_end,
+        "an if": gradient_by_an_if,
+    },
     "online_max_and_sum": {
         "Python's numbers": online_with_numbers,
         "from the first": online_from_the_first,
@@ -281,19 +313,6 @@ RIGHT = {
         "a loop": merged_by_loop,
         "a list": lambda *parts: list(merge(*parts)),
         "float64": lambda *parts: merge(*(part.double() for part in parts)),
-    },
-    "cross_entropy_in_blocks": {
-        "split": blocks_split,
-        "the right logit found inside": blocks_with_the_right_logit_found_inside,
-        "row by row": blocks_by_rows,
-        "float64": lambda z, y, block: mean_loss(z.double(), y, block),
-    },
-    "cross_entropy_gradient_from": {
-        "one-hot": gradient,
-        "the kept alone": gradient_of_the_kept,
-        "a loop": gradient_by_loop,
-        "in place": gradient_in_place,
-        "float64": lambda z, y, m, d: gradient(z.double(), y, m.double(), d.double()),
     },
     "linear_cross_entropy_in_chunks": {
         "split": chunks_split,
@@ -322,10 +341,6 @@ RIGHT = {
         "three sums": lambda m, d, right: ((m - right).sum() + d.log().sum()) / len(m),
         "float64": lambda m, d, right: each(m.double(), d.double(), right.double()).sum() / len(m),
     },
-    "predict_fused_seconds": {
-        "the scalar counted": lambda n, bandwidth: (12 * n + 4) / bandwidth,
-        "bytes first": lambda n, bandwidth: (3 * n * 4) * (1 / bandwidth),
-    },
 }
 
 
@@ -333,13 +348,6 @@ RIGHT = {
 def test_every_right_style_passes(named, name, style):
     report = check(named(name, RIGHT[name][style]))
     assert report.passed, report
-
-
-def gradient_by_backward(z, y, m, d):
-    z = z.detach().requires_grad_()
-    kept = y != -100
-    ((torch.exp(z - m[:, None]).sum(1).log() + m)[kept] - z[kept, y[kept]]).mean().backward()
-    return z.grad
 
 
 def vocabulary_by_autograd(x, w, y, lse, chunk):
@@ -360,13 +368,6 @@ FORBIDDEN = {
             torch.exp(torch.logaddexp(m1 + d1.log(), m2 + d2.log()) - torch.maximum(m1, m2)),
         ),
     ),
-    "PyTorch's loss": ("cross_entropy_in_blocks", lambda z, y, block: F.cross_entropy(z, y)),
-    "PyTorch's log-softmax": (
-        "cross_entropy_in_blocks",
-        lambda z, y, block: -z.log_softmax(1).gather(1, y[:, None]).mean(),
-    ),
-    "backward": ("cross_entropy_gradient_from", gradient_by_backward),
-    "PyTorch's softmax": ("cross_entropy_gradient_from", lambda z, y, m, d: z.softmax(1)),
     "PyTorch's loss of a product": (
         "linear_cross_entropy_in_chunks",
         lambda x, w, y, chunk: torch.nn.CrossEntropyLoss()(x @ w.T, y),
@@ -384,11 +385,134 @@ def test_what_is_to_be_written_may_not_be_called(named, what):
 
 
 def test_the_course_s_own_loss_is_not_an_answer():
-    def cross_entropy_in_blocks(z, y, block):
-        for _ in range(0, z.shape[1], block):
+    def linear_cross_entropy_in_chunks(x, w, y, chunk):
+        for _ in range(0, len(w), chunk):
             pass
-        return cross_entropy(z, y)
+        return cross_entropy(x @ w.T, y)
 
-    report = check(cross_entropy_in_blocks)
+    report = check(linear_cross_entropy_in_chunks)
     assert report.state == "failed"
     assert "borrowed" in report.message
+
+
+# What goes wrong in the solution's kernels when one line is another, and the name that it is to be told by.
+WRONG_LINES = {
+    "max_and_sum_kernel": {
+        (', mask=at < V, other=float("-inf"))', ")"): "the mask forgotten",
+        ('at < V, other=float("-inf")', "at < V, other=0.0"): "zeros behind the row",
+        ('mask=at < V, other=float("-inf")', "mask=at < V"): "zeros behind the row",
+        ("range(0, V, BLOCK)", "range(0, V - BLOCK + 1, BLOCK)"): "the last block left out",
+        ("z_ptr + row * V + at", "z_ptr + at"): "the first row, for all",
+        ("d = d * tl.exp(m - finite) +", "d = d +"): "the sum not rescaled",
+        ('    m = float("-inf")', "    m = 0.0"): "the maximum begins at zero",
+        ('finite = tl.where(new == float("-inf"), 0.0, new)', "finite = new"): "a block of −∞ gives nan",
+        ('finite = tl.where(new == float("-inf"), 0.0, new)', "finite = m = 0.0"): "no maximum taken off",
+        ("tl.store(d_ptr + row, d)", "tl.store(d_ptr + row, tl.log(d))"): "the logarithm of the sum",
+        ("tl.store(m_ptr + row, m)", "tl.store(m_ptr + row + 1, m)"): None,
+        ("tl.store(m_ptr + row, m)", "tl.store(z_ptr + row, m)"): None,
+        ("tl.store(d_ptr + row, d)", "pass"): None,
+    },
+    "gradient_kernel": {
+        ("hot = tl.where(at == y, 1.0, 0.0)", "hot = 0.0"): "the label forgotten",
+        ("at == y", "tl.arange(0, BLOCK) == y"): "columns counted from the block's beginning",
+        (" / kept", ""): "not divided",
+        ("        g = tl.where(y == -100, 0.0, g)\n", ""): "ignored samples pushed",
+        ("tl.exp(z - m) / d - hot", "hot - tl.exp(z - m) / d"): "the sign turned",
+        ("tl.exp(z - m) / d - hot", "tl.exp(z - m) - hot"): "the sum not divided by",
+        ("tl.exp(z - m)", "tl.exp(z)"): "the maximum not taken off",
+        ("range(0, V, BLOCK)", "range(0, V - BLOCK + 1, BLOCK)"): "the last block left out",
+        (", g, mask=at < V)", ", g)"): "the mask forgotten",
+        ("at, mask=at < V)\n        hot", "at)\n        hot"): "the mask forgotten",
+        ("row * V + at", "at"): "every program at the first row",
+    },
+}
+LINES = [(name, *change, told) for name, changes in WRONG_LINES.items() for change, told in changes.items()]
+
+
+@pytest.fixture(scope="module")
+def kernel_sources():
+    """Return the cells of the solution that define kernels, by name."""
+    text = (ROOT / "solutions" / "08-fused.md").read_text(encoding="utf-8")
+    cells = re.findall(r"```\{code-cell\} python3\n(@on_rows.*?)```", text, re.S)
+    return {re.search(r"def (\w+)", cell)[1]: cell for cell in cells}
+
+
+@pytest.mark.parametrize(("name", "line", "other", "told"), LINES)
+def test_a_kernel_with_a_wrong_line_is_told_what_is_wrong(kernel_sources, name, line, other, told):
+    source = kernel_sources[name]
+    assert line in source
+    scope = {"on_rows": on_rows, "tl": tl, "math": math}
+    exec(source.replace(line, other), scope)
+    report = check(scope[name])
+    assert report.state == "failed"
+    assert report.misconception == told, report
+
+
+def test_the_kernel_is_not_to_be_written_in_pytorch_or_in_python(named):
+    def by_pytorch(z_ptr, m_ptr, d_ptr, V, BLOCK):
+        m = z_ptr.amax(1)
+        return m, torch.exp(z_ptr - m[:, None]).sum(1)
+
+    def by_python(z_ptr, m_ptr, d_ptr, V, BLOCK):
+        rows = z_ptr.tolist()
+        sums = [sum(math.exp(value - max(row)) for value in row) for row in rows]
+        return torch.tensor([max(row) for row in rows]), torch.tensor(sums)
+
+    for wrong in (by_pytorch, by_python):
+        report = check(named("max_and_sum_kernel", wrong))
+        assert report.state == "failed"
+        assert "asks you to write" in repr(report)
+
+
+def test_the_words_are_learnt_with_room_and_no_lazy_answer_does():
+    scores, lazy = [], []
+    for seed in range(50):
+        (case,) = fused.word_cases(torch.Generator().manual_seed(seed))
+        x, *rest = case.args
+        ones = x * (torch.arange(x.shape[1]) == x.shape[1] - 1)
+        scores.append(fused._words_loss(fused.trained(x, *rest), case.kept))
+        lazy.append(fused._words_loss(steps(ones, *rest), case.kept))
+    assert max(scores) < fused.WORDS_TO_BEAT - 0.01
+    assert min(lazy) > fused.WORDS_TO_BEAT + 0.01
+
+
+def whole_table(x, y, V, chunk):
+    w = torch.zeros(V, x.shape[1])
+    for _ in range(50):
+        g = torch.exp(x @ w.T - (x @ w.T).logsumexp(1, keepdim=True)) - torch.eye(V)[y]
+        w = w - 6 * g.T @ x / len(x)
+    return w
+
+
+def table_by_autograd(x, y, V, chunk):
+    w = torch.zeros(V, x.shape[1], requires_grad=True)
+    optimiser = torch.optim.SGD([w], lr=6, momentum=0.8)
+    for _ in range(20):
+        optimiser.zero_grad()
+        z = x @ w.T
+        (z.logsumexp(1) - z[torch.arange(len(y)), y]).mean().backward()
+        optimiser.step()
+    return w.detach()
+
+
+@pytest.mark.parametrize("way", [whole_table, table_by_autograd])
+def test_a_vocabulary_trained_through_the_table_of_logits_fails_though_it_beats_the_score(named, way):
+    report = check(named("word_vectors", lambda *args: way(*args)))
+    assert report.state == "failed"
+    assert len(report.failures) == 1
+    assert "a tensor of 64 numbers was made, and 32 are enough here" in report.failures[0].reason
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (lambda *args: steps(*args) / 6, "stopped on the way"),
+        (lambda *args: steps(*args) * -1, "the sign turned"),
+        (lambda x, *rest: steps(x * (torch.arange(x.shape[1]) == x.shape[1] - 1), *rest), "the word before left out"),
+        (lambda x, y, V, chunk: steps(x, y, V, chunk) * math.nan, "numbers that are not finite"),
+    ],
+)
+def test_a_vocabulary_that_misses_the_score_is_told_why(named, wrong, told):
+    report = check(named("word_vectors", wrong))
+    assert report.state == "failed"
+    assert report.misconception == told, report

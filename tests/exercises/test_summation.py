@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from lossbook.exercises import check, exercises
+from lossbook.exercises import summation as declared
 from lossbook.losses import summation
 
 NAMES = [name for name, declared in exercises().items() if declared.slug == "summation"]
@@ -53,7 +54,38 @@ def reading_of_a_device_that_waits_for_the_host(busy, queue, kernels, wait_befor
 
 
 # Beside the misconceptions that the exercises declare, which test_declared.py tests.
+def in_lanes_alone(losses, lanes=64):
+    total = losses.new_zeros(lanes)
+    for row in losses.view(-1, lanes):
+        total = total + row
+    while len(total) > 1:
+        total = total[: len(total) // 2] + total[len(total) // 2 :]
+    return torch.cat([total, torch.zeros_like(total)])
+
+
+def one_by_one_with_its_loss(losses):
+    total, lost = losses.new_zeros(()), losses.new_zeros(())
+    for term in losses:
+        new = total + term
+        lost = lost + ((total - new) + term)
+        total = new
+    return torch.stack([total, lost])
+
+
+def promoted(losses):
+    total = torch.zeros(64)
+    for row in losses.view(-1, 64):
+        total = total + row
+    while len(total) > 1:
+        total = total[: len(total) // 2] + total[len(total) // 2 :]
+    return torch.cat([total, torch.zeros(1)])
+
+
 WRONG = {
+    "half a total: lanes alone": ("half_total", in_lanes_alone),
+    "half a total: one by one": ("half_total", one_by_one_with_its_loss),
+    "half a total: in float32": ("half_total", promoted),
+    "half a total: one number": ("half_total", lambda losses: in_lanes_alone(losses)[:1]),
     "logarithm to base e": (
         "sum_ledger",
         lambda n, itemsize, way: [
@@ -275,7 +307,62 @@ def python_sum_by_loop(x):
     return total
 
 
+def by_size(a, b):
+    """Return a sum and what it lost, by asking which of the two is the larger."""
+    new = a + b
+    big, small = torch.where(a.abs() >= b.abs(), a, b), torch.where(a.abs() >= b.abs(), b, a)
+    return new, (big - new) + small
+
+
+def half_with_slices(losses, lanes=128):
+    total = losses.new_zeros(lanes)
+    lost = torch.zeros_like(total)
+    for at in range(0, len(losses) // lanes * lanes, lanes):
+        total, more = by_size(total, losses[at : at + lanes])
+        lost = lost + more
+    if len(losses) % lanes:
+        rest = torch.cat([losses[-(len(losses) % lanes) :], losses.new_zeros(lanes - len(losses) % lanes)])
+        total, more = by_size(total, rest)
+        lost = lost + more
+    while len(total) > 1:
+        total, more = by_size(total[0::2], total[1::2])
+        lost = lost[0::2] + lost[1::2] + more
+    return torch.cat([total, lost])
+
+
+def half_renormalised(losses):
+    """Keep each lane's two numbers apart in size after every step."""
+    high = losses.new_zeros(32)
+    low = losses.new_zeros(32)
+    for row in losses.view(-1, 32):
+        new, more = by_size(high, row)
+        high, low = by_size(new, low + more)
+    while len(high) > 1:
+        half = len(high) // 2
+        new, more = by_size(high[:half], high[half:])
+        high, low = by_size(new, low[:half] + low[half:] + more)
+    return torch.stack([high[0], low[0]])
+
+
+def half_with_numbers(losses):
+    """Use Python's numbers beside tensors, which PyTorch converts inside of its operations."""
+    total, lost = 0.0 * losses[:64], 0.0 * losses[:64]
+    for row in losses.view(-1, 64):
+        total, more = by_size(total, 1.0 * row)
+        lost = lost + torch.where(more == 0, 0.0, more)
+    while len(total) > 1:
+        half = len(total) // 2
+        total, more = by_size(total[:half], total[half:])
+        lost = lost[:half] + lost[half:] + more
+    return torch.cat([total, lost])
+
+
 RIGHT = {
+    "half_total": {
+        "slices": half_with_slices,
+        "renormalised": half_renormalised,
+        "numbers beside tensors": half_with_numbers,
+    },
     "sum_ledger": {
         "counted": ledger_by_walking,
         "numpy": ledger_in_numpy,
@@ -418,3 +505,72 @@ def test_the_limit_holds_for_every_sum_in_lanes():
         x = torch.randn(n, generator=generator).to(dtype)
         off = abs(math.fsum(x.tolist()) - float(lanes_sum(x, lanes)))
         assert off <= limit(n, lanes, dtype) * math.fsum(x.abs().tolist())
+
+
+NAMED = {
+    "lanes alone": (in_lanes_alone, "the second number not used"),
+    "more lanes": (lambda losses: in_lanes_alone(losses, 256), "the second number not used"),
+    "one by one": (one_by_one_with_its_loss, "a total that stops growing"),
+    "Python's sum": (lambda losses: torch.stack([sum(losses), losses.new_zeros(())]), "a total that stops growing"),
+    "in float32": (promoted, "numbers that are no bfloat16"),
+    "taken away": (lambda losses: half_with_slices(losses) * losses.new_tensor([1, -1]), "what was lost taken away"),
+    "a mean": (lambda losses: half_with_slices(losses) / len(losses), "the mean in place of the sum"),
+}
+
+
+@pytest.mark.parametrize("what", NAMED)
+def test_a_total_that_misses_the_score_is_told_why(named, what):
+    wrong, told = NAMED[what]
+    report = check(named("half_total", wrong))
+    assert report.state == "failed"
+    assert report.misconception == told, report
+
+
+def halves_of_all(losses):
+    """Add neighbours in pairs, with what each round loses: right, and half of the losses are held at once."""
+    lost = torch.zeros_like(losses)
+    while len(losses) > 1:
+        losses, more = by_size(losses[0::2], losses[1::2])
+        lost = lost[0::2] + lost[1::2] + more
+    return torch.cat([losses, lost])
+
+
+def written_into(losses):
+    kept = losses.new_zeros(2)
+    total = torch.zeros(64)
+    for row in losses.view(-1, 64):
+        total = total + row
+    while len(total) > 1:
+        total = total[: len(total) // 2] + total[len(total) // 2 :]
+    kept[0] = total[0]
+    kept[1] = total[0] - kept[0]
+    return kept
+
+
+REFUSED = {
+    "a conversion": (lambda losses: half_with_slices(losses.float()), "called "),
+    "to float64": (lambda losses: half_with_slices(losses.to(torch.float64)), "called "),
+    "PyTorch's sum": (lambda losses: torch.stack([losses.sum(), losses.new_zeros(())]), "called sum"),
+    "Python's numbers": (lambda losses: losses.new_tensor([math.fsum(losses.tolist()), 0.0]), "called tolist"),
+    "an exact sum": (lambda losses: losses.new_tensor([math.fsum(losses), 0.0]), "called "),
+    "written into": (written_into, "called setitem"),
+    "too much at once": (halves_of_all, "a tensor of 1,024 numbers was made, and 256 are enough here"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_total_that_hides_a_wider_format_or_keeps_too_much_is_refused(named, what):
+    wrong, said = REFUSED[what]
+    report = check(named("half_total", wrong))
+    assert report.state == "failed"
+    assert said in report.failures[0].reason
+
+
+def test_a_total_in_half_precision_is_within_the_score_with_room():
+    found, lazy = [], []
+    for seed in range(50):
+        for case in declared.visit_cases(torch.Generator().manual_seed(seed)):
+            found.append(declared._millionths(declared.in_two_numbers(*case.args).float(), case.kept))
+            lazy.append(declared._millionths(in_lanes_alone(*case.args).float(), case.kept))
+    assert max(found) < declared.MILLIONTHS * 0.8
+    assert all(max(lazy[at : at + 3]) > 2 * declared.MILLIONTHS for at in range(0, 150, 3))

@@ -332,19 +332,23 @@ def part(d: Draw, *, empty: bool) -> tuple[Tensor, Tensor]:
     return m.masked_fill(nothing, -math.inf), total.masked_fill(nothing, 0.0)
 
 
-def masked(d: Draw) -> tuple[Any, ...]:
-    """Return logits with impossible classes now and then, labels that are possible, and a number of columns."""
+def launched(d: Draw) -> tuple[Any, ...]:
+    """Return logits with impossible classes now and then, room for two numbers a row, and the width of a block."""
     z, y = chosen(d)
     if d.k % 2:
         z = z.masked_fill((d.uniform(*z.shape) < 0.4) & (torch.arange(d.classes) != y[:, None]), -math.inf)
-    return z, y, 1 + d.k % 6
+    room = torch.full((d.n,), math.nan)
+    return z, room, room, d.classes, 2 ** (d.k % 4)
 
 
 def kept_of(d: Draw) -> tuple[Any, ...]:
-    """Return logits, labels with ignored ones among them, and the maxima and sums of the rows."""
+    """Return logits, labels with ignored ones among them, maxima and sums, room, and the width of a block."""
     z, y = chosen(d)
+    y = torch.where(d.uniform(d.n) < 0.3, -100, y)
     m = z.amax(1)
-    return z, torch.where(d.uniform(d.n) < 0.3, -100, y), m, torch.exp(z - m[:, None]).sum(1)
+    total = torch.exp(z - m[:, None]).sum(1)
+    kept = max(int((y != -100).sum()), 1)
+    return z, y, m, total, torch.full_like(z, math.nan), d.classes, kept, 2 ** (d.k % 4)
 
 
 def hidden(d: Draw) -> tuple[Any, ...]:
@@ -471,8 +475,8 @@ INPUT: dict[str, Callable[[Draw], tuple[Any, ...]]] = {
     "summation_torch_sum": lambda d: (d.uniform(d.n, low=-0.5, high=1.5),),
     "online_max_and_sum": lambda d: (d.normal(d.n) + d.number(-9, 9),),
     "merge_max_and_sum": lambda d: (*part(d, empty=d.k % 3 > 0), *part(d, empty=d.k % 3 > 1)),
-    "cross_entropy_in_blocks": masked,
-    "cross_entropy_gradient_from": kept_of,
+    "max_and_sum_kernel": launched,
+    "gradient_kernel": kept_of,
     "linear_cross_entropy_in_chunks": hidden,
     "vocabulary_gradient_in_chunks": hidden_and_lse,
     "loss_and_gradient_bytes": lambda d: (int(d.index(999)) + 1, int(d.index(999)) + 2, (2, 4, 8)[d.k % 3]),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import torch
 from torch import Generator, Tensor, exp, log, tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from lossbook.checks.bounds import Array, Traffic, bound_exercise, operation_by_operation
 from lossbook.checks.exercise import (
     ACTIVATIONS,
     BY_PYTHON,
@@ -19,12 +22,15 @@ from lossbook.checks.exercise import (
     Curve,
     Exercise,
     Misconception,
+    Prediction,
+    Score,
     Work,
     exact_sum_for_pythons,
     integers,
     normal,
     uniform,
 )
+from lossbook.data import prose
 from lossbook.losses import cross_entropy
 
 EMPTY = -math.inf
@@ -219,6 +225,20 @@ ONLINE_MAX_AND_SUM = Exercise(
     points=2,
     reference=max_and_sum,
     cases=row_cases,
+    predictions=(
+        Prediction(
+            "factor",
+            "the factor of the old sum",
+            lambda: math.exp(2 - 5),
+            "Each of its terms was measured from 2, and is now measured from 5.",
+        ),
+        Prediction(
+            "sum",
+            "the new sum",
+            lambda: 1.5 * math.exp(2 - 5) + math.exp(5 - 5),
+            "The new logit is the maximum itself, and adds e^0.",
+        ),
+    ),
     forbidden=BY_HAND,
     no_slope="The two numbers are parts of a loss; the loss in blocks is what is trained with.",
     work=Work(
@@ -340,11 +360,32 @@ def _one_for_all(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> Pair:
     return m.expand_as(m1), d1 * exp(m1 - m) + d2 * exp(m2 - m)
 
 
+def _order_does_not_matter() -> bool:
+    a, b, c = ((tensor(m), tensor(d)) for m, d in ((2.0, 1.5), (5.0, 1.25), (-3.0, 4.0)))
+    one, other = merged(*merged(*a, *b), *c), merged(*merged(*c, *b), *a)
+    return all(map(torch.allclose, one, other))
+
+
 MERGE_MAX_AND_SUM = Exercise(
     "fused.merge_max_and_sum",
     points=2,
     reference=merged,
     cases=part_cases,
+    predictions=(
+        Prediction(
+            "alike",
+            "the sum of the two together",
+            lambda: float(merged(*map(tensor, (2.0, 1.5, 2.0, 1.5)))[1]),
+            "Both are measured from the same maximum already.",
+        ),
+        Prediction(
+            "order",
+            "the answer on the order",
+            lambda: "no" if _order_does_not_matter() else "yes",
+            "Whatever the order, the sum is that of all exponentials, measured from the largest maximum of all.",
+            ("yes", "no"),
+        ),
+    ),
     forbidden=BY_HAND,
     no_slope="The two numbers are parts of a loss; the loss in blocks is what is trained with.",
     hints=(
@@ -388,241 +429,335 @@ MERGE_MAX_AND_SUM = Exercise(
 )
 
 
-# ------------------------------------------------------------------------ cross_entropy_in_blocks
+# ---------------------------------------------------------------------------- max_and_sum_kernel
 
 
-def in_blocks(z: Tensor, y: Tensor, block: int) -> Tensor:
-    """Return the mean loss; how many columns are read at a time changes nothing."""
-    return cross_entropy(z, y)
+# Without an exponential of PyTorch's, or a road out of it, the work is left to Triton's, which PyTorch does not see.
+IN_TRITON = BY_HAND | {"array", "exp", "exp2", "expm1", "numpy", "pow", "sigmoid", "special_expit", "tolist"}
+NAN = math.nan
+BEYOND = {"zero": 0.0, "minus infinity": EMPTY, "nan": NAN}
+ROWS = "A tensor lies in memory row after row: row n begins V numbers behind row n − 1. Which row is this program's?"
+READS_ON = "Where the last block is not full, no mask means: on into the next row, and at last behind all of them."
+FULL = "The last block is not full where BLOCK does not divide V, and its numbers count as well."
 
 
-def block_cases(generator: Generator) -> Sequence[Case]:
-    """Draw logits, class indices and the number of columns to read at a time."""
+def rows_cases(generator: Generator) -> Sequence[Case]:
+    """Draw logits, room for what is stored, and the columns that are loaded at once."""
 
-    def drawn(n: int, v: int, scale: float = 3.0) -> tuple[Tensor, Tensor]:
-        return normal(generator, n, v, scale=scale), integers(generator, v, n)
+    def case(z: Tensor, block: int, note: str) -> Case:
+        n, v = z.shape
+        return Case((z, torch.full((n,), NAN), torch.full((n,), NAN), v, block), note=note)
 
     rising = torch.arange(8.0).expand(2, 8).clone()
-    masked = normal(generator, 3, 6)
-    masked[0, :4] = EMPTY
+    masked = normal(generator, 2, 4)
+    masked[0, :2] = EMPTY
     masked[1, 2:] = EMPTY
     return [
-        Case((torch.zeros(1, 4), tensor([2]), 2), note="a uniform guess: ln 4"),
-        Case((rising, tensor([7, 0]), 2), note="the maximum is in the last block"),
-        Case((rising.flip(1), tensor([3, 4]), 4), note="the maximum is in the first block"),
-        Case((*drawn(3, 7), 3), note="7 columns, 3 at a time: the last block has one"),
-        Case((*drawn(2, 5), 1), note="one column at a time"),
-        Case((*drawn(4, 5), 16), note="a block larger than the row"),
-        Case((tensor([[-1000.0, 0.0, 1000.0, 999.0]]), tensor([3]), 2), note="e^1000 overflows"),
-        Case((masked, tensor([4, 1, 0]), 2), note="blocks that hold nothing but −∞: masked classes"),
-        Case((*drawn(9, 21), 4), note="random"),
-        Case((*drawn(1, 30, 20.0), 8), note="random, one sample, far apart"),
+        case(tensor([[1.0, 3.0, 2.0, 0.0]]), 4, "one row, one block"),
+        case(rising, 2, "the maximum is in the last block"),
+        case(rising.flip(1), 4, "the maximum is in the first block"),
+        case(normal(generator, 3, 5) - 9, 4, "5 columns, 4 at a time, all far below zero"),
+        case(tensor([[-1000.0, 0.0, 1000.0, 999.0]]), 2, "e^1000 overflows"),
+        case(masked, 2, "blocks that hold nothing but −∞: masked classes"),
+        case(normal(generator, 2, 9, scale=3.0), 16, "random, a block larger than the row"),
+        case(normal(generator, 3, 11, scale=3.0), 4, "random"),
     ]
 
 
-def leading(x: float) -> tuple[Tensor, Tensor]:
-    """Return one sample of three classes whose right logit is x."""
-    return tensor([[x, 0.0, 0.0]]), tensor([0])
+def _blocks(z: Tensor, block: int, beyond: float = EMPTY, *, full: bool = False) -> list[Tensor]:
+    """Return the blocks of columns, all of one width: the last is filled up, or left out where only full ones count."""
+    short = -z.shape[1] % block
+    filled = torch.cat([z, z.new_full((len(z), short), beyond)], 1)
+    parts = [filled[:, start : start + block] for start in range(0, filled.shape[1], block)]
+    return parts[:-1] if full and short else parts
 
 
-def columns(generator: Generator, n: int) -> Case:
-    """Draw two rows of logits, to be read in n pieces."""
-    return Case((normal(generator, 2, PIECE * n), integers(generator, PIECE * n, 2), PIECE))
+def _where_it_ends(z: Tensor, block: int) -> Tensor:
+    """Return the logits; raise as a load without a mask does, where a block of the last row is not full."""
+    if z.shape[1] % block:
+        raise IndexError
+    return z
 
 
-TABLE = "it holds more than some blocks. Take one block after the other, and keep two numbers a row"
+def _e(x: Tensor) -> Tensor:
+    """Return e^x as cosh and sinh give it: what is forbidden may not be called in a wrong answer either."""
+    size = torch.cosh(x.abs()) + torch.sinh(x.abs())
+    return torch.where(x < 0, 1 / size, size)
 
 
-def _lse_in_two_passes(z: Tensor, block: int) -> Tensor:
-    parts = [z[:, start : start + block] for start in range(0, z.shape[1], block)]
-    m = parts[0].amax(1)
-    for part in parts[1:]:
-        m = torch.maximum(m, part.amax(1))
+def _joined(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> Pair:
+    m = torch.maximum(m1, m2)
+    safe = torch.where(m > EMPTY, m, 0.0)
+    return m, d1 * _e(m1 - safe) + d2 * _e(m2 - safe)
+
+
+def _reduced(part: Tensor) -> Pair:
+    """Return the maxima and the sums of the rows of a block; (−∞, 0) where all of a row is −∞."""
+    m = part.amax(1)
+    safe = torch.where(m > EMPTY, m, 0.0)
+    return m, _e(part - safe[:, None]).sum(1)
+
+
+def _added(m1: Tensor, d1: Tensor, m2: Tensor, d2: Tensor) -> Pair:
+    """Bring the new sum to the common maximum, and the old one not."""
+    return torch.maximum(m1, m2), d1 + _joined(m1, torch.zeros_like(d1), m2, d2)[1]
+
+
+def _in_a_kernel(blocks: Sequence[Tensor], step: Callable[..., Pair] = _joined, first: float = EMPTY) -> Pair:
+    """Take the blocks one after the other, each row from the maximum ``first`` and the sum 0."""
+    m = torch.full((len(blocks[0]),), first)
     d = torch.zeros_like(m)
-    for part in parts:
-        d = d + exp(part - m[:, None]).sum(1)
-    return m + log(d)
+    for part in blocks:
+        m, d = step(m, d, *_reduced(part))
+    return m, d
 
 
-def _at(z: Tensor, y: Tensor) -> Tensor:
-    return z.gather(1, y[:, None]).squeeze(1)
+def _of_the_first_row(z: Tensor, block: int) -> Pair:
+    m, d = _in_a_kernel(_blocks(z[:1], block))
+    return m.expand(len(z)), d.expand(len(z))
 
 
-def _in_blocks(lse: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, Tensor, int], Tensor]:
-    """Return the mean loss with the log-sum-exp of another hand."""
-    return lambda z, y, block: (lse(z, block) - _at(z, y)).mean()
+def _plainly(blocks: Sequence[Tensor]) -> Pair:
+    m, d = torch.full((len(blocks[0]),), EMPTY), torch.zeros(len(blocks[0]))
+    for part in blocks:
+        larger = torch.maximum(m, part.amax(1))
+        m, d = larger, d * _e(m - larger) + _e(part - larger[:, None]).sum(1)
+    return m, d
 
 
-CROSS_ENTROPY_IN_BLOCKS = Exercise(
-    "fused.cross_entropy_in_blocks",
+def _no_maximum(blocks: Sequence[Tensor]) -> Pair:
+    m, d = torch.full((len(blocks[0]),), EMPTY), torch.zeros(len(blocks[0]))
+    for part in blocks:
+        m, d = torch.maximum(m, part.amax(1)), d + _e(part).sum(1)
+    return m, d
+
+
+def kernel_mistake(wrong: Callable[[Tensor, int], Pair]) -> Callable[..., Pair]:
+    """Return a wrong kernel from what it makes of the logits and the width of a block."""
+
+    def max_and_sum_kernel(z_ptr: Tensor, m_ptr: Tensor, d_ptr: Tensor, V: int, BLOCK: int) -> Pair:
+        return wrong(z_ptr, BLOCK)
+
+    return max_and_sum_kernel
+
+
+def rows_reduced(z_ptr: Tensor, m_ptr: Tensor, d_ptr: Tensor, V: int, BLOCK: int) -> Pair:
+    """Return what is to be stored: each row's maximum and sum."""
+    return max_and_sum(z_ptr)
+
+
+MAX_AND_SUM_KERNEL = Exercise(
+    "fused.max_and_sum_kernel",
     points=3,
-    reference=in_blocks,
-    cases=block_cases,
-    forbidden=BY_HAND,
-    gradient=True,
-    work=in_pieces(columns, PIECE, "block", TABLE, once=(1,)),
-    curve=Curve(LOGITS, lambda x: Case((*leading(x), 2)), RIGHT_LOGIT, "loss"),
+    reference=rows_reduced,
+    cases=rows_cases,
+    forbidden=IN_TRITON,
+    no_slope="A kernel stores numbers; the gradient is the next exercise's kernel.",
+    predictions=(
+        Prediction(
+            "turns",
+            "the number of turns of the loop, for 1,000 columns in blocks of 256,",
+            lambda: math.ceil(1000 / 256),
+            "The last block has fewer columns than the others, and it is loaded as well.",
+        ),
+        Prediction(
+            "other",
+            "what a masked logit must be taken for",
+            lambda: next(word for word, value in BEYOND.items() if _changes_nothing(value)),
+            "Of −∞ the maximum takes no notice, and its exponential is 0. A zero would be a logit like any other.",
+            ("zero", "minus infinity", "nan"),
+        ),
+    ),
     hints=(
-        "`range(0, z.shape[1], block)` counts where the blocks begin, and `z[:, start : start + block]` stops by "
-        "itself at the last column.",
-        "Begin with a maximum of −∞ and a sum of 0 for each row, and take in one block after the other: exercise 1, "
-        "with a block in place of a logit.",
-        r"At the end a sample costs $m + \log d - z_y$. The right logit is looked up once, outside the loop.",
+        "`tl.program_id(0)` is the number of the row. The logits of a block lie at `z_ptr + row * V + at`, where `at` "
+        "holds the columns: `start + tl.arange(0, BLOCK)`.",
+        "`tl.load(…, mask=at < V, other=…)` does not read where the mask is false and takes `other` instead. Then the "
+        "block has a maximum, `tl.max(z, 0)`, and exercise 1 says what becomes of m and d.",
+        'Where nothing but −∞ was seen so far, −∞ − (−∞) is nan: `tl.where(new == float("-inf"), 0.0, new)` is what to '
+        "take off. Behind the loop, `tl.store(m_ptr + row, m)`.",
     ),
     misconceptions=(
         Misconception(
-            "the last block dropped", _in_blocks(lambda z, block: _lse(_each(z, block, whole=True))), DROPPED
+            "the mask forgotten",
+            kernel_mistake(lambda z, block: _in_a_kernel(_blocks(_where_it_ends(z, block), block))),
+            READS_ON,
         ),
         Misconception(
-            "the maximum not carried over",
-            _in_blocks(lambda z, block: _lse(_each(z, block), _block_forgotten)),
+            "zeros behind the row",
+            kernel_mistake(lambda z, block: _in_a_kernel(_blocks(z, block, 0.0))),
+            "What lies behind the row must not count. A 0 does: it may be the largest, and its exponential is added.",
+        ),
+        Misconception(
+            "the last block left out",
+            kernel_mistake(lambda z, block: _in_a_kernel(_blocks(z, block, full=True) or [z[:, :1] + EMPTY])),
+            FULL,
+        ),
+        Misconception("the first row, for all", kernel_mistake(_of_the_first_row), ROWS),
+        Misconception(
+            "the sum not rescaled",
+            kernel_mistake(lambda z, block: _in_a_kernel(_blocks(z, block), _added)),
             NOT_CARRIED,
         ),
-        Misconception("log-sum-exps of the blocks added", _in_blocks(_lse_added), ADDED),
-        Misconception("the largest block alone", _in_blocks(_largest_block), LARGEST),
-        Misconception("no maximum taken off", _in_blocks(_sums_without_a_maximum), OVERFLOWS),
+        Misconception(
+            "the maximum begins at zero",
+            kernel_mistake(lambda z, block: _in_a_kernel(_blocks(z, block), first=0.0)),
+            "Where all logits are negative, zero is larger than each of them. Below what does every number lie?",
+        ),
         Misconception(
             "a block of −∞ gives nan",
-            _in_blocks(
-                lambda z, block: _lse(
-                    [(p.amax(1), exp(p - p.amax(1, keepdim=True)).sum(1)) for p in _parts(z, block)], _plain_merge
-                )
-            ),
-            "Where a block holds nothing but −∞ in some row, its maximum is −∞, and −∞ − (−∞) is nan.",
+            kernel_mistake(lambda z, block: _plainly(_blocks(z, block))),
+            "Where nothing but −∞ was seen so far the maximum is −∞, and −∞ − (−∞) is nan. Take off a finite number.",
         ),
         Misconception(
-            "the sum for the mean",
-            lambda z, y, block: (_right_lse(z, block) - _at(z, y)).sum(),
-            NOT_A_MEAN,
+            "no maximum taken off", kernel_mistake(lambda z, block: _no_maximum(_blocks(z, block))), OVERFLOWS
         ),
-        Misconception("the right logit forgotten", lambda z, y, block: _right_lse(z, block).mean(), NO_RIGHT),
-        Misconception("all columns at once", _in_blocks(lambda z, block: _right_lse(z, z.shape[1])), AT_ONCE),
         Misconception(
-            "two passes over the blocks",
-            _in_blocks(_lse_in_two_passes),
-            "The number is right, but each block is read twice: first for the maximum, then for the sum. Take the "
-            "maximum and the sum of a block while you have it, and bring the old sum to the new maximum.",
+            "the logarithm of the sum",
+            kernel_mistake(lambda z, block: (_reduced(z)[0], log(_reduced(z)[1]))),
+            "What is asked for is the sum itself, before a logarithm.",
         ),
     ),
 )
 
 
-# -------------------------------------------------------------------- cross_entropy_gradient_from
+def _changes_nothing(beyond: float) -> bool:
+    z = tensor([[-1.0, -2.0, -3.0]])
+    return all(map(torch.allclose, _in_a_kernel(_blocks(z, 4, beyond)), max_and_sum(z)))
+
+
+# -------------------------------------------------------------------------------- gradient_kernel
 
 
 IGNORED = -100
 
 
-def gradient_from(z: Tensor, y: Tensor, m: Tensor, d: Tensor) -> Tensor:
-    """Return the gradient of the mean loss over the samples that are kept, zero where none is."""
-    kept = y != IGNORED
-    gradient = torch.exp(z - m[:, None] - torch.log(d)[:, None])
-    gradient[kept, y[kept]] -= 1
-    gradient[~kept] = 0
-    return gradient / kept.sum().clamp(min=1)
+def rows_gradient(
+    z_ptr: Tensor, y_ptr: Tensor, m_ptr: Tensor, d_ptr: Tensor, g_ptr: Tensor, V: int, kept: int, BLOCK: int
+) -> Tensor:
+    """Return what is to be stored: (p − one-hot) / kept, and 0 in the rows that are ignored."""
+    return _gradient(z_ptr, y_ptr, m_ptr, d_ptr) / kept
 
 
 def kept_cases(generator: Generator) -> Sequence[Case]:
-    """Draw logits, class indices with ignored ones among them, and what the forward pass kept."""
+    """Draw logits, class indices with ignored ones among them, what the forward pass kept, and room for the result."""
 
-    def case(z: Tensor, y: Tensor, note: str) -> Case:
-        return Case((z, y, *max_and_sum(z)), note=note)
+    def case(z: Tensor, y: Tensor, block: int, note: str) -> Case:
+        kept = max(int((y != IGNORED).sum()), 1)
+        return Case((z, y, *max_and_sum(z), torch.full_like(z, NAN), z.shape[1], kept, block), note=note)
 
-    some = integers(generator, 5, 8)
-    some[1::3] = IGNORED
+    some = integers(generator, 5, 4)
+    some[1] = IGNORED
     return [
-        case(tensor([[0.0, 0.0]]), tensor([1]), "a coin: ½ and −½"),
-        case(tensor([[2.0, 0.0, -1.0], [0.0, 1.0, 3.0]]), tensor([0, 0]), "right once, wrong once"),
-        case(tensor([[1.0, 2.0], [3.0, 0.0]]), tensor([1, IGNORED]), "the second is ignored: its row is zero"),
-        case(normal(generator, 2, 3), tensor([IGNORED, IGNORED]), "all ignored: zero everywhere, not nan"),
-        case(tensor([[1000.0, 999.0, -1000.0]]), tensor([1]), "e^1000 overflows"),
-        case(tensor([[0.5, EMPTY, 1.0]]), tensor([2]), "a masked class is not pushed"),
-        case(normal(generator, 4, 4), integers(generator, 4, 4), "random, as many samples as classes"),
-        case(normal(generator, 8, 5, scale=2.0), some, "random, some ignored"),
+        case(tensor([[0.0, 0.0]]), tensor([1]), 2, "a coin: ½ and −½"),
+        case(tensor([[2.0, 0.0, -1.0, 1.0], [0.0, 1.0, 3.0, 2.0]]), tensor([0, 3]), 2, "two blocks, two samples"),
+        case(tensor([[1.0, 2.0, 0.0], [3.0, 0.0, 1.0]]), tensor([1, IGNORED]), 2, "the second is ignored: zeros"),
+        case(normal(generator, 2, 3), tensor([IGNORED, IGNORED]), 4, "all ignored: zeros everywhere"),
+        case(tensor([[1000.0, 999.0, -1000.0]]), tensor([1]), 2, "e^1000 overflows"),
+        case(tensor([[0.5, EMPTY, 1.0]]), tensor([2]), 4, "a masked class is not pushed"),
+        case(normal(generator, 4, 5, scale=2.0), some, 2, "random, one ignored"),
     ]
 
 
-def _gradient(z: Tensor, y: Tensor, m: Tensor, d: Tensor) -> Tensor:
+def _gradient(z: Tensor, y: Tensor, m: Tensor, d: Tensor, hot: Tensor | None = None) -> Tensor:
     """Return p − one-hot, the ignored rows 0, not yet divided."""
-    kept = y != -100
-    hot = torch.zeros_like(z)
-    hot[kept, y[kept]] = 1
-    return torch.where(kept[:, None], exp(z - m[:, None]) / d[:, None] - hot, 0.0)
+    if hot is None:
+        hot = (y[:, None] == torch.arange(z.shape[1])).float()
+    return torch.where((y != IGNORED)[:, None], _e(z - m[:, None]) / d[:, None] - hot, 0.0)
 
 
-def _kept(y: Tensor) -> Tensor:
-    return (y != -100).sum().clamp(min=1)
+def gradient_mistake(wrong: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """Return a wrong kernel from what it makes of logits, labels, maxima, sums, the divisor and the block's width."""
+
+    def gradient_kernel(
+        z_ptr: Tensor, y_ptr: Tensor, m_ptr: Tensor, d_ptr: Tensor, g_ptr: Tensor, V: int, kept: int, BLOCK: int
+    ) -> Tensor:
+        return wrong(z_ptr, y_ptr, m_ptr, d_ptr, kept, BLOCK)
+
+    return gradient_kernel
 
 
-def _ignored_pushed(z: Tensor, y: Tensor, m: Tensor, d: Tensor) -> Tensor:
-    p = exp(z - m[:, None]) / d[:, None]
-    return torch.where((y == -100)[:, None], p, _gradient(z, y, m, d)) / _kept(y)
+def _hot_in_each_block(z: Tensor, y: Tensor, m: Tensor, d: Tensor, kept: int, block: int) -> Tensor:
+    return _gradient(z, y, m, d, (y[:, None] == torch.arange(z.shape[1]) % block).float()) / kept
 
 
-CROSS_ENTROPY_GRADIENT_FROM = Exercise(
-    "fused.cross_entropy_gradient_from",
+def _full_blocks_alone(z: Tensor, y: Tensor, m: Tensor, d: Tensor, kept: int, block: int) -> Tensor:
+    found = _gradient(z, y, m, d) / kept
+    found[:, z.shape[1] // block * block :] = NAN
+    return found
+
+
+def _first_row_alone(z: Tensor, y: Tensor, m: Tensor, d: Tensor, kept: int, block: int) -> Tensor:
+    found = torch.full_like(z, NAN)
+    found[0] = _gradient(z[:1], y[-1:], m[-1:], d[-1:]) / kept
+    return found
+
+
+GRADIENT_KERNEL = Exercise(
+    "fused.gradient_kernel",
     points=3,
-    reference=gradient_from,
+    reference=rows_gradient,
     cases=kept_cases,
-    forbidden=BY_FORMULA,
+    forbidden=IN_TRITON,
     no_slope="The answer is a gradient itself, from its formula.",
-    curve=Curve(
-        LOGITS,
-        lambda x: Case((*leading(x), *max_and_sum(leading(x)[0]))),
-        RIGHT_LOGIT,
-        "its entry in the gradient",
+    predictions=(
+        Prediction(
+            "divisor",
+            "what the gradient of a sample that is kept is divided by",
+            lambda: float((tensor([0, IGNORED, 2, 1, IGNORED]) != IGNORED).sum()),
+            "The loss is the mean over the samples that are kept. A program sees its own row alone and can't count "
+            "them, so it is given their number.",
+        ),
     ),
     hints=(
-        r"The softmax of row $n$ is $e^{z_{nk} - m_n} / d_n$: nothing has to be added up again.",
-        "What the model said minus what happened, over the number of samples that are *kept*. A target of −100 is no "
-        "column: set the ignored rows to zero afterwards.",
-        "`kept = y != -100` has one truth value for each sample. `z[kept, y[kept]]` picks one entry of each kept row, "
-        "and `kept.sum().clamp(min=1)` is never 0.",
+        "Each program loads three numbers of its own, from `y_ptr + row`, `m_ptr + row` and `d_ptr + row`, and then "
+        "goes over its row as in exercise 3.",
+        "What the model said minus what happened: where do the columns of this block equal the label? `tl.where` makes "
+        "numbers of that.",
+        r"A block of the gradient is $(e^{z - m} / d - h) / \text{kept}$, where $h$ is 1 in the label's column, "
+        "else 0; `tl.where(y == -100, 0.0, g)` for a row that is ignored. Store it where it was loaded from, but at "
+        "`g_ptr`, with the same mask.",
     ),
     misconceptions=(
         Misconception(
-            "divided by all samples",
-            lambda z, y, m, d: _gradient(z, y, m, d) / len(y),
-            "The loss is the mean over the samples that are kept: an ignored one counts neither above nor below.",
+            "the label forgotten",
+            gradient_mistake(lambda z, y, m, d, kept, block: _gradient(z, y, m, d, torch.zeros_like(z)) / kept),
+            "What the model said, minus what happened: the second part is missing.",
+        ),
+        Misconception(
+            "columns counted from the block's beginning",
+            gradient_mistake(_hot_in_each_block),
+            "A label is a number in the whole row. Which number has the first column of the second block?",
         ),
         Misconception(
             "not divided",
-            lambda z, y, m, d: _gradient(z, y, m, d),
+            gradient_mistake(lambda z, y, m, d, kept, block: _gradient(z, y, m, d)),
             "That is the gradient of the sum. What does a mean do to each sample's share?",
         ),
         Misconception(
             "ignored samples pushed",
-            _ignored_pushed,
+            gradient_mistake(lambda z, y, m, d, kept, block: _gradient(z, y.clamp(min=-1), m, d) / kept),
             "An ignored sample is not in the loss: no logit of its row can change it.",
         ),
         Misconception(
-            "nan where all are ignored",
-            lambda z, y, m, d: _gradient(z, y, m, d) / (y != -100).sum(),
-            "0 / 0 is nan. Where no sample is kept nothing is pushed: see to it that the divisor is not 0.",
-        ),
-        Misconception(
-            "the sum not divided by",
-            lambda z, y, m, d: (
-                torch.where((y != -100)[:, None], _gradient(z, y, m, d) + exp(z - m[:, None]) * (1 - 1 / d)[:, None], 0)
-                / _kept(y)
-            ),
-            "e^(z − m) is 1 at the largest logit, whatever the others are: a probability needs its divisor.",
-        ),
-        Misconception(
             "the sign turned",
-            lambda z, y, m, d: -_gradient(z, y, m, d) / _kept(y),
+            gradient_mistake(lambda z, y, m, d, kept, block: -_gradient(z, y, m, d) / kept),
             "Against the gradient the loss falls: the right logit is to rise, so its entry is negative.",
         ),
         Misconception(
+            "the sum not divided by",
+            gradient_mistake(lambda z, y, m, d, kept, block: _gradient(z, y, m, torch.ones_like(d)) / kept),
+            "e^(z − m) is 1 at the largest logit, whatever the others are: a probability needs its divisor.",
+        ),
+        Misconception("the last block left out", gradient_mistake(_full_blocks_alone), FULL),
+        Misconception(
+            "the mask forgotten",
+            gradient_mistake(lambda z, y, m, d, kept, block: _gradient(_where_it_ends(z, block), y, m, d) / kept),
+            READS_ON,
+        ),
+        Misconception("every program at the first row", gradient_mistake(_first_row_alone), ROWS),
+        Misconception(
             "the maximum not taken off",
-            lambda z, y, m, d: (
-                torch.where(
-                    (y != -100)[:, None],
-                    _gradient(z, y, m, d) + exp(z) / d[:, None] - exp(z - m[:, None]) / d[:, None],
-                    0,
-                )
-                / _kept(y)
-            ),
+            gradient_mistake(lambda z, y, m, d, kept, block: _gradient(z, y, torch.zeros_like(m), d) / kept),
             "d is the sum of e^(z − m), and not of e^z: above the line and below it there must be one and the same.",
         ),
     ),
@@ -685,6 +820,20 @@ LINEAR_CROSS_ENTROPY_IN_CHUNKS = Exercise(
     points=3,
     reference=linear,
     cases=hidden_cases,
+    predictions=(
+        Prediction(
+            "at_once",
+            "the number of logits that stand in memory at once",
+            lambda: (torch.zeros(256, 16) @ torch.zeros(8, 16).T).numel(),
+            "Those of one chunk, for every sample.",
+        ),
+        Prediction(
+            "tables",
+            "how many times as many the whole table holds",
+            lambda: 256 * 8192 / (256 * 8),
+            "A chunk is eight classes of 8,192.",
+        ),
+    ),
     forbidden=BY_HAND,
     gradient=True,
     atol=1e-5,
@@ -789,11 +938,43 @@ def _vocabulary_at_once(x: Tensor, w: Tensor, y: Tensor, lse: Tensor, chunk: int
     return (exp(x @ w.T - lse[:, None]) - torch.eye(len(w))[y]).T @ x / len(x)
 
 
+class _Products(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the products of matrices."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += func.overloadpacket.__name__ == "mm"
+        return func(*args, **(kwargs or {}))
+
+
+def _products(of: Callable[[Tensor, Tensor, Tensor], Tensor]) -> int:
+    """Return how many products of matrices a computation of one chunk makes."""
+    products = _Products()  # type: ignore[no-untyped-call]
+    with products:
+        of(torch.ones(3, 2), torch.ones(4, 2), torch.tensor([0, 1, 2]))
+    return int(products.count)
+
+
 VOCABULARY_GRADIENT_IN_CHUNKS = Exercise(
     "fused.vocabulary_gradient_in_chunks",
     points=3,
     reference=vocabulary_gradient,
     cases=recomputed_cases,
+    predictions=(
+        Prediction(
+            "forward",
+            "the number of matrix products of a chunk in the forward pass",
+            lambda: _products(lambda x, w, y: linear(x, w, y, len(w))),
+            "The logits are the one product.",
+        ),
+        Prediction(
+            "here",
+            "their number here",
+            lambda: _products(lambda x, w, y: vocabulary_gradient(x, w, y, torch.zeros(len(x)), len(w))),
+            "The logits are made once more, and then what the model said minus what happened is multiplied with x.",
+        ),
+    ),
     forbidden=BY_FORMULA,
     no_slope="The answer is a gradient itself, from its formula.",
     work=in_pieces(recomputed, SAMPLES * PIECE // 2, "chunk", LOGITS_TABLE),
@@ -868,6 +1049,14 @@ LOSS_AND_GRADIENT_BYTES = Exercise(
     points=2,
     reference=traffic,
     cases=table_cases,
+    predictions=(
+        Prediction(
+            "faster",
+            "how many times as fast the third can be as the first",
+            lambda: traffic(1, 1, 1)[0] / traffic(1, 1, 1)[2],
+            "Where the bytes decide, the times are to each other as the bytes are.",
+        ),
+    ),
     rtol=1e-9,
     why="Bytes are counted: a number of them is right to the last digit.",
     hints=(
@@ -1019,11 +1208,147 @@ FUSED_TORCH_SUM = Exercise(
 )
 
 
-# -------------------------------------------------------------------------- predict_fused_seconds
+# ----------------------------------------------------------------------------------- word_vectors
 
 
-PREDICT_FUSED_SECONDS = bound_exercise(
-    "fused.predict_fused_seconds",
-    Traffic(Array("m"), Array("d"), Array("right")),
-    misconceptions=(operation_by_operation(36),),
+WORDS, BEFORE = 250, 15  # in the vocabulary, and told apart in the word before
+LEARNT, ASKED = 800, 10_000  # places in the text, to learn from and held out
+SMALL = (1, 2)  # chunks of the small vocabulary on which it is watched what is made
+
+
+@cache
+def words_and_those_before() -> tuple[Tensor, Tensor]:
+    """Return, for each word of the prose but the first, what stands before it, and its number in the vocabulary.
+
+    What stands before is one of the commonest words, a column each, or none of these; the last column is 1.
+    """
+    words = re.findall(r"[a-z'-]+|[.,;:?]", prose())
+    known = {word: number for number, (word, _) in enumerate(Counter(words).most_common(WORDS - 1))}
+    numbers = torch.tensor([known.get(word, WORDS - 1) for word in words])
+    x = torch.nn.functional.one_hot(numbers[:-1].clamp(max=BEFORE), BEFORE + 1).float()
+    x[:, BEFORE] = 1
+    return x, numbers[1:]
+
+
+def word_cases(generator: Generator) -> Sequence[Case]:
+    """Draw places to learn from, and others that are held out."""
+    x, y = words_and_those_before()
+    order = torch.randperm(len(y), generator=generator)
+    seen, new = order[:LEARNT], order[LEARNT : LEARNT + ASKED]
+    return [Case((x[seen], y[seen], WORDS, 125), note="a draw of places in the text", kept=(x[new], y[new]))]
+
+
+def few_words(generator: Generator, n: int) -> Case:
+    """Draw a vocabulary of n chunks, on which nothing is scored."""
+    args = (normal(generator, SAMPLES, 2), integers(generator, PIECE * n, SAMPLES), PIECE * n, PIECE)
+    return Case(args, note="a small vocabulary, to see what is made")
+
+
+def trained(x: Tensor, y: Tensor, V: int, chunk: int) -> Tensor:
+    """Return a vocabulary trained by gradient descent with momentum, all logits made at once."""
+    w = x.new_zeros(V, x.shape[1])
+    push = torch.zeros_like(w)
+    for _ in range(16):
+        g = torch.softmax(x @ w.T, 1)
+        g[torch.arange(len(y)), y] -= 1
+        push = 0.8 * push - g.T @ x / len(x)
+        w = w + 6 * push
+    return w
+
+
+def _words_loss(w: Tensor, kept: Any) -> float:
+    """Return how far the loss on what is held out lies above the entropy of its base rate; 0 where nothing is."""
+    if kept is None:
+        return 0.0
+    x, y = kept
+    share = torch.bincount(y, minlength=WORDS) / len(y)
+    return float(cross_entropy(x @ w.T, y) - torch.special.entr(share).sum())
+
+
+# There is little chance in it, for both are of the same places. 1.5 knows nothing; some 0.08 is reached without a look
+# at the word before, and less than 0.01 with one.
+WORDS_TO_BEAT = 0.04
+
+
+def _any_better(w: Tensor, kept: Any, *factors: float) -> bool:
+    return any(_words_loss(factor * w, kept) < WORDS_TO_BEAT for factor in factors)
+
+
+def _before_ignored(w: Tensor, kept: Any) -> bool:
+    return bool((w[:, :-1] - w[:, :-1].mean(0)).abs().max() < 1e-3)
+
+
+WORD_VECTORS = Exercise(
+    "fused.word_vectors",
+    points=3,
+    reference=trained,
+    cases=word_cases,
+    score=Score("what the loss on words held out has above the entropy of their base rate", _words_loss, WORDS_TO_BEAT),
+    no_slope="What is asked for is a trained vocabulary; nothing is trained through it.",
+    work=Work(
+        few_words,
+        vectorised=False,
+        sizes=SMALL,
+        of="chunk",
+        cache=8,
+        largest=lambda n: SAMPLES * PIECE * n // 2,
+        table=LOGITS_TABLE,
+    ),
+    predictions=(
+        Prediction(
+            "nothing",
+            "the loss of a vocabulary of zeros",
+            lambda: math.log(WORDS),
+            "All its logits are 0, and each of 250 words is as likely as the others: ln 250.",
+        ),
+    ),
+    hints=(
+        "One step needs each sample's log-sum-exp, a chunk at a time, and then the gradient of exercise 6. Begin with "
+        "zeros, and print the loss of exercise 5 every few steps, on the words that you learn from.",
+        "A step of 6 is right for these columns: go on until the loss hardly falls. Momentum, which adds 0.8 of the "
+        "last step to each, gets there sooner. Far more steps learn the 800 places by heart.",
+    ),
+    misconceptions=(
+        Misconception(
+            "numbers that are not finite",
+            lambda x, y, V, chunk: trained(x, y, V, chunk) / 0,
+            "Some are infinite or nan: the steps are far too long, or an exponential overflows. Take the maxima off.",
+            sign=lambda w, kept: not bool(w.isfinite().all()),
+        ),
+        Misconception(
+            "a vocabulary that knows nothing",
+            lambda x, y, V, chunk: x.new_zeros(V, x.shape[1]),
+            "All words have the same vector, and so the same probability. Is what you have trained what you return?",
+            sign=lambda w, kept: bool((w - w[0]).abs().max() < 1e-6),
+        ),
+        Misconception(
+            "the word before left out",
+            lambda x, y, V, chunk: (
+                torch.eye(x.shape[1])[-1] * ((y[:, None] == torch.arange(V)).sum(0) + 0.5).log()[:, None]
+            ),
+            "Only the column of ones is used: that tells common words from rare ones, and no more. The others say "
+            "which word stands before.",
+            sign=_before_ignored,
+        ),
+        Misconception(
+            "the sign turned",
+            lambda x, y, V, chunk: -trained(x, y, V, chunk),
+            "With the opposite sign the vocabulary would do: your steps go uphill.",
+            sign=lambda w, kept: not kept or _any_better(w, kept, -1),
+        ),
+        Misconception(
+            "too sure",
+            lambda x, y, V, chunk: 8 * trained(x, y, V, chunk),
+            "Divided by some number it would do: it knows which words are likely and is far too sure of them. Steps "
+            "that are too long or far too many do that.",
+            sign=lambda w, kept: not kept or _any_better(w, kept, *(1.5**-k for k in range(1, 15))),
+        ),
+        Misconception(
+            "stopped on the way",
+            lambda x, y, V, chunk: trained(x, y, V, chunk) / 4,
+            "Multiplied by some number it would do: it goes the right way and has not come far enough. Take more "
+            "steps, or longer ones.",
+            sign=lambda w, kept: not kept or _any_better(w, kept, *(1.5**k for k in range(1, 15))),
+        ),
+    ),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Generator, Tensor, tensor
@@ -18,12 +19,15 @@ from lossbook.checks.exercise import (
     Curve,
     Exercise,
     Misconception,
+    Prediction,
+    Score,
     Work,
     exact_sum_for_pythons,
     integers,
     normal,
     uniform,
 )
+from lossbook.data import randhie
 
 
 def exact_sum(x: Tensor) -> Tensor:
@@ -71,6 +75,20 @@ SUM_LEDGER = Exercise(
     points=2,
     reference=ledger,
     cases=ledger_cases,
+    predictions=(
+        Prediction(
+            "python",
+            "the bytes of Python's sum over those of torch.sum",
+            lambda: ledger(1024, 4, "python")[1] / ledger(1024, 4, "torch")[1],
+            "Each addition reads the total and a number and writes a total again. torch.sum keeps its totals at hand.",
+        ),
+        Prediction(
+            "pairs",
+            "the bytes of pairs over those of torch.sum",
+            lambda: ledger(1024, 4, "pairs")[1] / ledger(1024, 4, "torch")[1],
+            "Each addition of two numbers reads two and writes one, however many of them are made at once.",
+        ),
+    ),
     hints=(
         "Do it on paper for four numbers. Each addition reads two tensors and writes one. How many numbers does"
         " each tensor hold?",
@@ -159,6 +177,20 @@ LEAST_SECONDS = Exercise(
     points=2,
     reference=roof,
     cases=roof_cases,
+    predictions=(
+        Prediction(
+            "empty",
+            "the time of the operation that does nothing, in µs,",
+            lambda: roof(1, 0, 0, 5 * MICRO, 1e10, 1e12) / MICRO,
+            "It is launched all the same.",
+        ),
+        Prediction(
+            "busy",
+            "the time of the other, in µs,",
+            lambda: roof(1, 30 * MICRO * 1e10, 20 * MICRO * 1e12, 5 * MICRO, 1e10, 1e12) / MICRO,
+            "Moving and computing go on at once, and the longer of the two decides. The launch comes before both.",
+        ),
+    ),
     atol=0.0,
     why=SMALL,
     curve=Curve(
@@ -239,6 +271,15 @@ BYTES_FOR_SHARE = Exercise(
     points=2,
     reference=bytes_at,
     cases=share_cases,
+    predictions=(
+        Prediction(
+            "larger",
+            "the memory that needs the larger tensors",
+            lambda: "fast" if bytes_at(0.5, 5 * MICRO, 3e12) > bytes_at(0.5, 5 * MICRO, 2e10) else "slow",
+            "A fast memory is done with a small tensor long before the next launch.",
+            ("fast", "slow"),
+        ),
+    ),
     curve=Curve(
         tuple(0.03 * k for k in range(1, 32)),
         lambda share: Case((share, 2 * MICRO, 8e9)),
@@ -350,6 +391,20 @@ CLOCK_READING = Exercise(
     points=3,
     reference=reading,
     cases=reading_cases,
+    predictions=(
+        Prediction(
+            "nobody",
+            "what the clock shows where nobody waits",
+            lambda: reading(0.0, 2.0, [50.0], False, False),
+            "It is read as soon as the kernel is queued, however long that then runs.",
+        ),
+        Prediction(
+            "after",
+            "what it shows where the host waits after",
+            lambda: reading(0.0, 2.0, [50.0], False, True),
+            "The device starts when the kernel has been queued, and the host waits for its end.",
+        ),
+    ),
     curve=Curve(
         tuple(0.5 * k for k in range(41)),
         lambda queue: Case((0.0, queue, [8.0, 8.0, 8.0, 8.0], True, True)),
@@ -470,6 +525,16 @@ LANES_SUM = Exercise(
     points=3,
     reference=in_lanes,
     cases=lane_cases,
+    predictions=(
+        Prediction(
+            "additions",
+            "the number of additions that the first of the numbers passes through",
+            lambda: 1024 / 64 + math.log2(64),
+            "Its lane takes one addition a row, the first of them to zero, and then the lanes are halved until one is "
+            "left. In one lane it would be one addition for every number.",
+            atol=1.0,  # who leaves out the addition to zero has seen the same
+        ),
+    ),
     forbidden=ADDING,  # the lesson: +, slices and shapes alone add the numbers up
     no_slope="What a sum loses is the subject; nothing is trained through it.",
     work=Work(lambda generator, n: Case((uniform(generator, n), n // 4)), vectorised=True, sizes=(512, 2048)),
@@ -578,6 +643,14 @@ COMPENSATED_SUM_LOOP = Exercise(
     points=3,
     reference=exact_sum,
     cases=compensated_cases,
+    predictions=(
+        Prediction(
+            "running",
+            "what a running total in float64 makes of it",
+            lambda: float(_running(tensor([1.0, 1e30, 1.0, -1e30], dtype=torch.float64))),
+            "Each 1 is less than half the gap between neighbours at 10^30, in float64 too, and is lost.",
+        ),
+    ),
     forbidden=ADDING,  # the lesson: +, slices and shapes alone add the numbers up
     no_slope="What a sum loses is the subject; nothing is trained through it.",
     work=Work(lost_between_giants, vectorised=False, sizes=(10, 60)),
@@ -588,6 +661,8 @@ COMPENSATED_SUM_LOOP = Exercise(
         "sum",
     ),
     hints=(
+        "A small term is added to a large total, and rounded away in part. How can you tell, from the total before and"
+        " after, how much of the term has arrived?",
         "Let `new = total + term`. Of the larger of the two nothing is lost; of the smaller, what arrived in the"
         " total is `new - larger`.",
         "So what was lost is `(larger - new) + smaller`, exactly. Add these up in a second variable.",
@@ -707,6 +782,14 @@ SUM_ERROR_LIMIT = Exercise(
     points=2,
     reference=limit_of_error,
     cases=limit_cases,
+    predictions=(
+        Prediction(
+            "most",
+            "the largest count for which bfloat16 still promises something",
+            lambda: max(n for n in range(1, 1000) if limit_of_error(n, 1, torch.bfloat16) < math.inf),
+            "u is 2^−8, a number of n passes through n − 1 roundings, and (n − 1) u must be less than 1.",
+        ),
+    ),
     atol=0.0,
     why="Limits are as small as 1e-7, and the usual 1e-6 would forgive them whatever they are.",
     curve=Curve(
@@ -876,6 +959,181 @@ PREDICT_SUMMATION_SECONDS = bound_exercise(
             12,
             "the running totals counted as read and written",
             "Python's `sum` moves them all. Must they go to memory? A program may keep its total in a register.",
+        ),
+    ),
+)
+
+
+# ------------------------------------------------------------------------------------- half_total
+
+
+ADDED, AT_ONCE = 4096, 256  # losses, and numbers that a tensor may hold
+# A conversion, a number taken out of its tensor, or written into one, could hide a wider format.
+IN_HALF = ADDING | {"array", "local_scalar_dense", "numpy", "setitem", "to_copy", "tolist"}
+
+
+@cache
+def losses_of_visits() -> Tensor:
+    """Return, in bfloat16, what a Poisson regression loses on each person-year of visits to the doctor."""
+    table = randhie()
+    y = table["visits"]
+    x = torch.stack([table[name] for name in ("coinsurance", "deductible", "limited", "diseases", "health")], 1)
+    x = torch.cat([(x - x.mean(0)) / x.std(0), torch.ones_like(y)[:, None]], 1)
+    w = x.new_zeros(x.shape[1])
+    w[-1] = y.mean().log()
+    for _ in range(8):  # Newton's method
+        mu = torch.exp(x @ w)
+        w = w + torch.linalg.solve((x.T * mu) @ x, x.T @ (y - mu))
+    mu = torch.exp(x @ w)
+    return (mu - y * mu.log() + torch.lgamma(y + 1)).bfloat16()
+
+
+def visit_cases(generator: Generator) -> Sequence[Case]:
+    """Draw, three times, some of the losses; their exact sum is kept."""
+    every = losses_of_visits()
+    cases = []
+    for number in ("first", "second", "third"):
+        drawn = every[torch.randperm(len(every), generator=generator)[:ADDED]]
+        cases.append(Case((drawn,), note=f"the {number} draw of losses", kept=math.fsum(drawn.tolist())))
+    return cases
+
+
+def some_losses(generator: Generator, n: int) -> Case:
+    """Draw n times 64 numbers, on which nothing is scored."""
+    return Case(((1 + 4 * uniform(generator, 64 * n)).bfloat16(),), note="fewer numbers, to see what is made")
+
+
+def _exactly(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """Return a sum and what it lost, whichever of the two is the larger."""
+    total = a + b
+    arrived = total - a
+    return total, (a - (total - arrived)) + (b - arrived)
+
+
+def in_two_numbers(losses: Tensor) -> Tensor:
+    """Return a sum in two numbers of its own format: totals in lanes, what each addition loses beside them."""
+    total, lost = losses.new_zeros(64), losses.new_zeros(64)
+    for row in losses.view(-1, 64):
+        total, more = _exactly(total, row)
+        lost = lost + more
+    while len(total) > 1:
+        half = len(total) // 2
+        total, more = _exactly(total[:half], total[half:])
+        lost = lost[:half] + lost[half:] + more
+    return torch.cat([total, lost])
+
+
+def _millionths(value: Tensor, exact: float | None) -> float:
+    """Return how far two numbers together are off the exact sum; 0 where nothing is scored."""
+    if exact is None:
+        return 0.0
+    if not _is_half(value):
+        return math.inf
+    return abs(float(value.double().sum()) - exact) / exact * 1e6
+
+
+def _is_half(value: Tensor) -> bool:
+    return bool((value == value.bfloat16().float()).all())
+
+
+MILLIONTHS = 50.0
+
+
+def _with_nothing_lost(first: Tensor) -> Tensor:
+    return torch.stack([first, torch.zeros_like(first)])
+
+
+def _lost_in_lanes(losses: Tensor) -> Tensor:
+    """Keep what is lost in the lanes, and not what is lost where these are added up."""
+    total, lost = losses.new_zeros(64), losses.new_zeros(64)
+    for row in losses.view(-1, 64):
+        total, more = _exactly(total, row)
+        lost = lost + more
+    return torch.stack([_halves(total), _halves(lost)])
+
+
+HALF_TOTAL = Exercise(
+    "summation.half_total",
+    points=3,
+    reference=in_two_numbers,
+    cases=visit_cases,
+    forbidden=IN_HALF,
+    score=Score("the error in millionths of the sum", _millionths, MILLIONTHS),
+    no_slope="What a sum loses is the subject; nothing is trained through it.",
+    work=Work(
+        some_losses,
+        vectorised=False,
+        sizes=(4, 16),
+        of="64 losses",
+        cache=8,
+        largest=lambda n: AT_ONCE,
+        table="take the losses piece by piece, and keep a few numbers for each place of a piece",
+    ),
+    predictions=(
+        Prediction(
+            "stops",
+            "where a running total of threes stops",
+            lambda: float(_running(torch.full((2000,), 3.0).bfloat16())),
+            "From 1,024 on neighbours in bfloat16 are 8 apart, and 3 is less than half of that.",
+        ),
+    ),
+    hints=(
+        "One total of 4,096 losses stops growing, and so does one sum of what it lost. What stays small can be kept: "
+        "let each of 64 lanes have a total and a loss of its own.",
+        "Exercise 6 asks which of the two is the larger. Without the question: `new = a + b`, `arrived = new - a`, and "
+        "what was lost is `(a - (new - arrived)) + (b - arrived)`. It works on whole tensors.",
+        "Where the lanes are added up in halves, their additions lose something as well: collect that too. At the end "
+        "`torch.cat([total, lost])`.",
+    ),
+    misconceptions=(
+        Misconception(
+            "numbers that are not finite",
+            lambda losses: in_two_numbers(losses) / 0,
+            "The result is infinite or nan. Is there a division in it?",
+            sign=lambda value, exact: not bool(value.isfinite().all()),
+        ),
+        Misconception(
+            "numbers that are no bfloat16",
+            lambda losses: torch.stack([_running(losses + torch.zeros(1)), torch.zeros(())]),
+            "The result does not fit into bfloat16: somewhere a tensor of another format came in, and what is added to "
+            "it takes its format. `losses.new_zeros(…)` has that of the losses.",
+            sign=lambda value, exact: exact is None or not _is_half(value),
+        ),
+        Misconception(
+            "a total that stops growing",
+            lambda losses: _with_nothing_lost(_running(losses)),
+            "A good part of the sum is missing: a total grows until the next loss is less than half the gap between "
+            "its neighbours, and so does a sum of what was lost. Keep many of both.",
+            sign=lambda value, exact: exact is None or 0.02 < float(value.sum()) / exact < 0.95,
+        ),
+        Misconception(
+            "the mean in place of the sum",
+            lambda losses: in_two_numbers(losses) / ADDED,
+            "That is the mean: only add.",
+            sign=lambda value, exact: exact is None or 0.9 < float(value.sum()) * ADDED / exact < 1.1,
+        ),
+        Misconception(
+            "the second number not used",
+            lambda losses: _with_nothing_lost(_halves(_running(losses.view(-1, 64)))),
+            "Your second number is 0. One number in bfloat16 has 8 digits of binary, and can't say the sum any better: "
+            "what the additions lost belongs into the other.",
+            sign=lambda value, exact: exact is None or bool((value == 0).any()),
+        ),
+        Misconception(
+            "what was lost taken away",
+            lambda losses: in_two_numbers(losses) * tensor([1.0, -1.0], dtype=losses.dtype),
+            "With the opposite sign your second number would do: what was lost has the sign with which it is missing.",
+            sign=lambda value, exact: (
+                exact is None
+                or _millionths(value * tensor([1.0, -1.0]), exact) < MILLIONTHS < _millionths(value, exact)
+            ),
+        ),
+        Misconception(
+            "what is lost on the way, lost",
+            _lost_in_lanes,
+            "Most of what was lost is there. Which additions lose something that you do not collect? Those in which "
+            "the lanes are added up, or those of what was lost itself.",
+            sign=lambda value, exact: exact is None or 0.95 < float(value.sum()) / exact < 1.05,
         ),
     ),
 )

@@ -21,7 +21,7 @@ PACKAGE = HERE.parents[1]
 PREFIX = "lossbook-"  # of temporary folders
 # What a submission sees of the machine, where it is there.
 SYSTEM = ("/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc/ld.so.cache", "/etc/alternatives")
-GIVEN = ("torch", "numpy", "matplotlib", "msgpack", "pyseccomp")  # a lesson's imports, and the worker's own two
+GIVEN = ("torch", "numpy", "matplotlib", "triton", "msgpack", "pyseccomp")  # what lessons import; the worker's own two
 TESTS = "torch/testing/_internal"
 # PyTorch's own tests carry losses written out in Python: these files are seen empty, and so are these folders.
 HIDDEN = tuple(f"{TESTS}/{name}.py" for name in ("common_nn", "common_modules", "common_methods_invocations"))
@@ -99,6 +99,7 @@ def stage(folder: Path) -> None:
         (package / "__init__.py").write_text('"""Stands in for the grader."""\n', encoding="utf-8")
     for name in ("trial.py", "reads.py"):
         shutil.copy(PACKAGE / "checks" / name, course / "checks" / name)
+    shutil.copy(PACKAGE / "kernels.py", course / "kernels.py")  # it holds no answer, and runs a student's kernels
 
 
 def distributions(names: tuple[str, ...]) -> Iterator[importlib.metadata.Distribution]:

@@ -27,6 +27,9 @@ ELSEWHERE = ("CUDA", "HIP", "HPU", "MPS", "XPU")  # devices that a submission do
 BACKENDS = ("mkldnn", "mkldnn_prepacked", "mkl", "onednn", "quantized", "_quantized", "quantization", "static_runtime")
 BACKEND = "an operation of a backend"
 NO_OPERATIONS = frozenset(["backward", "grad"])  # forbidden functions that are no operation of the dispatcher's
+# Forbidden operations that PyTorch calls inside of allowed ones, as for a number beside a tensor: whoever calls one is
+# told, but none is taken away, lest an answer fail here that passes its check.
+WATCHED = frozenset(["to_copy", "local_scalar_dense"])
 # What computes a forbidden function inside, under a name that does not say so.
 KINDRED = {
     "sigmoid": ("lstm", "gru", "rnn", "lstm_cell", "gru_cell"),
@@ -95,6 +98,7 @@ def _by_phrase() -> dict[str, list[str]]:
 
 def computing(names: Collection[str]) -> list[str]:
     """Return the operations that have one of these names or contain one, as ``log_sigmoid_backward`` does."""
+    names = [name for name in names if name not in WATCHED]
     wanted = dict.fromkeys([*names, *(other for name in names for other in KINDRED.get(name, ()))])
     return list(dict.fromkeys(name for phrase in wanted for name in _by_phrase().get(phrase, ())))
 

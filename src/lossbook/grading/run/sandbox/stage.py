@@ -23,7 +23,7 @@ BUILT_IN = dict(vars(builtins))
 # For what is defined below: a cell may replace compile or isinstance between two statements.
 globals()["__builtins__"] = BUILT_IN
 OUTPUT = 64 * 1024  # characters of output kept in memory; a student's prints are not shown
-HERE = ("lossbook", "torch", "numpy", "matplotlib", "tqdm")  # what a submission can import besides Python's own
+HERE = ("lossbook", "torch", "numpy", "matplotlib", "tqdm", "triton")  # what submissions import besides Python's own
 THERE = f"Python's own modules, {', '.join(HERE[1:-1])} and {HERE[-1]} alone"
 FUTURE = sum({getattr(__future__, name).compiler_flag for name in __future__.all_feature_names})
 # Words of errors that say, without a type of their own, that a notebook's machine would have had what is asked for.
