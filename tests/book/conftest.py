@@ -20,8 +20,6 @@ from mdit_py_plugins.colon_fence import colon_fence_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 from sphinx_external_toc.parsing import parse_toc_yaml
 
-from lossbook.book.sphinx_ext import AS_COMMITTED
-
 ROOT = Path(__file__).parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next(filter(None, map(shutil.which, BROWSERS)), None)
@@ -75,11 +73,9 @@ class Book(Build):
         return self.page(docname).select_one("article.bd-article")
 
 
-def run_build(
-    root: Path, output: Path, *options: str, source: Path | None = None, environment: dict[str, str] | None = None
-) -> Build:
+def run_build(root: Path, output: Path, *options: str, source: Path | None = None) -> Build:
     """Build as ``make book`` does, in a process of its own. ``source`` takes the place of the package's ``src``."""
-    environment = {**os.environ, **(environment or {})}
+    environment = {**os.environ}
     if source:
         environment["PYTHONPATH"] = str(source)
     command = [sys.executable, "-m", "lossbook.book.building", str(root), "--output", str(output), *options]
@@ -91,7 +87,7 @@ def run_build(
 def book(tmp_path_factory, warm_kernels) -> Book:
     """The real book, built from clean. Workers of pytest-xdist share one build.
 
-    The notebooks are shown as committed: `tests/test_notebooks.py` runs each of them and compares what comes out.
+    It shows the notebooks as committed: `tests/test_notebooks.py` runs each of them and compares what comes out.
     """
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
@@ -106,7 +102,7 @@ def book(tmp_path_factory, warm_kernels) -> Book:
                 break
             time.sleep(1)
     else:
-        built = run_build(ROOT, folder, "--clean", environment={AS_COMMITTED: "1"})
+        built = run_build(ROOT, folder, "--clean")
         result.with_suffix(".part").write_text(json.dumps([built.code, built.log]))
         result.with_suffix(".part").rename(result)
     code, log = json.loads(result.read_text())

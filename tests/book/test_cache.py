@@ -1,6 +1,10 @@
 """What is executed again, and what is not."""
 
+import nbformat
 from jupyter_cache import get_cache
+from nbformat.notebooknode import from_dict
+
+from lossbook.notebooks.notebook import METADATA
 
 
 def test_what_a_page_reads_decides_whether_it_is_executed_again(tiny, page_with):
@@ -60,3 +64,29 @@ def test_what_a_page_reads_decides_whether_it_is_executed_again(tiny, page_with)
     built = tiny.build()
     assert built.code != 0, "a tag is part of what is cached"
     assert built.executed == {"book/raises", "book/starts"}
+
+
+def test_a_notebook_that_was_run_is_shown_as_it_is_and_one_that_was_not_is_run(tiny):
+    def write(answer: str, count: int | None) -> None:
+        cell = nbformat.v4.new_code_cell("print(6 * 7)", execution_count=count, id="a")
+        cell.outputs = [nbformat.v4.new_output("stream", name="stdout", text=answer)] if answer else []
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# Lesson", id="b"), cell])
+        notebook.metadata = from_dict(METADATA)
+        nbformat.write(notebook, tiny.root / "book" / "lesson.ipynb")
+
+    with (tiny.root / "_toc.yml").open("a") as contents:
+        contents.write("- file: book/lesson\n")
+    write("as committed", 1)
+    built = tiny.build()
+    assert built.code == 0, built.log
+    assert "book/lesson" not in built.executed
+    assert "as committed" in tiny.text("lesson")
+
+    write("made anew", 1)  # the same code: what was kept of it must not come back
+    assert tiny.build().code == 0
+    assert "made anew" in tiny.text("lesson")
+
+    write("", None)
+    built = tiny.build()
+    assert built.executed == {"book/lesson"}
+    assert "42" in tiny.text("lesson")

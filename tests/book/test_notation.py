@@ -15,7 +15,9 @@ from lossbook.equations.parsing import MathError, Node, name, parse
 from lossbook.equations.symbols import RELATIONS, Pattern, Symbol, Table, formula, pattern
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted((ROOT / "book").glob("0*.md"))
+# The pages behind the chapters have tables of their own, headed by their titles.
+BEHIND = {"one-theorem": "One theorem behind the gradients", "how-sure": "How sure is the estimate?"}
+PAGES = [*sorted((ROOT / "book").glob("[0-9][0-9]-*.md")), *(ROOT / "book" / f"{name}.md" for name in BEHIND)]
 NOTATION = ROOT / "book" / "notation.md"
 INDICES = set("nkijtmr")
 NAME = re.compile(r"\\(?:mathrm|operatorname|text)\{\w\w.*|call.*|" + "|".join(map(re.escape, RELATIONS)))  # no letter
@@ -25,7 +27,7 @@ LEANING = re.compile(r"the same\b|their\b|its\b|that of\b|the rest of it\b")  # 
 
 @dataclass(frozen=True)
 class Entry:
-    """One meaning on the page *Notation*: of which symbol, in which chapter (0: in all), and the words that say it."""
+    """One meaning on the page *Notation*: of which symbol, where (in chapter 0: in all), and the words that say it."""
 
     form: tuple[str, int, bool]  # see the function `form`
     chapter: int
@@ -89,6 +91,8 @@ def entries(notation: str) -> list[Entry]:
     for heading, table in listed.items():
         if chapter := re.fullmatch(r"Chapter (\d+)", heading):
             rows += [(int(chapter[1]), *row) for row in table]
+        elif heading in BEHIND.values():
+            rows += [(behind(heading), *row) for row in table]
     found = []
     for chapter, here, meaning in rows:
         for node, part in parts(written(here), meaning):
@@ -105,6 +109,7 @@ def told_apart(notation: str) -> dict[tuple[str, int], str]:
     found = {}
     for letters, where, how in tables(notation)["Told apart"]:
         chapters = [0] if where == "everywhere" else [int(one) for one in re.findall(r"\d+", where)]
+        chapters += [behind(title) for title in BEHIND.values() if title in where]
         assert chapters, f"{letters} is told apart in {where!r}"
         for node in written(letters):
             symbol = pattern(node, INDICES)
@@ -144,8 +149,13 @@ def alike(one: list[Entry], other: list[Entry]) -> bool:
     return bool({word for entry in one for word in entry.words} & {word for entry in other for word in entry.words})
 
 
+def behind(title: str) -> int:
+    """Return the number of a page behind the chapters: below zero."""
+    return -1 - [*BEHIND.values()].index(title)
+
+
 def number(page: Page) -> int:
-    return int(page.name[:2])
+    return behind(BEHIND[page.name]) if page.name in BEHIND else int(page.name[:2])
 
 
 def letters_in(formula: str) -> set[str]:
@@ -239,7 +249,7 @@ UNIVERSAL = set(
     SIGN.findall(
         r"""\begin \end \quad \qquad \left \right \bigl \bigr \Bigl \Bigr \biggl \biggr \dots \text \mathrm \underbrace
         \frac \tfrac \dfrac \sqrt \binom \cdot \times \pm \sum \prod \int \partial \infty \max \min \arg \exp \log \ln
-        \tanh \in \cup \le \ge \ne \mid \Longrightarrow \Longleftrightarrow \hat \bar \tilde"""
+        \Big \cos \tanh \in \cup \le \ge \ne \mid \Longrightarrow \Longleftrightarrow \hat \bar \tilde"""
     )
 )
 
@@ -300,7 +310,7 @@ def said(tmp_path: Path, first: dict = {}, second: dict = {}, notation: str = SM
     for stem, rows in (("01-one", {**FIRST, **first}), ("02-two", {**SECOND, **second})):
         table = "".join(f"{symbol}:\n  is: {row[0]}\n  {row[1]}\n" for symbol, row in rows.items() if row)
         (tmp_path / f"{stem}.md").write_text(f"# Page\n\n```{{symbols}}\n{table}```\n", encoding="utf-8")
-    pages = [read(path) for path in sorted(tmp_path.glob("0*.md"))]
+    pages = [read(path) for path in sorted(tmp_path.glob("[0-9][0-9]-*.md"))]
     assert [page.faults for page in pages] == [[], []]
     return faults(notation, pages, {"01-one": [line[1:-1]], "02-two": []})
 

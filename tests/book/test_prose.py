@@ -210,7 +210,7 @@ def forty():
 def session():
     """The parts of a session make its 90 minutes, and about half of all lessons is done in class, as the page says."""
     parts = [
-        int(n) for n in re.findall(r"^\| (\d+) \| ", read("book/teachers.md").split("| minutes | what |")[1], re.M)
+        int(n) for n in re.findall(r"^\| (\d+) \| ", read("book/sessions.md").split("| minutes | what |")[1], re.M)
     ]
     lessons = [[int(n) for n in re.findall(r"^\*★.*?(\d+) minutes", read(path), re.M)] for path in TEXTS]
     total, sessions = sum(map(sum, lessons)), sum(map(bool, lessons))
@@ -248,12 +248,11 @@ PROOFS = {
     "of forty": forty,
     "forty made-up students": forty,
     "90 minutes": session,
-    "| 10 | the chapter": session,
-    "| 20 | the derivation": session,
+    "| 10 | the vote": session,
+    "| 20 | the board": session,
     "| 45 | the lesson": session,
-    "| 10 | what broke": session,
+    "| 10 | one wrong answer": session,
     "| 5 | the takeaway": session,
-    "does not fit in 45": session,
     "10^{-6}": tolerances,
     "Forty notebooks take less than a minute": forty_in_a_minute,
     "with PyTorch 2.14, some 5.8 GB on the disk, and 4 to 13 minutes": installing,
@@ -305,7 +304,7 @@ def included(path):
         yield name, source.splitlines()[node.lineno - 1 : node.end_lineno]
 
 
-PAGES = sorted((ROOT / "book").glob("0*.md"))
+PAGES = sorted((ROOT / "book").glob("[0-9][0-9]-*.md"))
 REFERENCES = [path for path in PAGES if path.with_name(f"{path.stem}-pytorch.md") not in PAGES]  # an idea has none
 
 

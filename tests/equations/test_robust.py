@@ -17,7 +17,7 @@ from lossbook.equations.pages import Display, Page, read
 from lossbook.equations.parsing import MathError, parse
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted(path.stem for path in (ROOT / "book").glob("0*.md"))
+PAGES = sorted(path.stem for path in (ROOT / "book").glob("[0-9][0-9]-*.md"))
 TOKENS = re.compile(r"\\[A-Za-z]+|\\.|\d+|\s+|.", re.S)
 JUNK = [
     *(

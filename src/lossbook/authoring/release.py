@@ -19,7 +19,7 @@ from lossbook import files
 from lossbook.address import published
 from lossbook.authoring.convention import LESSON_ONLY, SOLUTION_ONLY, AuthorError, Lookup, read, unanswered
 from lossbook.notebooks.execute import Run, RunError, execute_all
-from lossbook.notebooks.notebook import from_text, place, skeleton, to_text
+from lossbook.notebooks.notebook import from_text, place, skeleton, to_text, was_run
 from lossbook.prose import rules
 
 STUB = "raise NotImplementedError"
@@ -143,7 +143,7 @@ def stale(root: Path, slugs: Sequence[str], lookup: Lookup) -> list[str]:
             found.append(f"{name} is not as the release writes it")
         elif skeleton(written) != skeleton(nb):
             found.append(f"{name} is not what its source makes")
-        elif not _was_run(written):
+        elif not was_run(written):
             found.append(f"{name} was not run from top to bottom")
     if not slugs:
         kept = {*notebooks}
@@ -224,14 +224,9 @@ def _read_or_none(path: Path) -> NotebookNode | None:
     return nb if to_text(nb) == text else None
 
 
-def _was_run(nb: NotebookNode) -> bool:
-    counts = [cell.execution_count for cell in nb.cells if cell.cell_type == "code"]
-    return counts == list(range(1, len(counts) + 1))
-
-
 def _same(old: NotebookNode | None, new: NotebookNode) -> bool:
     """Say whether a reader would see no difference, timings and a picture's encoding aside."""
-    if old is None or skeleton(old) != skeleton(new) or not _was_run(old):
+    if old is None or skeleton(old) != skeleton(new) or not was_run(old):
         return False
     return all(
         "nbval-ignore-output" in ours.metadata.get("tags", [])

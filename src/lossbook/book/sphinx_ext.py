@@ -29,15 +29,13 @@ from sphinx.util import logging
 
 from lossbook.address import published
 from lossbook.book import breaking
-from lossbook.book.inputs import EVERYTHING, Course, noted
+from lossbook.book.inputs import Course, noted
 from lossbook.notebooks import kernels
+from lossbook.notebooks.notebook import was_run
 
 logger = logging.getLogger(__name__)
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
-
-# Set by the tests, which run every notebook with nbval and compare its outputs: the build then takes them as committed.
-AS_COMMITTED = "LOSSBOOK_NOTEBOOKS_AS_COMMITTED"
 
 
 class PageError(SphinxError):
@@ -107,6 +105,9 @@ def keep_numbers(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> Non
 def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> None:
     """Execute those of the pages to be read that the cache does not hold, a kernel on each core.
 
+    A notebook that was run from top to bottom is shown as it is: the release ran it, and the tests run it again and
+    compare its outputs.
+
     Raises:
         PageError: If a page does not run. The message names each such page, its cell and the traceback.
 
@@ -119,10 +120,10 @@ def execute_pages(app: Sphinx, env: BuildEnvironment, docnames: list[str]) -> No
     for name in sorted(docnames):
         inputs.pop(name, None)
         page = read_page(env, name)
-        if page and (kept := cached(cache, page, course)):
+        if page and page.path.suffix == ".ipynb" and was_run(page.notebook):
+            keep(cache, page, 0.0, {})  # Sphinx sees when the file changes, and it is read again
+        elif page and (kept := cached(cache, page, course)):
             inputs[name] = kept
-        elif page and os.environ.get(AS_COMMITTED) and page.path.suffix == ".ipynb":
-            inputs[name] = keep(cache, page, 0.0, course.inputs({EVERYTHING}))
         elif page:
             pages.append(page)
     if not pages:

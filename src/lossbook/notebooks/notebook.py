@@ -51,3 +51,9 @@ def texts(output: NotebookNode) -> list[str]:
     if output.output_type == "stream":
         return [output.text]
     return [value for kind, value in output.get("data", {}).items() if kind.startswith("text/")]
+
+
+def was_run(notebook: NotebookNode) -> bool:
+    """Return whether a notebook was run from top to bottom, and so has the outputs that belong to it."""
+    counts = [cell.get("execution_count") for cell in notebook.cells if cell.cell_type == "code"]
+    return counts == list(range(1, len(counts) + 1))
