@@ -14,6 +14,7 @@ from lossbook.authoring import tables
 from lossbook.authoring.convention import AuthorError
 from lossbook.authoring.new import EMPTY
 from lossbook.course import Chapter, CourseError, chapters
+from lossbook.prose import rules
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,6 +24,7 @@ SLUGS = [chapter.slug for chapter in COURSE]
 # {row} is the number and the slug, {slug} the slug alone.
 COLUMNS = [
     "book/{row}.md",
+    "book/{row}-pytorch.md",
     "solutions/{row}.md",
     "lessons/{row}.ipynb",
     "solutions/{row}.ipynb",
@@ -32,8 +34,6 @@ COLUMNS = [
     "tests/losses/test_{slug}.py",
     "tests/exercises/test_{slug}.py",
 ]
-# What a row may have besides. When each chapter has it, it becomes a column.
-BESIDE = ["book/{row}-pytorch.md"]
 # What serves every row: modules, and tests of the whole folder.
 SHARED = {
     "src/lossbook/losses": {
@@ -46,14 +46,14 @@ SHARED = {
         *("arguments", "compiled", "degenerate", "fused_linear", "fused_parts", "losses", "steps", "transforms"),
         *("weighting",),
     },
-    "tests/exercises": {"bounds", "checking", "declared", "messages", "promises", "showing"},
+    "tests/exercises": {"bounds", "checking", "declared", "messages", "predictions", "promises", "showing"},
 }
 
 
 def discovered(root: Path) -> dict[str, set[str]]:
     """Return every slug that some column has a file for, with the rows (number and slug) that claim it."""
     rows: dict[str, set[str]] = {}
-    for column in COLUMNS + BESIDE:
+    for column in COLUMNS:
         folder, _, name = column.rpartition("/")
         row = r"(\d\d-[\w-]+(?<!-pytorch))"
         pattern = re.escape(name).replace(r"\{row\}", row).replace(r"\{slug\}", r"(\w+)")
@@ -102,7 +102,12 @@ def test_no_row_has_a_hole() -> None:
 def test_the_contents_list_the_rows_and_no_other() -> None:
     listed = {file for file in contents(ROOT) if re.match(r"\d\d-", Path(file).name)}
     rows = {f"{folder}/{row}" for folder in ("book", "lessons", "solutions") for row in ROWS}
-    assert listed == rows | {f"book/{row}-pytorch" for row in ROWS if (ROOT / f"book/{row}-pytorch.md").is_file()}
+    assert listed == rows | {f"book/{row}-pytorch" for row in ROWS}
+
+
+def test_every_rule_of_every_chapter_is_held_by_a_claim() -> None:
+    held = rules.settings(ROOT).texts
+    assert [page for row in ROWS for page in (f"book/{row}", f"book/{row}-pytorch") if page not in held] == []
 
 
 LISTED = ["course.toml", *(column.format(row=c.row, slug=c.slug) for c in COURSE for column in COLUMNS)]
@@ -150,10 +155,8 @@ def test_an_added_file_opens_a_row(tmp_path: Path) -> None:
 
 def test_a_second_page_without_a_first_is_missed(tmp_path: Path) -> None:
     empty_tree(tmp_path)
-    (tmp_path / "book" / "03-bce-pytorch.md").touch()
-    assert holes(tmp_path) == []
     (tmp_path / "book" / "03-bce-pytorch.md").rename(tmp_path / "book" / "09-bce-pytorch.md")
-    assert holes(tmp_path) == ["bce is in more than one row: 03-bce, 09-bce"]
+    assert holes(tmp_path)[0] == "bce is in more than one row: 03-bce, 09-bce"
     (tmp_path / "book" / "09-bce-pytorch.md").rename(tmp_path / "book" / "09-hinge-pytorch.md")
     assert "book/09-hinge.md is missing" in holes(tmp_path)
 

@@ -13,12 +13,11 @@ import pytest
 from markdown_it import MarkdownIt
 from mdit_py_plugins.colon_fence import colon_fence_plugin
 
+from lossbook.course import chapters
 from lossbook.prose.rules import read, unwrap
 
 ROOT = Path(__file__).parents[2]
-IDEAS = sorted(
-    path for path in ROOT.glob("book/[0-9][0-9]-*.md") if path.with_name(f"{path.stem}-pytorch.md").is_file()
-)
+IDEAS = [ROOT / "book" / f"{chapter.row}.md" for chapter in chapters()]
 BEHIND = [ROOT / "book" / "one-theorem.md", ROOT / "book" / "how-sure.md"]  # ideas that stand behind all chapters
 WORDS, LINES = 4_000, 150
 FOLDED = {"dropdown", "hide-input", "hide-cell", "hide-output"}

@@ -16,6 +16,7 @@ EMPTY = "TO BE WRITTEN"  # what a test looks for in the files of every row
 # What is made: the template, and the file.
 MADE = {
     "page.md": "book/{row}.md",
+    "page-pytorch.md": "book/{row}-pytorch.md",
     "solution.md": "solutions/{row}.md",
     "loss.txt": "src/lossbook/losses/{slug}.py",
     "cards.txt": "src/lossbook/cards/{slug}.py",
@@ -25,6 +26,7 @@ MADE = {
 }
 EXPORTS = Path("src/lossbook/losses/__init__.py")
 REFERENCE = Path("book/api.md")
+CLAIMS = Path("book/claims.yaml")
 
 _ENTRY = """
 [[chapters]]
@@ -55,7 +57,7 @@ Derived in {{doc}}`chapter {number} <{row}>`.
 
 
 def begin(root: Path, row: str) -> list[Path]:
-    """Make the files of a row, export its loss, and list both in `course.toml` and in the documents.
+    """Make the files of a row, export its loss, and list them in `course.toml` and in the documents.
 
     The loss that the templates hold works, and every test of a loss, a page, a lesson or an exercise passes on it:
     what fails then is what still says `EMPTY`, and names the file.
@@ -76,12 +78,14 @@ def begin(root: Path, row: str) -> list[Path]:
     for path in made:
         if path.exists():
             raise AuthorError(f"{path} is there already; no file is written")
-    exports, reference, course = root / EXPORTS, root / REFERENCE, root / NAME
+    exports, reference, claims, course = root / EXPORTS, root / REFERENCE, root / CLAIMS, root / NAME
+    held = f"- book/{row}\n- book/{row}-pytorch\n- book/which-loss\n"
     section = _SECTION.format(title=slug.capitalize(), number=int(row[:2]), row=row, slug=slug)
     changed = {
         course: course.read_text(encoding="utf-8") + _ENTRY.format(slug=slug, title=slug.capitalize()),
         exports: _exported(exports.read_text(encoding="utf-8"), slug),
         reference: reference.read_text(encoding="utf-8").replace("### Sums\n", f"{section}### Sums\n"),
+        claims: claims.read_text(encoding="utf-8").replace("- book/which-loss\n", held),
     }
     for path, text in (made | changed).items():
         files.replace(path, text)
