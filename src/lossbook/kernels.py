@@ -31,8 +31,8 @@ except ImportError:
 __all__ = ["available", "on_rows", "tl"]
 
 MISSING = (
-    "Triton is not installed here, and there is none for macOS and Windows: a kernel can be written, but not run. "
-    "All else in this lesson runs without it."
+    "Triton is not installed here: a kernel can be written, but not run. On Linux `pip install triton` brings it; for "
+    "macOS and Windows there is none. All else in this lesson runs without it."
 )
 OUTSIDE = "where none of its arguments lies: the mask is what keeps a block inside"
 

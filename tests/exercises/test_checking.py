@@ -14,7 +14,6 @@ import pytest
 import torch
 
 from lossbook.checks.bounds import Array, Traffic, bound_exercise
-from lossbook.checks.exercise import prediction
 from lossbook.checks.report import run
 from lossbook.checks.trial import Other, attempt
 from lossbook.exercises import check, exercise, exercises, ready
@@ -122,15 +121,6 @@ def test_a_result_in_float64_is_right_too(named):
     assert check(named("decay_for_prior", lambda s, tau, n: torch.tensor(2 * (s / tau) ** 2 / n))).passed
 
 
-@pytest.mark.parametrize("value", [0, -3, "many", None, float("nan"), float("inf"), True, 10**400])
-def test_a_prediction_is_a_positive_number(named, value):
-    asked = prediction("x.predict_ratio", 0.01, 1e6, "a ratio of times")
-    assert run(named("predict_ratio", lambda: 12.5), asked).passed
-    report = run(named("predict_ratio", lambda: value), asked)
-    assert report.state == "failed"
-    assert "positive number" in repr(report)
-
-
 def test_ready_says_which_function_comes_first(named, capsys):
     sigmoid = named("sigmoid", right_sigmoid)
     bce = named("bce", lambda p, y: 0)
@@ -161,19 +151,23 @@ def test_every_exercise_is_sound(named, name):
         run(answer, values)
         assert time.process_time() - start < 1
         cases = declared.cases(torch.Generator().manual_seed(1))
-        assert len(cases) >= 3
+        counted = declared.score is not None and declared.work is not None  # a draw, and calls that are counted
+        assert len(cases) >= (1 if counted else 3)
         assert not check(named(name, lambda *args, **kwargs: torch.tensor(0.123))).passed
     else:
         assert not check(named(name, lambda *args, **kwargs: None)).passed
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
-def test_every_lesson_has_four_to_seven_exercises_and_the_timing_exercise(source):
+def test_every_lesson_has_four_to_seven_exercises_the_timing_exercise_and_an_open_task(source):
     headings = re.findall(r"^## \d+\. (.+)$", source.read_text(encoding="utf-8"), re.M)
     timing = [heading for heading in headings if heading.startswith("GPU timing")]
     place = f"solutions/{source.name}"
     assert len(timing) == 1, f"{place} has {len(timing)} exercises headed GPU timing; it must have one"
-    assert 4 <= len(headings) - 1 <= 7, f"{place} has {len(headings) - 1} exercises; it must have four to seven"
+    opened = [heading for heading in headings if heading.startswith("Open task")]
+    assert opened == headings[-1:], f"{place} must end with its one open task; it has {opened}"
+    others = len(headings) - 2
+    assert 4 <= others <= 7, f"{place} has {others} exercises beside the two; it must have four to seven"
     slug = source.stem.partition("-")[2]
     asked = [declared for declared in exercises().values() if declared.slug == slug]
     functions = [declared.function for declared in asked]

@@ -14,7 +14,6 @@ import torch
 
 from lossbook.checks import patience
 from lossbook.checks.advice import ADVICE, advise
-from lossbook.checks.exercise import prediction
 from lossbook.checks.report import run
 from lossbook.checks.showing import show
 from lossbook.checks.trial import PRINTED, Other, Printed, attempt
@@ -595,11 +594,6 @@ def test_a_message_is_true(named, name, function, said):
     assert report.state == "failed"
     assert any(said in text for failure in report.failures for text in (failure.reason, failure.call))
     assert "Other(" not in repr(report)
-
-
-def test_words_for_a_number_are_told_as_they_were_written():
-    report = run(lambda: ["log_softmax", "nll_loss"], prediction("x.operations", 1, 1000, "a count of operations"))
-    assert "got ['log_softmax', 'nll_loss']; a prediction" in report.failures[0].reason
 
 
 def test_an_error_whose_first_line_breaks_off_is_told_to_its_end():

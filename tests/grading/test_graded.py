@@ -125,17 +125,15 @@ def tables(row: str) -> dict[str, ast.expr]:
     for call in ast.walk(ast.parse(module_of(row).read_text(encoding="utf-8"))):
         match call:
             case ast.Call(
-                func=ast.Name(id="Exercise" | "bound_exercise" | "prediction" as kind),
+                func=ast.Name(id="Exercise" | "bound_exercise" as kind),
                 args=[ast.Constant(value=name), *_],
             ):
                 exercise = name.partition(".")[2]
                 given = {keyword.arg: keyword.value for keyword in call.keywords}
                 if kind == "Exercise":
                     found[exercise] = given["misconceptions"]
-                elif kind == "bound_exercise":  # it has others beside its own
+                else:  # it has others beside its own
                     found[exercise] = ast.Attribute(call, "misconceptions")
-                else:
-                    found[exercise] = ast.Name("NO_PREDICTIONS")
     return found
 
 
@@ -199,9 +197,7 @@ def batches(table: dict[str, list[tuple[str, Any, str]]]) -> Iterator[dict[str, 
 def openings(row: str) -> tuple[str, str]:
     slug = row.partition("-")[2]
     needed = set().union(*(used(table) for table in tables(row).values()))
-    wrong = (
-        prelude(module_of(row), *sorted(needed)) + "\n" + prelude(PACKAGE / "checks" / "exercise.py", "NO_PREDICTIONS")
-    )
+    wrong = prelude(module_of(row), *sorted(needed))
     wrong += "\n" + prelude(PACKAGE / "checks" / "bounds.py", "bound_exercise", "Array", "Traffic")
     rows = ", ".join(f"{name!r}: {ast.unparse(table)}" for name, table in tables(row).items())
     return f"{wrong}\nMISCONCEPTIONS = {{{rows}}}", prelude(ROOT / "tests" / "exercises" / f"test_{slug}.py", "RIGHT")

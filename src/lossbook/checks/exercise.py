@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
@@ -11,7 +10,6 @@ from typing import Any, TypedDict
 import torch
 from torch import Generator, Tensor
 
-from lossbook.checks.showing import show
 from lossbook.checks.trial import LOSSES
 
 RTOL, ATOL = 1e-4, 1e-6
@@ -307,16 +305,6 @@ def number_in(value: Any) -> float | int | None:
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
-def not_predicted(value: Any, low: float, high: float, what: str) -> str | None:
-    """Say what keeps a value from being a prediction within these limits; None where it is one."""
-    number = number_in(value)
-    if number is None or not 0 < number <= sys.float_info.max:
-        return f"got {show(value)}; a prediction is a positive number"
-    if not low <= number <= high:
-        return f"got {show(value)}; {what} is a positive number from {low:,g} to {high:,g}"
-    return None
-
-
 class Called(TypedDict, total=False):
     """What a misconception says of functions and operations: that one of these was called, and none of those."""
 
@@ -337,44 +325,6 @@ def exact_sum_for_pythons(wrong: Callable[..., float]) -> Misconception:
         "The number is right, and more exact than is asked for: `math.fsum` keeps what each addition loses. The race "
         "is about Python's built-in `sum`, which is a name of its own, without `math`.",
         calls=frozenset(["fsum"]),
-    )
-
-
-NO_PREDICTIONS = (
-    Misconception(
-        "the number printed or computed, and not returned",
-        lambda: None,
-        "The function gave back nothing: put the number behind `return`.",
-    ),
-    Misconception("words for a number", lambda: "about 100", "Return the number alone, as in `return 100`."),
-    Misconception("a range for a number", lambda: [10.0, 100.0], "Decide on one number: the middle of your range."),
-    Misconception("nothing at all as a prediction", lambda: 0.0, "Zero would mean no time at all: guess again."),
-    Misconception(
-        "an exponent for the number",
-        lambda: -3.0,
-        "What is asked for is the number itself, which is positive: 10 to that power, if you thought in powers of ten.",
-    ),
-    Misconception("an infinite number", lambda: float("inf"), "It ends after some time: choose a finite number."),
-)
-
-
-def prediction(name: str, low: float, high: float, what: str) -> Exercise:
-    """Return the exercise of writing a prediction down before measuring: any number that could come out is right.
-
-    Args:
-        name: ``slug.function``, where the function takes nothing and returns the prediction.
-        low: Less than this is measured on no machine.
-        high: Nor is more than this.
-        what: What is predicted, in words, such as ``a number of elements``.
-
-    """
-    return Exercise(
-        name,
-        1,
-        lambda: 0.0,
-        lambda generator: [Case(())],
-        judge=lambda value: not_predicted(value, low, high, what),
-        misconceptions=NO_PREDICTIONS,
     )
 
 
