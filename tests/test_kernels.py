@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 
 from lossbook import kernels
+from lossbook.checks.trial import attempt
 from lossbook.kernels import available, on_rows, tl
 
 needs_triton = pytest.mark.skipif(kernels.interpreter is None, reason="Triton is not installed")
@@ -60,6 +63,14 @@ def test_a_program_runs_for_each_row_and_the_arguments_stay_as_they_are() -> Non
 def test_what_lies_outside_is_not_touched(kernel, error, said) -> None:
     with pytest.raises(error, match=said):
         kernel(torch.zeros(2, 3), torch.zeros(2, 3), 3, 4)
+
+
+@needs_triton
+@pytest.mark.parametrize("kernel", [without_a_mask, far_away])
+def test_an_error_names_the_line_of_the_kernel_and_none_of_triton_s(kernel) -> None:
+    done = attempt(kernel, (torch.ones(2, 3), torch.zeros(2, 3), 3, 4), {})
+    assert done.error.startswith("raised IndexError")
+    assert re.fullmatch(r"line \d+: `.*tl\.(load|store)\(.*`", done.line)
 
 
 @needs_triton

@@ -54,7 +54,8 @@ _OURS = (
 # Where the course's own answers are.
 _COURSE = (*(os.path.join(os.path.dirname(_HERE), room) for room in ("losses", "exercises")), _HERE)
 # Files in which no code of a student's stands.
-LIBRARIES = (*_OURS, os.path.dirname(_HERE), os.path.dirname(os.__file__), "<frozen")
+_PACKAGES = os.path.dirname(os.path.dirname(torch.__file__))  # Triton's interpreter lies there too
+LIBRARIES = (*_OURS, os.path.dirname(_HERE), os.path.dirname(os.__file__), _PACKAGES, "<frozen")
 # Of these, what stands around a call, and what is wrong.
 # Where submissions are graded, nothing of the course is there to be called.
 _LOOKING = os.path.exists(os.path.join(_COURSE[0], "recipe.py"))
@@ -421,7 +422,7 @@ def kind_of(value: Any, depth: int = 0) -> str:
 def line_of(error: BaseException, function: Any) -> str:
     """Return where in the student's code an error came from, with the line itself; empty where that is unknown."""
     try:
-        code, own = getattr(function, "__code__", None), None
+        code, own = getattr(getattr(function, "__wrapped__", function), "__code__", None), None
         for frame, number in traceback.walk_tb(error.__traceback__):
             if not frame.f_code.co_filename.startswith(LIBRARIES):
                 own = frame.f_code, number
@@ -431,7 +432,9 @@ def line_of(error: BaseException, function: Any) -> str:
         text = linecache.getline(where.co_filename, number).strip()
         if len(text) > LONGEST_LINE:
             text = text[: LONGEST_LINE - 1] + "…"
-        inside = "" if where is code or not where.co_name.isidentifier() else f"in `{where.co_name}`, "
+        named = getattr(code, "co_name", None), getattr(code, "co_filename", None)
+        itself = where is code or (where.co_name, where.co_filename) == named  # Triton's interpreter compiles it anew
+        inside = "" if itself or not where.co_name.isidentifier() else f"in `{where.co_name}`, "
         return f"{inside}line {number}" + (f": `{text}`" if text else "")
     except Exception:  # whatever a student's own error or file may do
         return ""
