@@ -148,12 +148,6 @@ def test_magics_and_a_semicolon_in_the_middle_are_fine(tmp_path: Path, lookup) -
     assert len(nb.cells) == 3
 
 
-def test_a_prediction_need_not_be_graded(tmp_path: Path, lookup) -> None:
-    nb = read(write(tmp_path, source(DOUBLE.replace("double", "predict_ratio"))), lookup)
-    assert nb.cells[2].metadata.nbgrader.solution
-    assert not any(cell.metadata.get("nbgrader", {}).get("grade") for cell in nb.cells)
-
-
 HALF = (DOUBLE.replace("double", "half").replace("2 * x", "x / 2"), "check(half).points\n")
 ASKED = 'predict("half", at_four=2, sign="that of x")'
 

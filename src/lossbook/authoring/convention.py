@@ -1,9 +1,9 @@
 """Reads a solution, `solutions/NN-slug.md`, and derives nbgrader's metadata from what the author wrote.
 
 The author types no metadata: a cell with a solution region is an exercise, a cell that is `check(f).points` grades
-it, a cell that imports `check` sets up both. A function called `predict_…` need not be checked. Nor are hints typed:
-they stand where the exercise is declared, and a mark says where the lesson folds them away. A cell that is
-`predict("f", name=answer)` asks for predictions: the solution keeps the answers, the lesson has None for each.
+it, a cell that imports `check` sets up both. Nor are hints typed: they stand where the exercise is declared, and a
+mark says where the lesson folds them away. A cell that is `predict("f", name=answer)` asks for predictions: the
+solution keeps the answers, the lesson has None for each.
 """
 
 import ast
@@ -26,7 +26,6 @@ from lossbook.prose import hints
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 NEWLINE = "\n"
 LESSON_ONLY, SOLUTION_ONLY = "lesson-only", "solution-only"
-PREDICTION = "predict_"  # a function so named need not be checked: it may hold a guess
 INSTALL = f"""\
 try:
     import lossbook
@@ -97,8 +96,7 @@ class _Reader:
                 cell.source = hints.MARK.sub(self._hints, cell.source)
         for function, where in self.unchecked.items():
             self.where = where
-            if not function.startswith(PREDICTION):
-                raise self.fail(f"{function} is never checked: add a cell whose only line is check({function}).points")
+            raise self.fail(f"{function} is never checked: add a cell whose only line is check({function}).points")
         for function in sorted({*self.checked, *self.unchecked} - self.hinted):
             if hints.of(function, self.lookup):
                 self.where = self._stub(function)
