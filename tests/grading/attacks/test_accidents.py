@@ -111,7 +111,7 @@ ATTACKS = {
         "silent": True,
     },
     "pandas": cell(
-        "import pandas as pd", says="there are Python's own modules, torch, numpy, matplotlib and tqdm alone"
+        "import pandas as pd", says="there are Python's own modules, torch, numpy, matplotlib, tqdm and triton alone"
     ),
     "einops-within": {
         **body("sigmoid", "z", "from einops import rearrange\nreturn 1 / (1 + torch.exp(-z))"),
