@@ -148,6 +148,22 @@ def test_magics_and_a_semicolon_in_the_middle_are_fine(tmp_path: Path, lookup) -
     assert len(nb.cells) == 3
 
 
+ANSWERED = '+++ {"tags": ["solution-only"]}\n\n<details><summary>Answer</summary>\n\nTwo.\n\n</details>\n'
+
+
+def test_an_answer_stands_in_the_solution_alone(tmp_path: Path, lookup) -> None:
+    nb = read(write(tmp_path, source() + "\n" + ANSWERED + "\n+++\n\n## 2. What follows\n"), lookup)
+    texts = ["".join(cell.source for cell in made(nb).cells) for made in (lesson, solution)]
+    assert ["Two." in text for text in texts] == [False, True]
+    assert ["## 2. What follows" in text for text in texts] == [True, True]
+
+
+@pytest.mark.parametrize("more", ["\n## 2. What follows\n", "\nA sentence.\n", "\n" + ANSWERED.partition("\n\n")[2]])
+def test_what_stands_behind_an_answer_is_not_lost_to_the_lesson(tmp_path: Path, lookup, more: str) -> None:
+    with pytest.raises(AuthorError, match="end the answer with a line"):
+        read(write(tmp_path, source() + "\n" + ANSWERED + more), lookup)
+
+
 HALF = (DOUBLE.replace("double", "half").replace("2 * x", "x / 2"), "check(half).points\n")
 ASKED = 'predict("half", at_four=2, sign="that of x")'
 

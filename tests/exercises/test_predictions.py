@@ -45,7 +45,7 @@ def told(exercise: Exercise, function=half) -> str:
 
 def test_a_right_and_a_wrong_one_are_told_when_the_check_passes(asked) -> None:
     kept = predictions.keep(asked, {"at_four": 2.01, "sign": "the other"})
-    assert repr(kept) == "Kept: check(half) shows it against the truth when it passes."
+    assert repr(kept) == "Kept: check(half) shows it beside the truth when it passes."
     assert "predicted" not in told(asked, lambda x: x)
     said = told(asked)
     assert "As you predicted, half of four is 2. Four is two and two." in said

@@ -32,6 +32,8 @@ try:
 except ModuleNotFoundError:  # on Colab: install the course's package
     %pip install -q "{requirement()}"
 """
+# In a text that the solution alone shows: what the lesson would lose by it.
+LOST = re.compile(r"^#{1,6} |</details>\s*\S", re.M)
 _plain_python: Callable[[str], str] = TransformerManager().transform_cell  # type: ignore[no-untyped-call, unused-ignore]
 _ends_with_semicolon: Callable[[str], bool] = DisplayHook.semicolon_at_end_of_expression
 _FORBIDDEN = {"nbval-skip", "raises-exception", "nbval-raises-exception"}
@@ -186,6 +188,10 @@ class _Reader:
             raise self.fail("only timings may go uncompared: add the tag 'timing' or drop 'nbval-ignore-output'")
         if {LESSON_ONLY, SOLUTION_ONLY} <= tags:
             raise self.fail(f"keep one of the tags {LESSON_ONLY!r} and {SOLUTION_ONLY!r}")
+        if SOLUTION_ONLY in tags and cell.cell_type == "markdown" and LOST.search(cell.source):
+            raise self.fail(
+                "what only the solution shows is one folded answer, and a line +++ ends it: more stands here"
+            )
 
     def _code(self, cell: NotebookNode) -> None:
         tree = self._parse(cell.source)

@@ -69,10 +69,9 @@ def keep(exercise: Exercise, said: Mapping[str, Any]) -> Kept:
     if wrong:
         return Kept("? " + "\n? ".join(wrong) + ".")
     missing = [name for name, value in kept.items() if value is None]
-    when = f"check({exercise.function}) shows it against the truth when it passes."
     if not missing:
-        return Kept(f"Kept: {when}")
-    return Kept(f"Not predicted yet: {', '.join(missing)}. Write your answer in place of None; {when}")
+        return Kept(f"Kept: check({exercise.function}) shows it beside the truth when it passes.")
+    return Kept(f"Not predicted yet: {', '.join(missing)}. Your answer goes in place of None.")
 
 
 def told(exercise: Exercise) -> tuple[str, ...]:
