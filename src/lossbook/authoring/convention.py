@@ -189,9 +189,7 @@ class _Reader:
         if {LESSON_ONLY, SOLUTION_ONLY} <= tags:
             raise self.fail(f"keep one of the tags {LESSON_ONLY!r} and {SOLUTION_ONLY!r}")
         if SOLUTION_ONLY in tags and cell.cell_type == "markdown" and LOST.search(cell.source):
-            raise self.fail(
-                "what only the solution shows is one folded answer, and a line +++ ends it: more stands here"
-            )
+            raise self.fail("what the solution alone shows goes on behind its answer: end the answer with a line +++")
 
     def _code(self, cell: NotebookNode) -> None:
         tree = self._parse(cell.source)
