@@ -503,7 +503,7 @@ def run_of(kind: int, number: int, generator: Generator) -> Run:
 
 def diagnosis(seen: Tensor, held: Tensor, constant: float) -> int:
     """Return what a run's curves tell."""
-    if not bool(seen[-1] < seen[0]):
+    if not bool(seen[-1] < seen[0]):  # nan included
         return TOO_LARGE
     if held.min() > 0.9 * constant:
         return NOTHING
@@ -524,19 +524,28 @@ def curve_cases(generator: Generator) -> Sequence[Case]:
     return [Case(run_of(kind, number, generator), note=notes[kind]) for kind, number in drawn]
 
 
-def judged(
-    seen: Tensor, held: Tensor, constant: float, *, too_large: bool, nothing: bool, by_heart: bool, first: int = NOTHING
-) -> int:
-    """Return a diagnosis from what was seen; of the last two, one is looked for first."""
-    if too_large:
-        return TOO_LARGE
-    rest = ((NOTHING, nothing), (BY_HEART, by_heart))
-    return next((kind for kind, found in (rest if first == NOTHING else rest[::-1]) if found), WELL)
-
-
 def grown(seen: Tensor) -> bool:
     """Tell whether a loss has grown, or is no number any more."""
     return not bool(seen[-1] < seen[0])
+
+
+def judged(
+    seen: Tensor,
+    held: Tensor,
+    constant: float,
+    *,
+    too_large: bool | None = None,
+    nothing: bool | None = None,
+    by_heart: bool | None = None,
+) -> int:
+    """Return a diagnosis, in which one criterion may be another."""
+    if grown(seen) if too_large is None else too_large:
+        return TOO_LARGE
+    nothing = bool(held.min() > 0.9 * constant) if nothing is None else nothing
+    by_heart = bool(held[-1] > 1.1 * held.min()) if by_heart is None else by_heart
+    if nothing:
+        return NOTHING
+    return BY_HEART if by_heart else WELL
 
 
 TOLD_BY_A_CURVE = Exercise(
@@ -556,84 +565,40 @@ TOLD_BY_A_CURVE = Exercise(
     misconceptions=(
         Misconception(
             "a loss that is nan taken for one that is not too large",
-            lambda seen, held, constant: judged(
-                seen,
-                held,
-                constant,
-                too_large=bool(seen[-1] > seen[0]),
-                nothing=bool(held.min() > 0.9 * constant),
-                by_heart=bool(held[-1] > 1.1 * held.min()),
-            ),
+            lambda seen, held, constant: judged(seen, held, constant, too_large=bool(seen[-1] > seen[0])),
             "A step that is far too large ends in nan, and `nan > 1` is false. Which comparison does a good run pass, "
             "and nan does not?",
         ),
         Misconception(
             "by heart judged by the samples that were learnt from",
-            lambda seen, held, constant: judged(
-                seen,
-                held,
-                constant,
-                too_large=grown(seen),
-                nothing=bool(held.min() > 0.9 * constant),
-                by_heart=bool(seen[-1] > 1.1 * seen.min()),
-            ),
+            lambda seen, held, constant: judged(seen, held, constant, by_heart=bool(seen[-1] > 1.1 * seen.min())),
             "Their loss goes on falling when they are learnt by heart. It is the others who notice.",
         ),
         Misconception(
             "by heart wherever the others' loss is the higher one",
-            lambda seen, held, constant: judged(
-                seen,
-                held,
-                constant,
-                too_large=grown(seen),
-                nothing=bool(held.min() > 0.9 * constant),
-                by_heart=bool(held[-1] > seen[-1]),
-            ),
+            lambda seen, held, constant: judged(seen, held, constant, by_heart=bool(held[-1] > seen[-1])),
             "A gap alone is no fault: a model is always a little better on what it learnt from. Did more training make "
             "it worse on the others?",
         ),
         Misconception(
             "by heart judged by where the others' loss began",
-            lambda seen, held, constant: judged(
-                seen,
-                held,
-                constant,
-                too_large=grown(seen),
-                nothing=bool(held.min() > 0.9 * constant),
-                by_heart=bool(held[-1] > held[0]),
-            ),
+            lambda seen, held, constant: judged(seen, held, constant, by_heart=bool(held[-1] > held[0])),
             "The start is worse than nearly anything that follows. Compare the end with the best that there was.",
         ),
         Misconception(
             "the constant left out: whatever falls has learnt",
-            lambda seen, held, constant: judged(
-                seen, held, constant, too_large=grown(seen), nothing=False, by_heart=bool(held[-1] > 1.1 * held.min())
-            ),
+            lambda seen, held, constant: judged(seen, held, constant, nothing=False),
             "A loss can fall far and arrive at what a constant scores. Nothing was learnt of the inputs then.",
         ),
         Misconception(
             "better than the constant by a hair taken for something learnt",
-            lambda seen, held, constant: judged(
-                seen,
-                held,
-                constant,
-                too_large=grown(seen),
-                nothing=bool(held.min() >= constant),
-                by_heart=bool(held[-1] > 1.1 * held.min()),
-            ),
+            lambda seen, held, constant: judged(seen, held, constant, nothing=bool(held.min() >= constant)),
             "Chance alone makes a model a little better than the constant somewhere on the way. Ask for a clear part "
             "of it.",
         ),
         Misconception(
             "the last loss alone compared with the constant",
-            lambda seen, held, constant: judged(
-                seen,
-                held,
-                constant,
-                too_large=grown(seen),
-                nothing=bool(held[-1] > 0.9 * constant),
-                by_heart=bool(held[-1] > 1.1 * held.min()),
-            ),
+            lambda seen, held, constant: judged(seen, held, constant, nothing=bool(held[-1] > 0.9 * constant)),
             "A run that beat the constant once and lost it again has learnt something, and then too much. Look at the "
             "least loss.",
         ),
